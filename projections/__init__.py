@@ -1,0 +1,1 @@
+"""From events to views: projections, their runner, backends, search, generations and reconcilers."""

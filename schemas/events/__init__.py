@@ -1,0 +1,123 @@
+"""Every event refold writes, as frozen dataclasses; `PipelineEvent` is their union.
+
+A topic's events stand in the file named for it; `schemas/avro/` holds the same words as Avro schemas.
+"""
+
+from schemas.events.adapters import (
+    AdapterEvent,
+    AdapterReported,
+    AdapterState,
+    AdapterStateChange,
+    RequestRejected,
+)
+from schemas.events.documents import (
+    Action,
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentEvent,
+    DocumentFailed,
+    DocumentQueued,
+    DocumentReleased,
+    DocumentRemoved,
+    DocumentRequested,
+    DocumentSkipped,
+    DocumentStarted,
+    ErrorClass,
+    ReleaseReason,
+    RemovalReason,
+    SkipReason,
+    Stage,
+    StageReport,
+    VectorsAdded,
+    VectorsRef,
+)
+from schemas.events.jobs import (
+    BatchProgress,
+    JobCancelled,
+    JobEvent,
+    JobFinished,
+    JobOutcome,
+    JobPaused,
+    JobPlanned,
+    JobResumed,
+    JobSubmitted,
+    StageTotals,
+)
+from schemas.events.meta import ArtifactRef, Finding, Meta, Mode, Priority
+from schemas.events.operations import (
+    BackupCompleted,
+    ConsistencyVerified,
+    DeletionVerified,
+    GenerationCreated,
+    GenerationDropped,
+    GenerationPromoted,
+    GenerationRolledBack,
+    OperationEvent,
+    OperatorActed,
+    RepairRequested,
+)
+
+PipelineEvent = DocumentRequested | DocumentEvent | JobEvent | AdapterEvent | OperationEvent
+
+TOPICS: dict[str, tuple[type[PipelineEvent], ...]] = {
+    "requests": (DocumentRequested,),
+    "documents": DocumentEvent.__args__,
+    "jobs": JobEvent.__args__,
+    "adapters": AdapterEvent.__args__,
+    "operations": OperationEvent.__args__,
+}
+"""The kinds each topic may carry."""
+
+__all__ = [
+    "TOPICS",
+    "Action",
+    "AdapterEvent",
+    "AdapterReported",
+    "AdapterState",
+    "AdapterStateChange",
+    "ArtifactRef",
+    "BackupCompleted",
+    "BatchProgress",
+    "ConsistencyVerified",
+    "DeletionVerified",
+    "DocumentCancelled",
+    "DocumentCompleted",
+    "DocumentEvent",
+    "DocumentFailed",
+    "DocumentQueued",
+    "DocumentReleased",
+    "DocumentRemoved",
+    "DocumentRequested",
+    "DocumentSkipped",
+    "DocumentStarted",
+    "ErrorClass",
+    "Finding",
+    "GenerationCreated",
+    "GenerationDropped",
+    "GenerationPromoted",
+    "GenerationRolledBack",
+    "JobCancelled",
+    "JobEvent",
+    "JobFinished",
+    "JobOutcome",
+    "JobPaused",
+    "JobPlanned",
+    "JobResumed",
+    "JobSubmitted",
+    "Meta",
+    "Mode",
+    "OperationEvent",
+    "OperatorActed",
+    "PipelineEvent",
+    "Priority",
+    "ReleaseReason",
+    "RemovalReason",
+    "RepairRequested",
+    "RequestRejected",
+    "SkipReason",
+    "Stage",
+    "StageReport",
+    "StageTotals",
+    "VectorsAdded",
+    "VectorsRef",
+]

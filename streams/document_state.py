@@ -1,0 +1,251 @@
+"""What the log says of one document, and `evolve`, the only function that folds an event into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import assert_never
+
+from schemas.errors import FatalError
+from schemas.events import (
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentEvent,
+    DocumentFailed,
+    DocumentQueued,
+    DocumentReleased,
+    DocumentRemoved,
+    DocumentSkipped,
+    DocumentStarted,
+    Finding,
+    SkipReason,
+    VectorsAdded,
+)
+from schemas.ids import DocumentId, EventId
+
+
+class SequenceHole(FatalError):  # noqa: N818 - a state, as in the error tree
+    """An event's sequence is not the next one of its document: the log has a hole or a fork."""
+
+
+class ImpossibleTransition(FatalError):  # noqa: N818 - as above
+    """An event says something that cannot follow what its document's earlier events said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """A taken request that is owed its final answer.
+
+    Attributes:
+        queued: The request as it was taken.
+        order: The offset of its DocumentQueued in `documents`: requests are taken in this order.
+        starts: How often it was started; the next DocumentStarted's id counts from here.
+        failures: Starts that ended in a DocumentFailed that was not final.
+        crashes: Starts followed by no answer, failure or release.
+        started_by: The pipeline_id of the start that is open now, or None.
+        started_id: The event_id of that start.
+        parameters: Its stage fingerprints.
+        retry_at: When it may be tried again, or None when it need not wait.
+    """
+
+    queued: DocumentQueued
+    order: int
+    starts: int = 0
+    failures: int = 0
+    crashes: int = 0
+    started_by: str | None = None
+    started_id: EventId | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswer:
+    """The latest final answer of a document, other than SUPERSEDED and DocumentCancelled, which say nothing of it.
+
+    `kind` is the event's class name; the error fields are set for DocumentFailed; `finding` is the request's;
+    `parameters` are the stage fingerprints of the start that it answers (empty if it was answered without one).
+    """
+
+    request_id: EventId
+    kind: str
+    occurred_at: datetime
+    finding: Finding | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    stage: str = ""
+    error_class: str = ""
+    error_code: str = ""
+    message: str = ""
+    hint: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentState:
+    """The fold of one document's events.
+
+    Attributes:
+        sequence: Of its last event; 0 before the first.
+        version: The latest completed version; removal does not restart it.
+        live: The version that indexes should serve, or None: never completed, or removed.
+        finding: What is known of the source for the live version (an UNCHANGED answer may be newer than `live`).
+        requests: Open requests, in taken order.
+        failed_request: The whole request of the last answer when that is a failure; what a RETRY copies.
+    """
+
+    document_id: DocumentId
+    sequence: int = 0
+    version: int = 0
+    live: DocumentCompleted | None = None
+    finding: Finding | None = None
+    requests: tuple[OpenRequest, ...] = ()
+    last_answer: LastAnswer | None = None
+    failed_request: DocumentQueued | None = None
+
+    def request(self, request_id: EventId) -> OpenRequest | None:
+        """The open request of that id, or None."""
+        return next((r for r in self.requests if r.queued.request_id == request_id), None)
+
+    @property
+    def started(self) -> OpenRequest | None:
+        """The request being worked on, or None; at most one at a time."""
+        return next((r for r in self.requests if r.started_by is not None), None)
+
+
+def evolve(state: DocumentState, event: DocumentEvent, offset: int) -> DocumentState:
+    """The state after `event`, which stands at `offset` of `documents`.
+
+    Raises:
+        SequenceHole: the event's sequence is not ``state.sequence + 1``.
+        ImpossibleTransition: it cannot follow: an answer to no open request, a second open start, a version that is not
+            the next.
+    """
+    if event.meta.sequence != state.sequence + 1:
+        raise SequenceHole(
+            f"sequence {event.meta.sequence} follows {state.sequence}", op="evolve", subject=event.document_id
+        )
+    state = replace(state, sequence=event.meta.sequence)
+    match event:
+        case DocumentQueued():
+            _refuse(event, state.request(event.request_id) is not None, "the request is open already")
+            return replace(state, requests=(*state.requests, OpenRequest(queued=event, order=offset)))
+        case DocumentStarted():
+            return _with_request(state, _started(state, event))
+        case DocumentReleased():
+            open_request = _open(state, event)
+            _refuse(event, open_request.started_by is None, "nothing was started")
+            return _with_request(state, replace(open_request, started_by=None, started_id=None))
+        case DocumentFailed() if not event.is_final:
+            return _with_request(state, _waiting(state, event))
+        case (
+            DocumentCompleted()
+            | DocumentSkipped()
+            | DocumentFailed()
+            | DocumentRemoved()
+            | DocumentCancelled()
+            | VectorsAdded()
+        ):
+            return _answered(state, event)
+        case _:  # pragma: no cover - mypy proves it
+            assert_never(event)
+
+
+def _started(state: DocumentState, event: DocumentStarted) -> OpenRequest:
+    open_request = _open(state, event)
+    running = state.started
+    _refuse(event, running is not None and running is not open_request, "another request is being worked on")
+    crashed = open_request.started_by is not None
+    return replace(
+        open_request,
+        starts=open_request.starts + 1,
+        crashes=open_request.crashes + crashed,
+        started_by=event.meta.pipeline_id,
+        started_id=event.meta.event_id,
+        parameters=event.parameters,
+        retry_at=None,
+    )
+
+
+def _waiting(state: DocumentState, event: DocumentFailed) -> OpenRequest:
+    open_request = _open(state, event)
+    _refuse(event, open_request.started_by is None, "nothing was started")
+    return replace(
+        open_request,
+        failures=open_request.failures + 1,
+        started_by=None,
+        started_id=None,
+        retry_at=event.retry_at,
+    )
+
+
+def _answered(
+    state: DocumentState,
+    event: DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded,
+) -> DocumentState:
+    answered = _open(state, event)
+    state = replace(state, requests=tuple(r for r in state.requests if r is not answered))
+    match event:
+        case DocumentCompleted():
+            _refuse(event, event.version != state.version + 1, f"version {event.version} follows {state.version}")
+            _refuse(event, answered.started_by is None, "nothing was started")
+            state = replace(state, version=event.version, live=event, finding=event.finding)
+        case DocumentRemoved():
+            _refuse(event, state.live is None, "nothing is live")
+            state = replace(state, live=None, finding=None)
+        case DocumentSkipped(reason=SkipReason.UNCHANGED, finding=finding) if finding is not None:
+            state = replace(state, finding=finding)
+        case VectorsAdded():
+            _refuse(event, state.live is None or state.live.version != event.version, "that version is not live")
+        case DocumentCancelled() | DocumentSkipped(reason=SkipReason.SUPERSEDED):
+            return state
+        case _:
+            pass
+    failed = answered.queued if isinstance(event, DocumentFailed) else None
+    return replace(state, last_answer=_last_answer(answered, event), failed_request=failed)
+
+
+def _last_answer(
+    answered: OpenRequest, event: DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | VectorsAdded
+) -> LastAnswer:
+    said = LastAnswer(
+        request_id=event.request_id,
+        kind=type(event).__name__,
+        occurred_at=event.meta.occurred_at,
+        finding=answered.queued.finding,
+        parameters=answered.parameters,
+    )
+    if not isinstance(event, DocumentFailed):
+        return said
+    return replace(
+        said,
+        stage=event.stage,
+        error_class=event.error_class,
+        error_code=event.error_code,
+        message=event.message,
+        hint=event.hint,
+        attempt=event.attempt,
+    )
+
+
+def _open(state: DocumentState, event: DocumentEvent) -> OpenRequest:
+    open_request = state.request(event.request_id)
+    if open_request is None:
+        raise ImpossibleTransition(
+            f"{type(event).__name__} for request {event.request_id}, which is not open",
+            op="evolve",
+            subject=event.document_id,
+        )
+    return open_request
+
+
+def _refuse(event: DocumentEvent, impossible: bool, why: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if impossible:
+        raise ImpossibleTransition(f"{type(event).__name__}: {why}", op="evolve", subject=event.document_id)
+
+
+def _with_request(state: DocumentState, changed: OpenRequest) -> DocumentState:
+    return replace(
+        state,
+        requests=tuple(changed if r.queued.request_id == changed.queued.request_id else r for r in state.requests),
+    )
