@@ -89,6 +89,9 @@ class EventLog(Protocol):
     def partitions(self, topic: str) -> Sequence[TopicPartition]:
         """All partitions of `topic`."""
 
+    def own(self, slot: Slot) -> None:
+        """Take `slot` for this log object; whoever owned it until now is fenced. Doing it again is harmless."""
+
     def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
         """Append all of `drafts` or none, durably and in order, and return the position after them.
 
@@ -111,9 +114,12 @@ class EventLog(Protocol):
         it, even where no record did.
 
         Raises:
-            PositionExpired: the log was trimmed beyond `after`.
+            PositionExpired: the log was trimmed beyond `after`; its `position` is where the log begins now.
             LogDamaged: a record does not read back.
         """
+
+    def begin(self, partitions: Collection[TopicPartition]) -> Position:
+        """The low watermark of `partitions`: where the oldest kept record stands; what was before it is trimmed."""
 
     def end(self, partitions: Collection[TopicPartition]) -> Position:
         """The high watermark of `partitions`: the offset the next record will take."""

@@ -1,0 +1,1 @@
+"""The technologies of the log port (`streams/log.py`)."""

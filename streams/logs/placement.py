@@ -1,0 +1,62 @@
+"""Where drafts go: the partition of each, once topic, kind and slot have been found right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from schemas.events import TOPICS, PipelineEvent
+from schemas.positions import TopicPartition
+from streams.log import TOPIC_NAMES, Draft, Slot
+from streams.murmur2 import partition_of
+
+PARTITIONED_TOPICS = frozenset({"requests", "documents"})
+"""The topics that have a partition per slot; every other topic has one partition."""
+
+_TOPIC_OF_KIND: dict[type[PipelineEvent], str] = {kind: topic for topic, kinds in TOPICS.items() for kind in kinds}
+
+
+def partitions_of(topic: str, slot_count: int) -> tuple[TopicPartition, ...]:
+    """All partitions of `topic` in a log of `slot_count` slots.
+
+    Raises:
+        ValueError: there is no such topic.
+    """
+    if topic not in TOPIC_NAMES:
+        raise ValueError(f"{topic!r} is no topic; the topics are {', '.join(TOPIC_NAMES)}")
+    count = slot_count if topic in PARTITIONED_TOPICS else 1
+    return tuple(TopicPartition(topic, partition) for partition in range(count))
+
+
+def place(slot: Slot | None, drafts: Sequence[Draft], *, slot_count: int) -> list[TopicPartition]:
+    """The partition of each of `drafts`, in their order.
+
+    Raises:
+        ValueError: a topic does not carry such a kind, there is no such slot, or, with a slot given, a draft of topic
+            `documents` belongs to another.
+    """
+    if slot is not None and not 0 <= slot < slot_count:
+        raise ValueError(f"there is no slot {slot}: this log has {slot_count}")
+    places = [_place(draft, slot_count) for draft in drafts]
+    if slot is not None:
+        for draft, place_ in zip(drafts, places, strict=True):
+            if place_.topic == "documents" and place_.partition != slot:
+                raise ValueError(f"key {draft.key!r} belongs to slot {place_.partition}, not to slot {slot}")
+    return places
+
+
+def not_before(event: PipelineEvent, earliest: datetime | None) -> PipelineEvent:
+    """`event`, with `occurred_at` moved up to `earliest` if it was before."""
+    if earliest is None or event.meta.occurred_at >= earliest:
+        return event
+    return replace(event, meta=replace(event.meta, occurred_at=earliest))
+
+
+def _place(draft: Draft, slot_count: int) -> TopicPartition:
+    topic = draft.topic
+    if _TOPIC_OF_KIND.get(type(draft.event)) != topic:
+        raise ValueError(f"topic {topic!r} does not carry {type(draft.event).__name__}")
+    if topic in PARTITIONED_TOPICS:
+        return TopicPartition(topic, partition_of(draft.key, slot_count))
+    return TopicPartition(topic, 0)
