@@ -1,0 +1,86 @@
+"""The canonical form of a schema: equal texts mean the same to every reader and writer.
+
+Avro's own Parsing Canonical Form leaves out defaults and logical types, so two schemas that read old events differently
+would look the same. This form keeps them and leaves out only what nobody decodes by: doc strings, the order of keys,
+white space and short names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+NAMED = frozenset({"record", "enum", "fixed"})
+PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
+_SCHEMA_KEYS = (
+    "type",
+    "name",
+    "symbols",
+    "items",
+    "values",
+    "size",
+    "logicalType",
+    "precision",
+    "scale",
+    "default",
+    "aliases",
+)
+_FIELD_KEYS = ("name", "default", "order", "aliases")
+
+
+def canonical_form(schema: Any) -> str:
+    """`schema` (parsed JSON) as canonical JSON text, without a space in it.
+
+    Full names stand wherever a name stands, in the order Avro reads them; nothing but a first definition defines.
+    """
+    return json.dumps(_canonical(schema, ""), ensure_ascii=False, separators=(",", ":"))
+
+
+def fingerprint_of(canonical: str) -> str:
+    """SHA-256 hex of a canonical form."""
+    return sha256(canonical.encode()).hexdigest()
+
+
+def without_logical_type(schema: Any, logical_type: str) -> Any:
+    """`schema` with every `logical_type` read as the type beneath it; the bytes are the same."""
+    if isinstance(schema, list):
+        return [without_logical_type(branch, logical_type) for branch in schema]
+    if isinstance(schema, Mapping):
+        return {
+            key: without_logical_type(value, logical_type)
+            for key, value in schema.items()
+            if not (key == "logicalType" and value == logical_type)
+        }
+    return schema
+
+
+def full_name(name: str, namespace: str) -> str:
+    """`name` with `namespace` in front, unless it has one or needs none."""
+    return name if "." in name or not namespace or name in PRIMITIVES else f"{namespace}.{name}"
+
+
+def _canonical(schema: Any, namespace: str) -> Any:
+    if isinstance(schema, str):
+        return full_name(schema, namespace)
+    if isinstance(schema, list):
+        return [_canonical(branch, namespace) for branch in schema]
+    if schema["type"] in NAMED:
+        name = full_name(schema["name"], schema.get("namespace", namespace))
+        namespace = name.rpartition(".")[0]
+        schema = {**schema, "name": name}
+    kept = {key: schema[key] for key in _SCHEMA_KEYS if key in schema}
+    for key in ("items", "values"):
+        if key in kept:
+            kept[key] = _canonical(kept[key], namespace)
+    if "fields" in schema:
+        kept["fields"] = [_canonical_field(field, namespace) for field in schema["fields"]]
+    return kept["type"] if kept.keys() == {"type"} and kept["type"] in PRIMITIVES else kept
+
+
+def _canonical_field(field: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    return {
+        **{key: field[key] for key in _FIELD_KEYS if key in field},
+        "type": _canonical(field["type"], namespace),
+    }

@@ -1,0 +1,1 @@
+"""Technologies of the schema registry; the port is `schemas/registry.py`."""
