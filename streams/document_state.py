@@ -131,7 +131,7 @@ def evolve(state: DocumentState, event: DocumentEvent, offset: int) -> DocumentS
             _refuse(event, state.request(event.request_id) is not None, "the request is open already")
             return replace(state, requests=(*state.requests, OpenRequest(queued=event, order=offset)))
         case DocumentStarted():
-            return _with_request(state, _started(state, event))
+            return _started(state, event)
         case DocumentReleased():
             open_request = _open(state, event)
             _refuse(event, open_request.started_by is None, "nothing was started")
@@ -151,19 +151,23 @@ def evolve(state: DocumentState, event: DocumentEvent, offset: int) -> DocumentS
             assert_never(event)
 
 
-def _started(state: DocumentState, event: DocumentStarted) -> OpenRequest:
+def _started(state: DocumentState, event: DocumentStarted) -> DocumentState:
     open_request = _open(state, event)
-    running = state.started
-    _refuse(event, running is not None and running is not open_request, "another request is being worked on")
-    crashed = open_request.started_by is not None
-    return replace(
-        open_request,
-        starts=open_request.starts + 1,
-        crashes=open_request.crashes + crashed,
-        started_by=event.meta.pipeline_id,
-        started_id=event.meta.event_id,
-        parameters=event.parameters,
-        retry_at=None,
+    for running in (r for r in state.requests if r.started_by is not None):
+        is_other = running is not open_request
+        _refuse(event, is_other and running.started_by == event.meta.pipeline_id, "another request is in work")
+        crashed = replace(running, crashes=running.crashes + 1, started_by=None, started_id=None)
+        state = _with_request(state, crashed)
+    return _with_request(
+        state,
+        replace(
+            _open(state, event),
+            starts=open_request.starts + 1,
+            started_by=event.meta.pipeline_id,
+            started_id=event.meta.event_id,
+            parameters=event.parameters,
+            retry_at=None,
+        ),
     )
 
 

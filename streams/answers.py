@@ -1,0 +1,206 @@
+"""The events that answer requests: what a decision or an outcome is called in the log."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.events import (
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentEvent,
+    DocumentFailed,
+    DocumentReleased,
+    DocumentRemoved,
+    DocumentSkipped,
+    DocumentStarted,
+    ErrorClass,
+    Meta,
+    ReleaseReason,
+    RemovalReason,
+    SkipReason,
+    Stage,
+    VectorsAdded,
+)
+from schemas.ids import event_id_of
+from streams.attempt import AttemptFailed, AttemptOutcome, Produced, Unchanged, VectorsProduced
+from streams.document_state import DocumentState, OpenRequest
+from streams.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerWriter:
+    """Writes the next event of a document; `now` of each call becomes its `occurred_at`.
+
+    Ids are deterministic: within an attempt they derive from its DocumentStarted, else from the request, so that doing
+    it again after an unknown outcome gives the same id.
+    """
+
+    pipeline_id: str
+    retries: RetryPolicy
+    generator: random.Random
+
+    def started(
+        self, state: DocumentState, request: OpenRequest, now: datetime, *, parameters: Mapping[str, str]
+    ) -> DocumentStarted:
+        """The start of an attempt; its ordinal is the number of starts so far."""
+        return DocumentStarted(
+            meta=self._meta(state, request, "DocumentStarted", now, ordinal=request.starts, is_start=True),
+            document_id=state.document_id,
+            request_id=request.queued.request_id,
+            attempt=request.failures + 1,
+            parameters=parameters,
+        )
+
+    def released(
+        self, state: DocumentState, request: OpenRequest, now: datetime, *, reason: ReleaseReason
+    ) -> DocumentReleased:
+        """The open start is given up in good order."""
+        return DocumentReleased(
+            meta=self._meta(state, request, "DocumentReleased", now),
+            document_id=state.document_id,
+            request_id=request.queued.request_id,
+            reason=reason,
+        )
+
+    def skipped(
+        self, state: DocumentState, request: OpenRequest, now: datetime, *, reason: SkipReason
+    ) -> DocumentSkipped:
+        """Nothing had to be done."""
+        return DocumentSkipped(
+            meta=self._meta(state, request, "DocumentSkipped", now),
+            document_id=state.document_id,
+            request_id=request.queued.request_id,
+            reason=reason,
+            finding=request.queued.finding,
+        )
+
+    def removed(self, state: DocumentState, request: OpenRequest, now: datetime) -> DocumentRemoved:
+        """The document left; a planner's removal names the source it was missing from."""
+        is_from_scan = request.queued.source_root is not None
+        return DocumentRemoved(
+            meta=self._meta(state, request, "DocumentRemoved", now),
+            document_id=state.document_id,
+            request_id=request.queued.request_id,
+            version=state.version,
+            reason=RemovalReason.SOURCE_GONE if is_from_scan else RemovalReason.REQUESTED,
+        )
+
+    def cancelled(self, state: DocumentState, request: OpenRequest, now: datetime) -> DocumentCancelled:
+        """The job was cancelled before this started."""
+        return DocumentCancelled(
+            meta=self._meta(state, request, "DocumentCancelled", now),
+            document_id=state.document_id,
+            request_id=request.queued.request_id,
+        )
+
+    def gave_up(self, state: DocumentState, request: OpenRequest, now: datetime, *, crashes: int) -> DocumentFailed:
+        """The document crashed the process too often."""
+        return DocumentFailed(
+            meta=self._meta(state, request, "DocumentFailed", now, ordinal="crashes"),
+            document_id=state.document_id,
+            request_id=request.queued.request_id,
+            error_class=ErrorClass.POISON,
+            error_code="crashed_repeatedly",
+            message=f"the process died {crashes} times while this document was in work",
+            hint="look at the process's own log for the cause; retry with: refold dead-letters retry",
+            attempt=request.failures + 1,
+        )
+
+    def outcome(
+        self, state: DocumentState, request: OpenRequest, now: datetime, *, outcome: AttemptOutcome, duration_ms: int
+    ) -> DocumentEvent:
+        """What an attempt came to."""
+        match outcome:
+            case Produced():
+                return self._completed(state, request, now, produced=outcome, duration_ms=duration_ms)
+            case Unchanged():
+                return DocumentSkipped(
+                    meta=self._meta(state, request, "DocumentSkipped", now),
+                    document_id=state.document_id,
+                    request_id=request.queued.request_id,
+                    reason=SkipReason.UNCHANGED,
+                    finding=outcome.finding,
+                )
+            case VectorsProduced():
+                return VectorsAdded(
+                    meta=self._meta(state, request, "VectorsAdded", now),
+                    document_id=state.document_id,
+                    request_id=request.queued.request_id,
+                    version=state.version,
+                    embedder=outcome.vectors.embedder,
+                    ref=outcome.vectors.ref,
+                    dim=outcome.vectors.dim,
+                )
+            case AttemptFailed():
+                return self._failed(state, request, now, failed=outcome)
+
+    def _completed(
+        self, state: DocumentState, request: OpenRequest, now: datetime, *, produced: Produced, duration_ms: int
+    ) -> DocumentCompleted:
+        queued = request.queued
+        return DocumentCompleted(
+            meta=self._meta(state, request, "DocumentCompleted", now),
+            document_id=state.document_id,
+            request_id=queued.request_id,
+            version=state.version + 1,
+            uri=queued.uri,
+            source_root=queued.source_root,
+            finding=produced.finding,
+            content_hash=produced.content_hash,
+            fingerprint=produced.fingerprint,
+            stages=produced.stages,
+            text=produced.text,
+            chunks=produced.chunks,
+            vectors=produced.vectors,
+            chunk_count=produced.chunk_count,
+            media_type=produced.media_type,
+            title=produced.title,
+            metadata=queued.metadata,
+            duration_ms=duration_ms,
+        )
+
+    def _failed(
+        self, state: DocumentState, request: OpenRequest, now: datetime, *, failed: AttemptFailed
+    ) -> DocumentFailed:
+        attempt = request.failures + 1
+        is_final = failed.error_class is not ErrorClass.TRANSIENT or self.retries.is_exhausted(attempt)
+        retry_at = None
+        if not is_final:
+            retry_at = self.retries.retry_at(attempt, now, generator=self.generator, retry_after_s=failed.retry_after_s)
+        return DocumentFailed(
+            meta=self._meta(state, request, "DocumentFailed", now),
+            document_id=state.document_id,
+            request_id=request.queued.request_id,
+            stage=failed.stage or Stage.UNKNOWN,
+            stages=failed.stages,
+            error_class=failed.error_class,
+            error_code=failed.error_code,
+            message=failed.message,
+            hint=failed.hint,
+            attempt=attempt,
+            is_final=is_final,
+            retry_at=retry_at,
+        )
+
+    def _meta(
+        self,
+        state: DocumentState,
+        request: OpenRequest,
+        kind: str,
+        now: datetime,
+        *,
+        ordinal: int | str = 0,
+        is_start: bool = False,
+    ) -> Meta:
+        cause = request.queued.request_id if is_start else (request.started_id or request.queued.request_id)
+        return Meta(
+            event_id=event_id_of(cause, kind, ordinal),
+            occurred_at=now,
+            pipeline_id=self.pipeline_id,
+            job_id=request.queued.meta.job_id,
+            causation_id=cause,
+            sequence=state.sequence + 1,
+        )

@@ -1,0 +1,198 @@
+"""What to do with a document when its turn comes: pure decisions over its state.
+
+`decide` is asked twice in the life of a request: here before the start, and by the attempt after the content was read
+(`streams/stages/attempts.py` compares fingerprints and answers Unchanged).
+
+Which of a document's open requests is acted on:
+
+| rule | why |
+|---|---|
+| a request of a cancelled job is answered DocumentCancelled, wherever it stands | cancel means what has not started |
+| requests of paused jobs are passed over | the others of the document go on |
+| one request at a time, in taken order; one that waits for a retry keeps its place | order is kept |
+| a request is SUPERSEDED when a later one starts or removes, in the same append | work nobody needs |
+| a RETRY whose failure is no longer the last answer is SUPERSEDED | somebody was faster |
+| REMOVE of what is not live is skipped as ABSENT; REINDEX likewise | nothing to do |
+| INGEST: mode, force and what is live decide (`streams/modes.py`) | |
+| `max_crashes` starts that ended in nothing: POISON | it kills whoever touches it |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from schemas.events import Action, DocumentCompleted, DocumentFailed, Mode, SkipReason
+from schemas.ids import JobId
+from streams.document_state import DocumentState, OpenRequest
+from streams.modes import verdict
+
+SUSPECT_AFTER_CRASHES = 2
+"""A document that was in work at two crashes runs alone: the next crash, if it comes, accuses only the guilty."""
+
+MAX_CRASHES = 5
+"""A document in work at five crashes is given up: three of them it was alone in the process."""
+
+TRUSTED_AGE = timedelta(seconds=2)
+"""A file older than this when it was completed cannot have changed since under the same time stamp (FAT's grain)."""
+
+
+class JobControls(Protocol):
+    """What people have said about jobs."""
+
+    def is_paused(self, job_id: JobId | None) -> bool:
+        """Whether what has not started of this job waits."""
+
+    def is_cancelled(self, job_id: JobId | None) -> bool:
+        """Whether what has not started of this job is answered DocumentCancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start this request; the superseded ones are answered in the same append."""
+
+    request: OpenRequest
+    superseded: Sequence[OpenRequest] = ()
+    is_suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Answer DocumentRemoved; the superseded ones are answered in the same append."""
+
+    request: OpenRequest
+    superseded: Sequence[OpenRequest] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Answer DocumentSkipped."""
+
+    request: OpenRequest
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Answer DocumentCancelled."""
+
+    request: OpenRequest
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Answer DocumentFailed, POISON: it crashed the process too often."""
+
+    request: OpenRequest
+    crashes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done before `until` (a retry is due), or before a job is resumed when that is None."""
+
+    until: datetime | None
+
+
+Decision = Start | Remove | Skip | Cancel | GiveUp | Wait
+
+
+def decide(  # noqa: PLR0911 - one return per row of the table above
+    state: DocumentState,
+    *,
+    now: datetime,
+    jobs: JobControls,
+    parameters: Mapping[str, str],
+    max_crashes: int = MAX_CRASHES,
+) -> Decision | None:
+    """What to do with the document now; None when nothing of it is open. It must not be in work in this process."""
+    if not state.requests:
+        return None
+    for request in state.requests:
+        if jobs.is_cancelled(request.queued.meta.job_id):
+            return Cancel(request)
+    eligible = [r for r in state.requests if not jobs.is_paused(r.queued.meta.job_id)]
+    if not eligible:
+        return Wait(None)
+
+    superseded, target = _superseded(state, eligible, parameters)
+    if target.retry_at is not None and target.retry_at > now:
+        return Wait(target.retry_at)
+    reason = _skip_reason(state, target, parameters)
+    if reason is not None:
+        return Skip(target, reason)
+    if target.queued.action is Action.REMOVE:
+        return Remove(target, superseded)
+    crashes = target.crashes + (target.started_by is not None)
+    if crashes >= max_crashes:
+        return GiveUp(target, crashes)
+    return Start(target, superseded, is_suspect=crashes >= SUSPECT_AFTER_CRASHES)
+
+
+def supersedes(later: OpenRequest, earlier: OpenRequest) -> bool:
+    """Whether `later` makes `earlier` needless.
+
+    An ``auto`` INGEST supersedes INGEST and RETRY (a forced one only if itself forced); REMOVE supersedes INGEST, RETRY
+    and REINDEX and is never superseded; nothing else supersedes.
+    """
+    match later.queued.action:
+        case Action.REMOVE:
+            return earlier.queued.action in {Action.INGEST, Action.RETRY, Action.REINDEX}
+        case Action.INGEST if later.queued.mode is Mode.AUTO:
+            is_outdone = later.queued.force or not earlier.queued.force
+            return is_outdone and earlier.queued.action in {Action.INGEST, Action.RETRY}
+        case _:
+            return False
+
+
+def _superseded(
+    state: DocumentState, eligible: Sequence[OpenRequest], parameters: Mapping[str, str]
+) -> tuple[Sequence[OpenRequest], OpenRequest]:
+    """The requests that the one to act on outdoes, and that one: the latest that outdoes all before it."""
+    for place in range(len(eligible) - 1, 0, -1):
+        later, earlier = eligible[place], eligible[:place]
+        outdoes_all = all(supersedes(later, e) for e in earlier)
+        if outdoes_all and _skip_reason(state, later, parameters) is None:
+            return earlier, later
+    return (), eligible[0]
+
+
+def _skip_reason(state: DocumentState, request: OpenRequest, parameters: Mapping[str, str]) -> SkipReason | None:
+    queued = request.queued
+    match queued.action:
+        case Action.REMOVE | Action.REINDEX:
+            return None if state.live is not None else SkipReason.ABSENT
+        case Action.RETRY:
+            return None if _retries_last_answer(state, request) else SkipReason.SUPERSEDED
+        case _:
+            return verdict(
+                queued.mode,
+                force=queued.force,
+                is_live=state.live is not None,
+                is_unchanged=_is_unchanged(state, request, parameters),
+            )
+
+
+def _retries_last_answer(state: DocumentState, request: OpenRequest) -> bool:
+    last = state.last_answer
+    is_failure = last is not None and last.kind == DocumentFailed.__name__
+    return is_failure and last is not None and last.request_id == request.queued.meta.causation_id
+
+
+def _is_unchanged(state: DocumentState, request: OpenRequest, parameters: Mapping[str, str]) -> bool:
+    """Whether the finding alone proves that reading would give the live version again.
+
+    It does so when another request completed exactly this finding with the same stages and metadata, and the content
+    was old enough then to be told from a later change.
+    """
+    live, last, finding = state.live, state.last_answer, request.queued.finding
+    if live is None or last is None or finding is None or finding.modified_at_ns is None:
+        return False
+    if finding != state.finding or dict(live.metadata) != dict(request.queued.metadata):
+        return False
+    if last.kind != DocumentCompleted.__name__ or dict(last.parameters) != dict(parameters):
+        return False
+    completed_at_ns = int(live.meta.occurred_at.timestamp() * 1e9)
+    return finding.modified_at_ns + int(TRUSTED_AGE.total_seconds() * 1e9) < completed_at_ns

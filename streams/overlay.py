@@ -1,0 +1,112 @@
+"""A slot's own view of its documents: the manifest's rows, and above them what the manifest has not folded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from schemas.events import DocumentEvent, DocumentQueued
+from schemas.ids import DocumentId, EventId
+from schemas.positions import Position, TopicPartition
+from streams.document_state import DocumentState, evolve
+from streams.document_states import DocumentStates
+from streams.log import EventLog
+
+OVERLAY_LIMIT = 50_000
+"""Events a slot may be ahead of the manifest: 100 MB or so. When full, nothing is taken or started."""
+
+FORGET_EVERY = 1_000
+"""Events between two questions to the manifest about how far it is."""
+
+
+class Overlay:
+    """States of documents as of the end of the slot's partition.
+
+    A document's state is the overlay's if it has one, else the manifest's; entries go once the manifest has passed
+    their last event. Used by one thread.
+    """
+
+    def __init__(self, states: DocumentStates, partition: int, *, limit: int = OVERLAY_LIMIT) -> None:
+        self._manifest = states
+        self._tp = TopicPartition("documents", partition)
+        self._limit = limit
+        self._states: dict[DocumentId, tuple[DocumentState, int]] = {}
+        self._recent_requests: dict[EventId, int] = {}
+        self._taken_offsets: dict[str, int] = {}
+        self._end_offset = 0
+        self._passed_offset = 0
+
+    @property
+    def end_offset(self) -> int:
+        """The offset after the last event that is folded in here."""
+        return self._end_offset
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the manifest lags so far that nothing more may be taken or started."""
+        return self._end_offset - self._passed_offset >= self._limit
+
+    def load(self, log: EventLog, until: Position) -> None:
+        """Forget everything and fold what lies between the manifest and `until`."""
+        self._states.clear()
+        self._recent_requests.clear()
+        self._taken_offsets.clear()
+        self._passed_offset = self._manifest.position().offset(self._tp)
+        self._end_offset = self._passed_offset
+        for batch in log.read([self._tp], Position({self._tp: self._passed_offset}), until):
+            events = [(r.offset, r.event) for r in batch.recorded if isinstance(r.event, DocumentEvent)]
+            known = self.states({event.document_id for _, event in events})
+            self.fold(events, {**known})
+            self._end_offset = batch.next_position.offset(self._tp)
+        self._end_offset = max(self._end_offset, until.offset(self._tp))
+
+    def states(self, document_ids: Collection[DocumentId]) -> dict[DocumentId, DocumentState]:
+        """The states of all `document_ids`; an empty state for those without any event."""
+        elsewhere = [d for d in document_ids if d not in self._states]
+        found: Mapping[DocumentId, DocumentState] = {}
+        if elsewhere:
+            found, _ = self._manifest.states(elsewhere)
+        return {d: self.state(d) or found.get(d) or DocumentState(document_id=d) for d in document_ids}
+
+    def state(self, document_id: DocumentId) -> DocumentState | None:
+        """The overlay's state, or None where the manifest's row is the truth."""
+        entry = self._states.get(document_id)
+        return entry[0] if entry else None
+
+    def fold(self, events: Iterable[tuple[int, DocumentEvent]], states: dict[DocumentId, DocumentState]) -> None:
+        """Fold recorded `events` (offset, event) over `states`, which must hold each document's state."""
+        for offset, event in events:
+            state = states[event.document_id]
+            if event.meta.sequence <= state.sequence:
+                continue  # the manifest has moved on since we asked it where it stands
+            state = states[event.document_id] = evolve(state, event, offset)
+            self._states[event.document_id] = (state, offset)
+            self._end_offset = max(self._end_offset, offset + 1)
+            if isinstance(event, DocumentQueued):
+                self._recent_requests[event.request_id] = offset
+                self._taken_offsets[event.log_id] = max(self._taken_offsets.get(event.log_id, 0), event.offset + 1)
+
+    def known_requests(self, request_ids: Collection[tuple[DocumentId, EventId]]) -> set[EventId]:
+        """Those of `request_ids` that were taken before."""
+        recent = {request_id for _, request_id in request_ids if request_id in self._recent_requests}
+        return recent | self._manifest.known_requests([r for r in request_ids if r[1] not in recent])
+
+    def taken_offset(self, log_id: str) -> int:
+        """The offset of `requests` after the last one taken from the log `log_id`."""
+        stored = self._manifest.taken_offset(log_id, self._tp.partition)
+        return max(stored, self._taken_offsets.get(log_id, 0))
+
+    def open_states(self) -> Iterator[DocumentState]:
+        """The overlay's documents that have open requests."""
+        return (state for state, _ in self._states.values() if state.requests)
+
+    def forget_passed(self, keep: Collection[DocumentId]) -> None:
+        """Drop what the manifest has folded by now, but for the documents in `keep`; cheap when there is little."""
+        if self._end_offset - self._passed_offset < min(FORGET_EVERY, self._limit):
+            return
+        self._passed_offset = self._manifest.position().offset(self._tp)
+        passed = [d for d, (_, last) in self._states.items() if last < self._passed_offset and d not in keep]
+        for document_id in passed:
+            del self._states[document_id]
+        old = [r for r, offset in self._recent_requests.items() if offset < self._passed_offset]
+        for request_id in old:
+            del self._recent_requests[request_id]

@@ -1,0 +1,187 @@
+"""The thread a slot lives in, and the bridge to the event loop where its attempts run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from schemas.errors import FatalError, RefoldError
+from schemas.events import ErrorClass, ReleaseReason, Stage
+from schemas.ids import EventId
+from schemas.positions import Position
+from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts
+from streams.log import EventLog, UnknownOutcome
+from streams.slot import Slot
+
+LINGER_S = 0.01
+"""After each commit: at 250 documents/s two or three then share a commit, and nobody notices 10 ms."""
+
+IDLE_S = 1.0
+"""The longest sleep of an idle slot: it looks at the clock and at the log again by itself."""
+
+STOP_DEADLINE_S = 10.0
+"""Work in flight may finish for this long at shutdown; the rest is released."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SlotWorker:
+    """Runs one slot in its committer thread until it is stopped or fails.
+
+    Attempts run on `loop`. After an unknown outcome the slot is taken again; any other FatalError ends the worker,
+    stays in `error` and is told to `on_failure`.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        attempts: Attempts,
+        loop: asyncio.AbstractEventLoop,
+        on_failure: Callable[[RefoldError], None] = lambda _: None,
+        linger_s: float = LINGER_S,
+    ) -> None:
+        self._log = log
+        self._attempts = attempts
+        self._loop = loop
+        self._on_failure = on_failure
+        self._linger_s = linger_s
+        self._slot: Slot | None = None
+        self._wakeup = threading.Event()
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+        self._deadline_s = STOP_DEADLINE_S
+        self._running: set[asyncio.Task[None]] = set()
+        self._threads: list[threading.Thread] = []
+        self.error: RefoldError | None = None
+
+    def start(self, slot: Slot) -> None:
+        """Own `slot` and begin to work; its parts must name this worker's `begin`."""
+        self._slot = slot
+        self._threads = [
+            threading.Thread(target=self._work, name="slot", daemon=True),
+            threading.Thread(target=self._watch, name="slot-watch", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def begin(self, started_id: EventId, attempt: Attempt) -> None:
+        """Run `attempt` on the event loop and hand its outcome to the slot."""
+        self._loop.call_soon_threadsafe(self._begin, started_id, attempt)
+
+    def wake(self) -> None:
+        """Something outside the log changed that the slot should look at: a reader has caught up."""
+        self._wakeup.set()
+
+    def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
+        """Let what is in work finish until the deadline, release the rest, and end; blocks, idempotent."""
+        self._deadline_s = deadline_s
+        self._stopping.set()
+        self._wakeup.set()
+        for thread in self._threads:
+            thread.join()
+
+    # -- the committer thread
+
+    def _work(self) -> None:
+        slot = self._slot
+        assert slot is not None  # noqa: S101 - start() has set it
+        try:
+            self._own_and_tick(slot)
+            self._drain(slot)
+        except RefoldError as error:
+            self._fail(error)
+        except BaseException as error:  # a bug ends the worker loudly instead of leaving a silent process
+            self._fail(FatalError(f"the slot stopped: {error!r}", op="tick", hint="this is a bug; please report it"))
+            raise
+        finally:
+            self._stopped.set()
+
+    def _own_and_tick(self, slot: Slot) -> None:
+        slot.own()
+        while not self._stopping.is_set() and self.error is None:
+            self._wakeup.clear()
+            try:
+                did_something = slot.tick()
+            except UnknownOutcome as error:
+                _log.warning("commit outcome unknown, folding again", error=str(error))
+                slot.own()
+                continue
+            if did_something:
+                self._stopping.wait(self._linger_s)
+            else:
+                self._wakeup.wait(self._sleep_s(slot))
+
+    def _drain(self, slot: Slot) -> None:
+        slot.drain()
+        remaining_s = self._deadline_s
+        while slot.in_flight and remaining_s > 0 and self.error is None:
+            self._wakeup.wait(min(0.05, remaining_s))
+            self._wakeup.clear()
+            remaining_s -= 0.05
+            slot.tick()
+        slot.release(ReleaseReason.SHUTDOWN)
+        self._loop.call_soon_threadsafe(self._cancel_running)
+
+    def _sleep_s(self, slot: Slot) -> float:
+        due = slot.next_due()
+        if due is None:
+            return IDLE_S
+        return max(0.0, min(IDLE_S, (due - datetime.now(UTC)).total_seconds()))
+
+    def _fail(self, error: RefoldError) -> None:
+        if self.error is None:
+            self.error = error
+            self._on_failure(error)
+        self._wakeup.set()
+
+    # -- the watching thread
+
+    def _watch(self) -> None:
+        partitions = [*self._log.partitions("requests"), *self._log.partitions("jobs")]
+        known = Position()
+        while not self._stopped.is_set():
+            try:
+                self._log.wait_beyond(partitions, known, IDLE_S)
+                end = self._log.end(partitions)
+            except RefoldError as error:
+                self._fail(error)
+                return
+            if end != known:
+                known = end
+                self._wakeup.set()
+
+    # -- the event loop
+
+    def _begin(self, started_id: EventId, attempt: Attempt) -> None:
+        task = self._loop.create_task(self._run(started_id, attempt))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, started_id: EventId, attempt: Attempt) -> None:
+        try:
+            outcome: AttemptOutcome = await self._attempts.run(attempt)
+        except FatalError as error:
+            self._fail(error)
+            return
+        except Exception as error:  # noqa: BLE001 - a bug met by one document must not stop the others
+            _log.exception("attempt failed unexpectedly", document_id=attempt.request.document_id)
+            outcome = AttemptFailed(
+                stage=Stage.UNKNOWN,
+                stages=(),
+                error_class=ErrorClass.PERMANENT,
+                error_code="internal_error",
+                message=f"{type(error).__name__}: {error}",
+                hint="this is a bug; please report it with the process's log",
+            )
+        assert self._slot is not None  # noqa: S101 - start() has set it
+        self._slot.finished(started_id, outcome)
+        self._wakeup.set()
+
+    def _cancel_running(self) -> None:
+        for task in list(self._running):
+            task.cancel()

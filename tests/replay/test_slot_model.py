@@ -1,0 +1,350 @@
+"""A random-interleaving model of the slot: whatever happens in whatever order, the log's promises hold.
+
+Documents are asked for, jobs paused and cancelled, attempts end in every way, the manifest lags, processes die at
+every numbered step, commits have unknown outcomes, requests are sent twice and zombies go on: in the end every accepted
+request has exactly one final answer and every document's sequence is unbroken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from folded_states import FoldedStates
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from schemas.errors import FatalError
+from schemas.events import (
+    Action,
+    ArtifactRef,
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentEvent,
+    DocumentFailed,
+    DocumentQueued,
+    DocumentRemoved,
+    DocumentRequested,
+    DocumentSkipped,
+    DocumentStarted,
+    ErrorClass,
+    JobCancelled,
+    JobPaused,
+    JobResumed,
+    Meta,
+    Mode,
+    Priority,
+    RequestRejected,
+    Stage,
+    VectorsAdded,
+    VectorsRef,
+)
+from schemas.ids import EventId, JobId, document_id_of, event_id_of
+from schemas.positions import Position
+from streams.answers import AnswerWriter
+from streams.artifact_stores.memory import MemoryArtifacts
+from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Produced, Unchanged, VectorsProduced
+from streams.log import Draft, Recorded, UnknownOutcome
+from streams.log import Slot as SlotNumber
+from streams.logs.memory import MemoryLog
+from streams.retry import RetryPolicy
+from streams.slot import FAULT_POINTS, Slot, SlotParts
+from streams.workload import Workload
+
+REF = ArtifactRef(sha256="0" * 64, size_bytes=1)
+URIS = [f"push:document-{n}" for n in range(4)]
+JOBS = [JobId(f"job-{n}") for n in range(3)]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FINAL = (DocumentCompleted, DocumentSkipped, DocumentRemoved, DocumentCancelled, VectorsAdded)
+
+
+class ProcessDied(BaseException):
+    """A process stops here and now."""
+
+
+class FaultyLog:
+    """A log whose next append may die unanswered, before or after it happened."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.loses_answer: str | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+    def append(self, slot: SlotNumber | None, drafts: list[Draft]) -> Position:
+        lost, self.loses_answer = self.loses_answer, None
+        if lost == "before":
+            raise UnknownOutcome
+        position = self._log.append(slot, drafts)
+        if lost == "after":
+            raise UnknownOutcome
+        return position
+
+
+class Process:
+    """One life of a worker process: a slot, its attempts in work, and its own view of log and manifest."""
+
+    def __init__(self, machine: SlotMachine, pipeline_id: str) -> None:
+        self.log = FaultyLog(machine.log.peer())
+        self.in_work: dict[EventId, Attempt] = {}
+        self.dies_at: str | None = None
+        writer = AnswerWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(7))
+        self.slot = Slot(
+            0,
+            SlotParts(
+                log=self.log,
+                states=machine.states,
+                artifacts=MemoryArtifacts(),
+                writer=writer,
+                workload=Workload(limit=3),
+                begin=self.in_work.__setitem__,
+                parameters={"parse": "1"},
+                clock=machine.clock,
+                monotonic=machine.monotonic,
+                fault=self._fault,
+                overlay_limit=machine.overlay_limit,
+            ),
+        )
+
+    def _fault(self, point: str) -> None:
+        if point == self.dies_at:
+            raise ProcessDied
+
+
+class SlotMachine(RuleBasedStateMachine):
+    @initialize(seed=st.integers(0, 1000), overlay_limit=st.sampled_from([8, 50_000]))
+    def begin(self, seed: int, overlay_limit: int) -> None:
+        self.log = MemoryLog(shuffle_seed=seed)
+        self.states = FoldedStates(self.log)
+        self.overlay_limit = overlay_limit
+        self.now = START
+        self.lives = 0
+        self.ordinal = 0
+        self.sent: list[DocumentRequested] = []
+        self.zombies: list[Process] = []
+        self._new_process()
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return (self.now - START).total_seconds()
+
+    def _new_process(self) -> None:
+        self.lives += 1
+        self.process = Process(self, f"run-{self.lives}")
+        self._own(self.process)
+
+    def _own(self, process: Process) -> None:
+        self.states.catch_up()
+        process.in_work.clear()
+        process.slot.own()
+
+    # -- what the world does
+
+    @rule(
+        uri=st.sampled_from(URIS),
+        action=st.sampled_from([Action.INGEST] * 4 + [Action.REMOVE, Action.REINDEX, Action.RETRY, Action.UNKNOWN]),
+        mode=st.sampled_from([Mode.AUTO, Mode.AUTO, Mode.ADD_ONLY, Mode.UPDATE_ONLY, Mode.SKIP_EXISTING]),
+        force=st.booleans(),
+        priority=st.sampled_from([Priority.CRITICAL, Priority.NORMAL, Priority.BATCH]),
+        job=st.sampled_from([None, *JOBS]),
+    )
+    def ask(self, *, uri: str, action: Action, mode: Mode, force: bool, priority: Priority, job: JobId | None) -> None:
+        self.ordinal += 1
+        document_id = document_id_of(uri)
+        failed = self.states.all().get(document_id)
+        cause = failed.last_answer.request_id if failed and failed.last_answer else None
+        request = DocumentRequested(
+            meta=Meta(
+                event_id=event_id_of("model", "DocumentRequested", self.ordinal),
+                occurred_at=self.now,
+                pipeline_id="world",
+                job_id=job,
+                causation_id=cause if action is Action.RETRY else None,
+            ),
+            document_id=document_id,
+            uri=uri,
+            action=action,
+            mode=mode,
+            force=force,
+            priority=priority,
+            content=b"text" if force else None,
+        )
+        self.sent.append(request)
+        self._publish(request)
+
+    @rule(data=st.data())
+    def ask_again_with_the_same_id(self, data: st.DataObject) -> None:
+        if self.sent:
+            self._publish(data.draw(st.sampled_from(self.sent)))
+
+    @rule(uri=st.sampled_from(URIS))
+    def ask_under_a_wrong_id(self, uri: str) -> None:
+        self.ordinal += 1
+        meta = Meta(event_id=EventId(f"wrong-{self.ordinal}"), occurred_at=self.now, pipeline_id="world")
+        self._publish(DocumentRequested(meta=meta, document_id=document_id_of("push:other"), uri=uri))
+
+    def _publish(self, request: DocumentRequested) -> None:
+        self.log.append(None, [Draft("requests", request.document_id, request)])
+
+    @rule(job=st.sampled_from(JOBS), kind=st.sampled_from([JobPaused, JobResumed, JobResumed, JobCancelled]))
+    def say_of_a_job(self, job: JobId, kind: type) -> None:
+        self.ordinal += 1
+        event_id = EventId(f"said-{self.ordinal}")
+        event = kind(meta=Meta(event_id=event_id, occurred_at=self.now, pipeline_id="world", job_id=job))
+        self.log.append(None, [Draft("jobs", job, event)])
+
+    @rule(seconds=st.integers(1, 400))
+    def let_time_pass(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(events=st.integers(1, 20))
+    def let_the_manifest_fold(self, events: int) -> None:
+        self.states.catch_up(events)
+
+    # -- what the process does
+
+    @rule()
+    def tick(self) -> None:
+        self._tick(self.process)
+
+    def _tick(self, process: Process) -> None:
+        try:
+            process.slot.tick()
+        except UnknownOutcome:
+            self._own(process)
+
+    @rule(outcome=st.sampled_from(["produced", "unchanged", "transient", "permanent"]), data=st.data())
+    def finish_an_attempt(self, outcome: str, data: st.DataObject) -> None:
+        if self.process.in_work:
+            started_id = data.draw(st.sampled_from(sorted(self.process.in_work)))
+            attempt = self.process.in_work.pop(started_id)
+            self.process.slot.finished(started_id, _outcome(outcome, attempt))
+
+    @rule()
+    def die_between_ticks(self) -> None:
+        self._new_process()
+
+    @rule(point=st.sampled_from(FAULT_POINTS))
+    def die_at_a_step(self, point: str) -> None:
+        self.process.dies_at = point
+        try:
+            self._tick(self.process)
+        except ProcessDied:
+            self._new_process()
+        self.process.dies_at = None
+
+    @rule(when=st.sampled_from(["before", "after"]))
+    def lose_the_answer_of_a_commit(self, when: str) -> None:
+        self.process.log.loses_answer = when
+        self._tick(self.process)
+        self.process.log.loses_answer = None
+
+    @rule()
+    def leave_a_zombie(self) -> None:
+        self.zombies.append(self.process)
+        self._new_process()
+
+    @rule()
+    def a_zombie_goes_on(self) -> None:
+        for zombie in self.zombies:
+            for started_id, attempt in list(zombie.in_work.items()):
+                zombie.slot.finished(started_id, _outcome("produced", attempt))
+            before = self.log.end(self.log.partitions("documents"))
+            with contextlib.suppress(FatalError):
+                zombie.slot.tick()
+            assert self.log.end(self.log.partitions("documents")) == before
+        self.zombies.clear()
+
+    # -- what must hold
+
+    @invariant()
+    def at_most_one_final_answer_each(self) -> None:
+        if hasattr(self, "log"):
+            assert max(_answers(self.log).values(), default=0) <= 1
+
+    def teardown(self) -> None:
+        if not hasattr(self, "log"):
+            return
+        for number, job in enumerate(JOBS):
+            event_id = EventId(f"resume-{number}")
+            meta = Meta(event_id=event_id, occurred_at=self.now, pipeline_id="world", job_id=job)
+            self.log.append(None, [Draft("jobs", job, JobResumed(meta=meta))])
+        self._work_until_idle()
+        answers = _answers(self.log)
+        taken = {r.event.request_id for r in _records(self.log, "documents") if isinstance(r.event, DocumentQueued)}
+        rejected = [r for r in _records(self.log, "adapters") if isinstance(r.event, RequestRejected)]
+        asked = {r.meta.event_id for r in self.sent if r.action is not Action.UNKNOWN}
+        assert taken == asked
+        assert answers == Counter(dict.fromkeys(asked, 1))
+        assert bool(rejected) == (len(asked) < len({r.event.meta.event_id for r in _records(self.log, "requests")}))
+        self.states.catch_up()  # folds every event of every document through evolve: no hole, no fork
+
+    def _work_until_idle(self) -> None:
+        for _ in range(500):
+            self.states.catch_up()
+            self.now += timedelta(seconds=400)
+            self._tick(self.process)
+            for started_id, attempt in list(self.process.in_work.items()):
+                del self.process.in_work[started_id]
+                self.process.slot.finished(started_id, _outcome("produced", attempt))
+            self.states.catch_up()
+            is_taken = self.process.slot.seen == self.log.end(self.log.partitions("requests"))
+            if is_taken and not any(s.requests for s in self.states.all().values()):
+                return
+        pytest.fail("the slot does not come to rest")
+
+
+def _outcome(kind: str, attempt: Attempt) -> AttemptOutcome:
+    if kind in {"transient", "permanent"}:
+        error_class = ErrorClass.TRANSIENT if kind == "transient" else ErrorClass.PERMANENT
+        return AttemptFailed(
+            stage=Stage.PARSE, stages=(), error_class=error_class, error_code="model", message="the model says so"
+        )
+    if attempt.request.action is Action.REINDEX:
+        return VectorsProduced(vectors=VectorsRef(embedder="other", dim=2, ref=REF))
+    if kind == "unchanged" and attempt.live is not None:
+        return Unchanged(finding=None)
+    return Produced(
+        finding=None,
+        content_hash="c",
+        fingerprint="f",
+        stages=(),
+        text=REF,
+        chunks=REF,
+        vectors=(),
+        chunk_count=1,
+        media_type="text/plain",
+        title=None,
+    )
+
+
+def _records(log: MemoryLog, topic: str) -> list[Recorded]:
+    return [r for batch in log.read(log.partitions(topic), Position()) for r in batch.recorded]
+
+
+def _answers(log: MemoryLog) -> Counter[EventId]:
+    return Counter(
+        r.event.request_id
+        for r in _records(log, "documents")
+        if isinstance(r.event, FINAL) or (isinstance(r.event, DocumentFailed) and r.event.is_final)
+    )
+
+
+SlotMachine.TestCase.settings = settings(
+    max_examples=int(os.environ.get("REFOLD_MODEL_EXAMPLES", "150")),
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+test_slot_model = SlotMachine.TestCase
+
+__all__ = ["DocumentEvent", "DocumentStarted", "replace", "test_slot_model"]
