@@ -1,0 +1,1 @@
+"""The technologies of the artifact store, one file each."""

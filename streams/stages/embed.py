@@ -1,0 +1,57 @@
+"""The port of static embedders, which run inside the stage pool, and the table of those that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import UsageError
+from streams.stages.wordllama import load_wordllama_256
+
+DEFAULT_EMBEDDER = "wordllama-256"
+"""Its weights come with the package, so that nothing is ever downloaded."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors. Thread-safe; the vector of a text depends on nothing but the text."""
+
+    @property
+    def name(self) -> str:
+        """What generations and settings call it, such as ``wordllama-256``."""
+
+    @property
+    def dim(self) -> int:
+        """The number of components of a vector."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 hex that changes when the same text would get another vector."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of `texts`, of shape (texts, dim) and length 1; zeros for a text without any token."""
+
+
+EMBEDDERS: Mapping[str, Callable[[], Embedder]] = {
+    "wordllama-256": load_wordllama_256,
+}
+
+
+def load_embedder(name: str) -> Embedder:
+    """The embedder called `name`, loaded from this machine without any network.
+
+    Raises:
+        UsageError: there is none of that name.
+        MachineError: its files are missing or not what they should be.
+    """
+    loader = EMBEDDERS.get(name)
+    if loader is None:
+        raise UsageError(
+            f"there is no embedder named {name!r}",
+            op="load embedder",
+            subject=name,
+            hint=f"choose one of: {', '.join(sorted(EMBEDDERS))}",
+        )
+    return loader()
