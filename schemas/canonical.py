@@ -43,16 +43,12 @@ def fingerprint_of(canonical: str) -> str:
     return sha256(canonical.encode()).hexdigest()
 
 
-def without_logical_type(schema: Any, logical_type: str) -> Any:
-    """`schema` with every `logical_type` read as the type beneath it; the bytes are the same."""
+def without_logical_types(schema: Any) -> Any:
+    """`schema` with every logical type read as the type beneath it; the bytes are the same."""
     if isinstance(schema, list):
-        return [without_logical_type(branch, logical_type) for branch in schema]
+        return [without_logical_types(branch) for branch in schema]
     if isinstance(schema, Mapping):
-        return {
-            key: without_logical_type(value, logical_type)
-            for key, value in schema.items()
-            if not (key == "logicalType" and value == logical_type)
-        }
+        return {key: without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
     return schema
 
 

@@ -3,27 +3,37 @@
 ```text
 0x00 · schema id, 4 bytes big-endian · Avro body, without schema
 ```
+
+Bodies of the newest schemas, which are nearly all, go through `schemas/compiled.py`; what was written with another
+version is resolved by fastavro.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from io import BytesIO
 from typing import Any, cast
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
+from schemas import events
 from schemas.avro_files import newest, released_schemas
-from schemas.canonical import without_logical_type
+from schemas.canonical import without_logical_types
+from schemas.compiled import CompiledRecord, compile_record
 from schemas.errors import FatalError, PoisonError
 from schemas.events import TOPICS, PipelineEvent
 from schemas.registry import SchemaRegistry, WriterSchema
-from schemas.rows import row_of, value_of
-from schemas.upcast import UPCASTS, Upcasts, upcast
+from schemas.upcast import UPCASTS, Row, Upcasts, upcast
 
 MAGIC = b"\x00"
-_FRAME_BYTES = 5
+FRAME_BYTES = 5
+"""What stands before the body: the magic byte and the schema id."""
+
+_KINDS = frozenset(kind.__name__ for kinds in TOPICS.values() for kind in kinds)
+_MISFITS = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+_MISREADS = (EOFError, ValueError, LookupError, TypeError, OverflowError)
 
 
 class UnreadableEvent(PoisonError):  # noqa: N818 - a state, as in the error tree
@@ -38,12 +48,16 @@ class UnknownKind(FatalError):  # noqa: N818 - as above
     """An event of a kind that this release does not know: readers are deployed before writers."""
 
 
+Reader = Callable[[bytes, int], tuple[PipelineEvent, int]]
+"""Gives the event whose body begins at an offset, and the offset after it."""
+
+
 class Codec:
     """Turns events into framed bytes and back.
 
     Events are written with the newest schema of their kind. What was written with another version is resolved to the
     newest (missing fields take their defaults, unknown enum symbols become UNKNOWN), and what is no longer a kind goes
-    through `upcasts`. Thread-safe; the functions for a class or an id are built when it is first seen.
+    through `upcasts`. Thread-safe; the functions for a kind or an id are built when it is first seen.
     """
 
     def __init__(
@@ -56,10 +70,11 @@ class Codec:
         self._registry = registry
         self._newest = newest(released_schemas() if schemas is None else schemas)
         self._upcasts = upcasts
-        self._kinds: dict[str, type[Any]] = {kind.__name__: kind for kinds in TOPICS.values() for kind in kinds}
+        self._compiled: dict[str, CompiledRecord] = {}
         self._encoders: dict[type, Callable[[Any], bytes]] = {}
-        self._decoders: dict[bytes, Callable[[bytes], PipelineEvent]] = {}
-        self._names: dict[bytes, str] = {}
+        self._writers: dict[bytes, WriterSchema] = {}
+        self._readers: dict[str, Reader] = {}
+        self._frame_readers: dict[bytes, Reader] = {}
 
     def encode(self, event: PipelineEvent) -> bytes:
         """The frame of `event`.
@@ -70,7 +85,7 @@ class Codec:
         encoder = self._encoders.get(type(event)) or self._encoder(type(event))
         try:
             return encoder(event)
-        except (TypeError, ValueError, OverflowError, AttributeError) as exc:
+        except _MISFITS as exc:
             raise UnwritableEvent(
                 f"{type(event).__name__} holds a value that its schema cannot say: {exc}",
                 op="encode",
@@ -84,91 +99,131 @@ class Codec:
             UnreadableEvent: it is no frame, or its body is not exactly one event.
             UnknownKind: its schema, or its record, is not known here.
         """
-        head = data[:_FRAME_BYTES]
-        decoder = self._decoders.get(head) or self._decoder(head)
+        head = data[:FRAME_BYTES]
+        read = self._frame_readers.get(head) or self._frame_reader(head)
         try:
-            return decoder(data)
-        except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError) as exc:
+            event, end = read(data, FRAME_BYTES)
+        except _MISREADS as exc:
             raise UnreadableEvent(f"the body does not read as {self.kind_of(data)}: {exc}", op="decode") from exc
+        if end != len(data):
+            raise UnreadableEvent(f"a {self.kind_of(data)} ends at byte {end} of {len(data)}", op="decode")
+        return event
 
     def kind_of(self, data: bytes) -> str:
         """The name of the record in the frame `data`, without reading its body; raises as `decode` does."""
-        head = data[:_FRAME_BYTES]
-        return self._names.get(head) or self._writer_schema(head).record
+        return self.writer_of(data).record
+
+    def writer_of(self, data: bytes) -> WriterSchema:
+        """The schema that the frame `data` was written with; raises as `decode` does."""
+        head = data[:FRAME_BYTES]
+        return self._writers.get(head) or self._writer(head)
+
+    def read_body(self, writer: WriterSchema, data: bytes, at: int) -> tuple[PipelineEvent, int]:
+        """The event that was written with `writer` at offset `at` of `data`, and the offset after it.
+
+        Raises:
+            UnreadableEvent: there is none.
+            UnknownKind: its record is not known here.
+        """
+        read = self._readers.get(writer.fingerprint) or self._reader(writer)
+        try:
+            event, end = read(data, at)
+        except _MISREADS as exc:
+            raise UnreadableEvent(f"the body does not read as {writer.record}: {exc}", op="decode") from exc
+        if end > len(data):
+            raise UnreadableEvent(f"the body of a {writer.record} is cut off", op="decode")
+        return event, end
 
     def _encoder(self, kind: type[Any]) -> Callable[[Any], bytes]:
         schema = self._newest[kind.__name__]
-        head = MAGIC + self._registry.id_of(schema.record, schema.version).to_bytes(4)
-        parsed, row = _parsed(schema), row_of(kind)
+        head = MAGIC + self._registry.id_of(schema.record, schema.version).to_bytes(FRAME_BYTES - 1)
+        write = self._compile(schema.record).write
 
         def encode(event: PipelineEvent) -> bytes:
-            out = BytesIO()
-            out.write(head)
-            schemaless_writer(out, parsed, row(event))
-            return out.getvalue()
+            out = bytearray(head)
+            write(out, event)
+            return bytes(out)
 
         self._encoders[kind] = encode
         return encode
 
-    def _decoder(self, head: bytes) -> Callable[[bytes], PipelineEvent]:
-        writer = self._writer_schema(head)
-        decode = self._upcasting(writer) if (writer.record, writer.version) in self._upcasts else self._reading(writer)
-        self._decoders[head] = decode
-        return decode
-
-    def _reading(self, writer: WriterSchema) -> Callable[[bytes], PipelineEvent]:
-        reader = self._newest.get(writer.record)
-        kind = self._kinds.get(writer.record)
-        if reader is None or kind is None:
-            raise _unknown_kind(f"{writer.record} version {writer.version}")
-        written = _parsed(writer)
-        # Resolution costs time, and there is nothing to resolve where reader and writer agree.
-        wanted = None if reader.fingerprint == writer.fingerprint else _parsed(reader)
-        value = value_of(kind)
-
-        def decode(data: bytes) -> PipelineEvent:
-            event: PipelineEvent = value(_read_row(data, written, wanted))
-            return event
-
-        return decode
-
-    def _upcasting(self, writer: WriterSchema) -> Callable[[bytes], PipelineEvent]:
-        written = _parsed(writer)
-
-        def decode(data: bytes) -> PipelineEvent:
-            made = upcast(writer.record, writer.version, _read_row(data, written, None), steps=self._upcasts)
-            kind = self._kinds.get(made.record)
-            if kind is None:
-                raise _unknown_kind(f"{made.record} version {made.version}")
-            event: PipelineEvent = value_of(kind)(made.row)
-            return event
-
-        return decode
-
-    def _writer_schema(self, head: bytes) -> WriterSchema:
-        if len(head) < _FRAME_BYTES or head[:1] != MAGIC:
+    def _writer(self, head: bytes) -> WriterSchema:
+        if len(head) < FRAME_BYTES or head[:1] != MAGIC:
             raise UnreadableEvent("the bytes do not begin with 0x00 and a schema id", op="decode")
         schema_id = int.from_bytes(head[1:])
         writer = self._registry.schema_of(schema_id)
         if writer is None:
             raise _unknown_kind(f"schema id {schema_id}")
-        self._names[head] = writer.record
+        self._writers[head] = writer
         return writer
 
+    def _frame_reader(self, head: bytes) -> Reader:
+        writer = self.writer_of(head)
+        read = self._frame_readers[head] = self._readers.get(writer.fingerprint) or self._reader(writer)
+        return read
 
-def _read_row(data: bytes, written: Any, wanted: Any) -> dict[str, Any]:
+    def _reader(self, writer: WriterSchema) -> Reader:
+        newest = self._newest.get(writer.record)
+        if (writer.record, writer.version) in self._upcasts:
+            read = self._upcasting(writer)
+        elif newest is None or not self._is_kind(writer.record):
+            raise _unknown_kind(f"{writer.record} version {writer.version}")
+        elif writer.fingerprint == newest.fingerprint:
+            read = self._compile(writer.record).read
+        else:
+            read = self._resolving(writer)
+        self._readers[writer.fingerprint] = read
+        return read
+
+    def _resolving(self, writer: WriterSchema) -> Reader:
+        written, wanted = _parsed(writer), _parsed(self._newest[writer.record])
+
+        def read(data: bytes, at: int) -> tuple[PipelineEvent, int]:
+            row, end = _read_row(data, at, written=written, wanted=wanted)
+            return self._event(writer.record, row), end
+
+        return read
+
+    def _upcasting(self, writer: WriterSchema) -> Reader:
+        written = _parsed(writer)
+
+        def read(data: bytes, at: int) -> tuple[PipelineEvent, int]:
+            row, end = _read_row(data, at, written=written, wanted=None)
+            made = upcast(writer.record, writer.version, row, steps=self._upcasts)
+            if not self._is_kind(made.record):
+                raise _unknown_kind(f"{made.record} version {made.version}")
+            return self._event(made.record, made.row), end
+
+        return read
+
+    def _event(self, record: str, row: Row) -> PipelineEvent:
+        """The event of a row of the newest version of `record`."""
+        body = BytesIO()
+        schemaless_writer(body, _parsed(self._newest[record]), row)
+        event: PipelineEvent = self._compile(record).read(body.getvalue(), 0)[0]
+        return event
+
+    def _compile(self, record: str) -> CompiledRecord:
+        compiled = self._compiled.get(record)
+        if compiled is None:
+            compiled = compile_record(json.loads(self._newest[record].canonical), vars(events))
+            self._compiled[record] = compiled
+        return compiled
+
+    def _is_kind(self, record: str) -> bool:
+        return record in self._newest and record in _KINDS
+
+
+def _read_row(data: bytes, at: int, *, written: Any, wanted: Any) -> tuple[Row, int]:
     body = BytesIO(data)
-    body.seek(_FRAME_BYTES)
-    row: Any = schemaless_reader(body, written, wanted)
-    if body.tell() != len(data):
-        raise ValueError(f"{len(data) - body.tell()} bytes are left over")
-    return cast("dict[str, Any]", row)
+    body.seek(at)
+    row = schemaless_reader(body, written, wanted)
+    return cast("Row", row), body.tell()
 
 
+@cache
 def _parsed(schema: WriterSchema) -> Any:
-    # Ids stay strings and times stay integers: the bytes are those of the logical types, which cost time.
-    plain = without_logical_type(without_logical_type(json.loads(schema.canonical), "uuid"), "timestamp-micros")
-    return parse_schema(plain)
+    return parse_schema(without_logical_types(json.loads(schema.canonical)))
 
 
 def _unknown_kind(what: str) -> UnknownKind:
