@@ -1,0 +1,158 @@
+"""The log in one SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from threading import Condition
+from time import monotonic
+
+from schemas.codec import Codec
+from schemas.ids import random_id
+from schemas.positions import Position, TopicPartition
+from schemas.registries.embedded import EmbeddedRegistry
+from streams.log import Batch, Draft, Slot
+from streams.logs.placement import partitions_of, place
+from streams.logs.sqlite_commit import GroupCommit
+from streams.logs.sqlite_file import LogFile
+from streams.logs.sqlite_pages import Marks, expired, read_marks, read_page
+
+POLL_S = 0.05
+"""How often a waiter looks for what another process appended."""
+
+TRIM_RECORDS = 10_000
+"""What one transaction of a trim deletes, so that appends do not wait long for it."""
+
+_SLOT_COUNT = 1
+
+_TRIM = 'DELETE FROM requests WHERE "offset" < ?'
+_MOVE_BEGIN = "UPDATE topics SET begin_offset = ? WHERE topic = 'requests'"
+
+
+class SqliteLog:
+    """A log in the SQLite file at `path`, with one partition per topic and one slot.
+
+    Appends are synced before they are answered, and those that come at the same time share a sync. Any number of
+    processes may read, with `read_only`, while one writes. Which process writes, and so owns the slot, is settled
+    outside, by the lock on the data folder; `own` is there for the port and fences nobody.
+
+    Raises:
+        MachineError: there is no log at `path` to read, it is something else, or the folder does not allow it.
+        DataFolderVersion: a newer release wrote it.
+        LogDamaged: it does not read back.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, new_id: Callable[[], str] = random_id) -> None:
+        self._file = LogFile(path, read_only=read_only, new_id=new_id)
+        self.log_id = self._file.log_id
+        try:
+            self._codec = Codec(EmbeddedRegistry(path, read_only=read_only))
+        except BaseException:
+            self._file.close()
+            raise
+        self._commits = GroupCommit(self._file, self._codec, committed=self._wake)
+        self._changed = Condition()
+        self._change_count = 0
+
+    def partitions(self, topic: str) -> Sequence[TopicPartition]:
+        """The one partition of `topic`."""
+        return partitions_of(topic, _SLOT_COUNT)
+
+    def own(self, slot: Slot) -> None:
+        """Check that `slot` is the one there is; who writes here owns it already."""
+        place(slot, (), slot_count=_SLOT_COUNT)
+        self._file.check_writable()
+
+    def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
+        """Append all of `drafts` or none, synced; see the port."""
+        place(slot, drafts, slot_count=_SLOT_COUNT)
+        self._file.check_writable()
+        return self._commits.append(drafts) if drafts else Position()
+
+    def read(
+        self, partitions: Collection[TopicPartition], after: Position, until: Position | None = None
+    ) -> Iterator[Batch]:
+        """The records of `partitions` from `after` to `until`, one partition after the other; see the port.
+
+        No transaction is held between batches. What stands before a damaged place is yielded before LogDamaged is
+        raised.
+        """
+        marks = read_marks(self._file)
+        spans = {tp: _span(tp, marks[tp.topic], after=after, until=until) for tp in partitions}
+        return self._batches(spans, after)
+
+    def begin(self, partitions: Collection[TopicPartition]) -> Position:
+        """The low watermark of `partitions`: the first offset that was not trimmed."""
+        marks = read_marks(self._file)
+        return Position({tp: marks[tp.topic].begin_offset for tp in partitions})
+
+    def end(self, partitions: Collection[TopicPartition]) -> Position:
+        """The high watermark of `partitions`."""
+        marks = read_marks(self._file)
+        return Position({tp: marks[tp.topic].end_offset for tp in partitions})
+
+    def trim(self, before: Position) -> None:
+        """Forget the records of topic `requests` below `before`; other topics are refused with ValueError."""
+        if any(tp.topic != "requests" for tp in before):
+            raise ValueError(f"only topic requests can be trimmed, not {before}")
+        begin, end = read_marks(self._file)["requests"]
+        target = min(before.offset(TopicPartition("requests", 0)), end)
+        while begin < target:
+            begin = min(begin + TRIM_RECORDS, target)
+            with self._file.transaction("trim") as connection:
+                connection.execute(_TRIM, (begin,))
+                connection.execute(_MOVE_BEGIN, (begin,))
+
+    def wait_beyond(self, partitions: Collection[TopicPartition], position: Position, timeout_s: float) -> bool:
+        """Whether any of `partitions` has grown beyond `position`, waiting up to `timeout_s` for it.
+
+        An append of this process is seen at once, one of another process within POLL_S.
+        """
+        deadline_s = monotonic() + timeout_s
+        while True:
+            seen = self._change_count
+            end = self.end(partitions)
+            if any(end.offset(tp) > position.offset(tp) for tp in partitions):
+                return True
+            left_s = deadline_s - monotonic()
+            if left_s <= 0:
+                return False
+            self._await_change(seen, min(left_s, POLL_S))
+            if self._file.is_closed:
+                return False
+
+    def close(self) -> None:
+        """Close the file and end every wait; idempotent."""
+        self._file.close()
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._change_count += 1
+            self._changed.notify_all()
+
+    def _await_change(self, seen: int, timeout_s: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._change_count != seen, timeout_s)
+
+    def _batches(self, spans: dict[TopicPartition, range], after: Position) -> Iterator[Batch]:
+        position = after
+        for tp, offsets in spans.items():
+            left = offsets
+            while left:
+                page = read_page(self._file, self._codec, tp=tp, offsets=left)
+                left = range(page.end_offset, offsets.stop)
+                position = position.joined(Position({tp: page.end_offset}))
+                if page.recorded or page.undecodable:
+                    yield Batch(page.recorded, position, page.undecodable)
+                if page.failure is not None:
+                    raise page.failure
+
+
+def _span(tp: TopicPartition, marks: Marks, *, after: Position, until: Position | None) -> range:
+    """The offsets to read of a topic that keeps `marks`."""
+    stop = marks.end_offset if until is None else min(until.offset(tp), marks.end_offset)
+    span = range(after.offset(tp), stop)
+    if span and span.start < marks.begin_offset:
+        raise expired(tp, span.start, begin_offset=marks.begin_offset)
+    return span

@@ -1,0 +1,68 @@
+"""What SQLite's errors mean to whoever uses a log; no sqlite3 exception leaves `streams/logs/`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from schemas.errors import DataFolderLocked, DiskFull, MachineError, RefoldError
+from streams.log import LogDamaged
+
+
+class _Meaning(NamedTuple):
+    error: type[RefoldError]
+    message: str
+    hint: str
+
+
+_DAMAGED = _Meaning(
+    LogDamaged, "the log {path} does not read back here", "restore a backup; what is before still reads"
+)
+_FULL = _Meaning(DiskFull, "no space to append to {path}; nothing was appended", "free some space and go on")
+_BUSY = _Meaning(DataFolderLocked, "another process keeps writing to {path}", "let it end, or stop it, and try again")
+_FORBIDDEN = _Meaning(
+    MachineError, "{path} cannot be opened or written", "check that its folder exists and who may write there"
+)
+_BROKEN = _Meaning(MachineError, "{path} cannot be read or written", "check the disk, its quota and the system's log")
+
+MEANINGS: dict[int, _Meaning] = {
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_FORMAT: _DAMAGED,
+    sqlite3.SQLITE_SCHEMA: _DAMAGED,
+    sqlite3.SQLITE_CONSTRAINT: _DAMAGED,  # an offset is taken although its topic ends before it
+    sqlite3.SQLITE_ERROR: _DAMAGED,  # our statements are constant: a missing table or column is damage
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # the -shm file cannot grow
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_PROTOCOL: _BUSY,
+    sqlite3.SQLITE_READONLY: _FORBIDDEN,
+    sqlite3.SQLITE_CANTOPEN: _FORBIDDEN,
+    sqlite3.SQLITE_PERM: _FORBIDDEN,
+    sqlite3.SQLITE_AUTH: _FORBIDDEN,
+    sqlite3.SQLITE_TOOBIG: _Meaning(
+        MachineError, "an event is larger than {path} can hold", "keep large content in artifacts"
+    ),
+}
+"""By result code (sqlite.org/rescode.html), an extended one before its primary one; any other is _BROKEN."""
+
+
+def refold_error(exc: sqlite3.Error, *, op: str, path: Path, position: str | None = None) -> RefoldError:
+    """What `exc`, met while doing `op` to the log at `path`, is to the rest of refold."""
+    code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL)
+    meaning = MEANINGS.get(code) or MEANINGS.get(code & 0xFF) or _BROKEN
+    message = f"{meaning.message.format(path=path)} ({exc})"
+    return meaning.error(message, op=op, subject=str(path), position=position, hint=meaning.hint)
+
+
+@contextmanager
+def translated(op: str, path: Path) -> Iterator[None]:
+    """Within it, errors of sqlite3 are raised as those of refold."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise refold_error(exc, op=op, path=path) from exc

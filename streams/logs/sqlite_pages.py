@@ -1,0 +1,133 @@
+"""Reading a log file: its watermarks, and its records a page at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import NamedTuple
+
+from schemas.codec import Codec, UnreadableEvent
+from schemas.errors import RefoldError
+from schemas.positions import Position, TopicPartition
+from streams.log import TOPIC_NAMES, LogDamaged, PositionExpired, Recorded, Undecodable
+from streams.logs.sqlite_errors import refold_error
+from streams.logs.sqlite_file import LogFile, checksum_of
+
+MAX_PAGE_RECORDS = 1_000
+MAX_PAGE_BYTES = 8 << 20
+"""A page ends early here: a thousand requests that carry their content would be 900 MB."""
+
+_MARKS = "SELECT topic, begin_offset, end_offset FROM topics"
+_SELECT = {
+    topic: f"""
+        SELECT "offset", CAST(ifnull("key", '') AS BLOB), crc32, CAST(ifnull(frame, '') AS BLOB) FROM {topic}
+        WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"
+    """  # noqa: S608 - topics are constants; the casts are for damaged rows, which keep no types
+    for topic in TOPIC_NAMES
+}
+
+_Row = tuple[int, bytes, int, bytes]
+
+
+class Marks(NamedTuple):
+    """The kept offsets of a topic: from `begin_offset` to before `end_offset`."""
+
+    begin_offset: int
+    end_offset: int
+
+
+@dataclass(slots=True)
+class Page:
+    """Records in a row up to `end_offset`, and what keeps the next one from being read, if anything does."""
+
+    end_offset: int
+    recorded: list[Recorded] = field(default_factory=list)
+    undecodable: list[Undecodable] = field(default_factory=list)
+    failure: RefoldError | None = None
+
+
+def read_marks(file: LogFile) -> dict[str, Marks]:
+    """The kept offsets of every topic."""
+    with file.reader("read") as connection:
+        return {topic: Marks(begin, end) for topic, begin, end in connection.execute(_MARKS)}
+
+
+def read_page(file: LogFile, codec: Codec, *, tp: TopicPartition, offsets: range) -> Page:
+    """As many of the records at `offsets`, of which there is at least one, as make a page."""
+    page = Page(offsets.start)
+    rows, page.failure = _read_rows(file, tp, offsets[:MAX_PAGE_RECORDS])
+    if not rows and page.failure is None:
+        page.failure = _gap(file, tp, page.end_offset)
+    for row in rows:
+        failure = _add(page, tp, row, codec) if row[0] == page.end_offset else _gap(file, tp, page.end_offset)
+        if failure is not None:
+            page.failure = failure
+            break
+        page.end_offset += 1
+    return page
+
+
+def expired(tp: TopicPartition, offset: int, *, begin_offset: int) -> PositionExpired:
+    """What says that the records from `offset` to before `begin_offset` were trimmed."""
+    return PositionExpired(
+        f"the records {offset} to {begin_offset - 1} of {tp.topic}:{tp.partition} are no longer kept",
+        op="read",
+        subject=f"{tp.topic}:{tp.partition}",
+        position=str(Position({tp: begin_offset})),
+    )
+
+
+def _read_rows(file: LogFile, tp: TopicPartition, offsets: range) -> tuple[list[_Row], RefoldError | None]:
+    """The rows at `offsets` up to the byte limit, and the error that cut them short."""
+    rows: list[_Row] = []
+    size_bytes = 0
+    with file.reader("read") as connection:
+        try:
+            with closing(connection.execute(_SELECT[tp.topic], (offsets.start, offsets.stop))) as cursor:
+                for row in cursor:
+                    rows.append(row)
+                    size_bytes += len(row[3])
+                    if size_bytes >= MAX_PAGE_BYTES:
+                        break
+        except sqlite3.Error as exc:
+            position = str(Position({tp: offsets.start + len(rows)}))
+            return rows, refold_error(exc, op="read", path=file.path, position=position)
+    return rows, None
+
+
+def _add(page: Page, tp: TopicPartition, row: _Row, codec: Codec) -> RefoldError | None:
+    """Put the event of `row` on `page`, or give back what forbids it."""
+    offset, key, checksum, frame = row
+    try:
+        if checksum_of(key, frame) != checksum:
+            raise UnreadableEvent("the stored bytes are not those that were written")  # noqa: TRY301 - one way out
+        event = codec.decode(frame)
+    except UnreadableEvent as exc:
+        if tp.topic != "requests":
+            return _damaged(tp, offset, str(exc))
+        digest = sha256(frame).hexdigest()
+        page.undecodable.append(Undecodable(tp.topic, tp.partition, offset, key, digest, str(exc)))
+    except RefoldError as exc:
+        return exc
+    else:
+        page.recorded.append(Recorded(tp.topic, tp.partition, offset, key.decode(), event))
+    return None
+
+
+def _gap(file: LogFile, tp: TopicPartition, offset: int) -> RefoldError:
+    begin_offset = read_marks(file)[tp.topic].begin_offset
+    if offset < begin_offset:  # trimmed while it was being read
+        return expired(tp, offset, begin_offset=begin_offset)
+    return _damaged(tp, offset, "it is missing")
+
+
+def _damaged(tp: TopicPartition, offset: int, why: str) -> LogDamaged:
+    return LogDamaged(
+        f"record {offset} of {tp.topic}:{tp.partition} does not read back: {why}",
+        op="read",
+        subject=f"{tp.topic}:{tp.partition}",
+        position=str(Position({tp: offset})),
+        hint="restore a backup; the records before it still read",
+    )
