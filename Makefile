@@ -1,0 +1,36 @@
+# The few verbs of the project; CI calls the same ones.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCE ?=
+DEMO_DATA ?= demo-data
+
+.PHONY: env demo test lint bench clean
+
+env: $(VENV)/.installed  ## create .venv with everything the project needs
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: env  ## ingest real documents, search them, prove the indexes equal the log: make demo [SOURCE=dir]
+	$(BIN)/python -m refold.demo --data '$(DEMO_DATA)' $(if $(SOURCE),'$(SOURCE)')
+
+test: env  ## every test
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: env  ## formatting, rules, types, the direction of imports, the schemas
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/lint-imports
+	$(BIN)/refold schema check
+
+bench: env  ## measure against bare SQLite, a naive loop and the floor; prints units and sizes
+	$(BIN)/python -m tests.bench
+
+clean:  ## remove what make made
+	rm -rf $(VENV) demo-data bench-results build dist *.egg-info
