@@ -52,6 +52,44 @@ def without_logical_types(schema: Any) -> Any:
     return schema
 
 
+def expanded(schema: Any, definitions: dict[str, Any] | None = None) -> Any:
+    """A canonical schema (parsed) with every name replaced by what it stands for; `definitions` collects them.
+
+    That is no Avro schema, where a type is defined once, but two types are the same exactly if they are equal so.
+    Events have no recursive types.
+    """
+    known = {} if definitions is None else definitions
+    match schema:
+        case str():
+            return known.get(schema, schema)
+        case list():
+            return [expanded(branch, known) for branch in schema]
+    made = {key: expanded(schema[key], known) if key in {"items", "values"} else schema[key] for key in schema}
+    if "fields" in schema:
+        made["fields"] = [{**field, "type": expanded(field["type"], known)} for field in schema["fields"]]
+    if "name" in schema:
+        known[schema["name"]] = made
+    return made
+
+
+def folded(schema: Any, defined: set[str] | None = None) -> Any:
+    """The opposite of `expanded`: every named type but those in `defined` is defined at its first use."""
+    known = set() if defined is None else defined
+    match schema:
+        case str():
+            return schema
+        case list():
+            return [folded(branch, known) for branch in schema]
+        case {"name": name} if name in known:
+            return name
+    if "name" in schema:
+        known.add(schema["name"])
+    made = {key: folded(schema[key], known) if key in {"items", "values"} else schema[key] for key in schema}
+    if "fields" in schema:
+        made["fields"] = [{**field, "type": folded(field["type"], known)} for field in schema["fields"]]
+    return made
+
+
 def full_name(name: str, namespace: str) -> str:
     """`name` with `namespace` in front, unless it has one or needs none."""
     return name if "." in name or not namespace or name in PRIMITIVES else f"{namespace}.{name}"
