@@ -1,0 +1,175 @@
+"""Looking at and reading local files, without trusting them to hold still."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from threading import Lock
+
+from schemas.errors import PoisonError
+from schemas.events import Finding
+from streams.adapter import SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
+from streams.uris import InvalidUri, path_of
+
+GRAIN_NS = 2_000_000_000
+"""A file may be written again within this time and keep its time stamp: FAT counts in 2 s, the coarsest in use."""
+
+PIECE_BYTES = 1024 * 1024
+"""Big enough that the hop to a thread costs nothing, small enough to hold many."""
+
+_SECOND_NS = 1_000_000_000
+_READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+# Non-blocking, so that opening what has become a pipe since it was looked at does not hang.
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+
+
+class SourceTooLarge(PoisonError):  # noqa: N818 - a state, as in the error tree
+    """The file is larger than what may be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """The bytes of a file and what it looked like when they were read."""
+
+    data: bytes
+    finding: Finding
+
+
+def finding_of(uri: str, seen: os.stat_result, *, now_ns: int) -> tuple[Finding, bool]:
+    """What `seen` says of the file at `uri`, and whether a later change could not hide behind the same finding.
+
+    Size and time tell two states apart, with two additions in `validators`. A file that not everybody may read has
+    ``changed_at_ns`` (its ctime), so that giving permission makes a new finding. One seen within the grain of a clock
+    that counts whole seconds has ``seen_at_ns``, which no later finding equals.
+    """
+    modified_at_ns = seen.st_mtime_ns
+    is_settled = not -GRAIN_NS < now_ns - modified_at_ns < GRAIN_NS
+    if is_settled and seen.st_mode & _READABLE_BY_ALL == _READABLE_BY_ALL:
+        return Finding(uri=uri, size_bytes=seen.st_size, modified_at_ns=modified_at_ns), True
+    validators: dict[str, str] = {}
+    if seen.st_mode & _READABLE_BY_ALL != _READABLE_BY_ALL:
+        validators["changed_at_ns"] = str(seen.st_ctime_ns)
+    if not is_settled and modified_at_ns % _SECOND_NS == 0:
+        validators["seen_at_ns"] = str(now_ns)
+    finding = Finding(uri=uri, size_bytes=seen.st_size, modified_at_ns=modified_at_ns, validators=validators)
+    return finding, is_settled
+
+
+class Files:
+    """Reads the files that findings name. Thread-safe.
+
+    A file that has changed since it was found is read as it is now; only a change while reading is SourceChanged.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._clock_ns = clock_ns
+
+    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> FileContent:
+        """The whole file at once, for files that fit into memory.
+
+        Raises:
+            SourceTooLarge: it has more than `limit_bytes`.
+            SourceGone, SourceUnreadable, SourceUnavailable, SourceChanged: as the port says.
+        """
+        file = _OpenFile(finding.uri)
+        try:
+            size_bytes = file.opened.st_size
+            if limit_bytes is not None and size_bytes > limit_bytes:
+                raise SourceTooLarge(
+                    f"the file has {size_bytes} bytes, more than the {limit_bytes} that may be read",
+                    op="read file",
+                    subject=finding.uri,
+                )
+            data = file.read(size_bytes)
+            file.check_unchanged(len(data))
+        finally:
+            file.close()
+        return FileContent(data, finding_of(finding.uri, file.opened, now_ns=self._clock_ns())[0])
+
+    async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
+        """The file in pieces, read off the event loop; see the port."""
+        file = await asyncio.to_thread(_OpenFile, finding.uri)
+        try:
+            size_bytes = 0
+            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                size_bytes += len(piece)
+                yield piece
+            await asyncio.to_thread(file.check_unchanged, size_bytes)
+        finally:
+            await asyncio.to_thread(file.close)
+
+
+class _OpenFile:
+    """A regular file, open; its lock keeps a cancelled fetch from closing what a thread still reads."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._lock = Lock()
+        try:
+            path = path_of(uri)
+            self._refuse_special(os.lstat(path))  # before opening: to open a device may already do something
+            self._fd = os.open(path, _OPEN_FLAGS)
+        except InvalidUri as exc:
+            raise SourceUnreadable(str(exc), op="read file", subject=uri) from exc
+        except OSError as exc:
+            raise self._translated(exc) from exc
+        try:
+            self.opened = os.fstat(self._fd)
+            self._refuse_special(self.opened)
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, size_bytes: int) -> bytes:
+        """Up to `size_bytes` more; fewer only at the end."""
+        pieces: list[bytes] = []
+        with self._lock:
+            while size_bytes > 0 and (piece := self._read_once(size_bytes)):
+                pieces.append(piece)
+                size_bytes -= len(piece)
+        return b"".join(pieces)
+
+    def check_unchanged(self, read_bytes: int) -> None:
+        """Raise SourceChanged unless the file ends here and looks as it did when it was opened."""
+        with self._lock:
+            has_more = bool(self._read_once(1))
+            now = os.fstat(self._fd)
+        before = (self.opened.st_size, self.opened.st_mtime_ns)
+        if has_more or read_bytes != before[0] or (now.st_size, now.st_mtime_ns) != before:
+            raise SourceChanged("the file changed while it was being read", op="read file", subject=self._uri)
+
+    def close(self) -> None:
+        """Let go of the file, once nobody reads it."""
+        with self._lock:
+            os.close(self._fd)
+
+    def _read_once(self, size_bytes: int) -> bytes:
+        try:
+            return os.read(self._fd, size_bytes)
+        except OSError as exc:
+            raise self._translated(exc) from exc
+
+    def _refuse_special(self, seen: os.stat_result) -> None:
+        if stat.S_ISLNK(seen.st_mode):
+            raise SourceGone("a symbolic link has taken the file's place", op="read file", subject=self._uri)
+        if not stat.S_ISREG(seen.st_mode):
+            raise SourceUnreadable("this is no regular file", op="read file", subject=self._uri)
+
+    def _translated(self, exc: OSError) -> SourceGone | SourceUnreadable | SourceUnavailable:
+        match exc:
+            case FileNotFoundError() | NotADirectoryError():
+                return SourceGone("the file is no longer there", op="read file", subject=self._uri)
+            case PermissionError():
+                return SourceUnreadable(
+                    "permission to read the file is denied",
+                    op="read file",
+                    subject=self._uri,
+                    hint="give read permission to the user who runs refold, and ingest again",
+                )
+            case _:
+                reason = exc.strerror or str(exc)
+                return SourceUnavailable(f"the file cannot be read now: {reason}", op="read file", subject=self._uri)

@@ -1,0 +1,39 @@
+"""From what a user calls a source to the adapter that connects it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from schemas.errors import UsageError
+from streams.adapters.folder import FolderAdapter, FolderOptions
+from streams.source import Source
+
+ADAPTERS: Mapping[str, Callable[[str, FolderOptions | None], Source]] = {
+    "": FolderAdapter,
+    "file": FolderAdapter,
+}
+"""By the scheme of the source; "" is a path."""
+
+_uri_scheme = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE).match
+# One slash is enough for file:, two are needed elsewhere: `notes: 2024/` is a path.
+
+
+def adapter_for(source: str, options: FolderOptions | None = None) -> Source:
+    """The adapter of `source`: a path, a glob pattern or a ``file:`` uri.
+
+    Raises:
+        UsageError: no adapter knows its scheme, or it does not exist.
+    """
+    found = _uri_scheme(source)
+    scheme = found[1].lower() if found else ""
+    adapter = ADAPTERS.get(scheme)
+    if adapter is None:
+        known = ", ".join(f"{name}:" for name in ADAPTERS if name)
+        raise UsageError(
+            f"no adapter reads {scheme}: sources",
+            op="open source",
+            subject=source,
+            hint=f"give a path, or one of {known}",
+        )
+    return adapter(source, options)
