@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Batch, Draft, Fenced, PositionExpired, Recorded, Slot
-from streams.logs.placement import not_before, partitions_of, place
+from streams.logs.placement import check_slot, not_before, partitions_of, place
 
 MAX_BATCH_RECORDS = 1_000
 
@@ -56,7 +56,7 @@ class MemoryLog:
 
     def own(self, slot: Slot) -> None:
         """Take `slot`: whoever owned it until now is fenced."""
-        place(slot, (), slot_count=self._slot_count)
+        check_slot(slot, slot_count=self._slot_count)
         with self._open():
             self._owners[slot] = self
 

@@ -29,6 +29,19 @@ def partitions_of(topic: str, slot_count: int) -> tuple[TopicPartition, ...]:
     return tuple(TopicPartition(topic, partition) for partition in range(count))
 
 
+def check_slot(slot: Slot | None, *, slot_count: int) -> None:
+    """Raise ValueError if a log of `slot_count` slots has no such slot."""
+    if slot is not None and not 0 <= slot < slot_count:
+        raise ValueError(f"there is no slot {slot}: this log has {slot_count}")
+
+
+def check_kinds(drafts: Sequence[Draft]) -> None:
+    """Raise ValueError if a draft's topic does not carry such events."""
+    for draft in drafts:
+        if _TOPIC_OF_KIND.get(type(draft.event)) != draft.topic:
+            raise ValueError(f"topic {draft.topic!r} does not carry {type(draft.event).__name__}")
+
+
 def place(slot: Slot | None, drafts: Sequence[Draft], *, slot_count: int) -> list[TopicPartition]:
     """The partition of each of `drafts`, in their order.
 
@@ -36,13 +49,12 @@ def place(slot: Slot | None, drafts: Sequence[Draft], *, slot_count: int) -> lis
         ValueError: a topic does not carry such a kind, there is no such slot, or, with a slot given, a draft of topic
             `documents` belongs to another.
     """
-    if slot is not None and not 0 <= slot < slot_count:
-        raise ValueError(f"there is no slot {slot}: this log has {slot_count}")
+    check_slot(slot, slot_count=slot_count)
+    check_kinds(drafts)
     places = [_place(draft, slot_count) for draft in drafts]
-    if slot is not None:
-        for draft, place_ in zip(drafts, places, strict=True):
-            if place_.topic == "documents" and place_.partition != slot:
-                raise ValueError(f"key {draft.key!r} belongs to slot {place_.partition}, not to slot {slot}")
+    for draft, tp in zip(drafts, places, strict=True):
+        if slot is not None and tp.topic == "documents" and tp.partition != slot:
+            raise ValueError(f"key {draft.key!r} belongs to slot {tp.partition}, not to slot {slot}")
     return places
 
 
@@ -54,9 +66,5 @@ def not_before(event: PipelineEvent, earliest: datetime | None) -> PipelineEvent
 
 
 def _place(draft: Draft, slot_count: int) -> TopicPartition:
-    topic = draft.topic
-    if _TOPIC_OF_KIND.get(type(draft.event)) != topic:
-        raise ValueError(f"topic {topic!r} does not carry {type(draft.event).__name__}")
-    if topic in PARTITIONED_TOPICS:
-        return TopicPartition(topic, partition_of(draft.key, slot_count))
-    return TopicPartition(topic, 0)
+    partition = partition_of(draft.key, slot_count) if draft.topic in PARTITIONED_TOPICS else 0
+    return TopicPartition(draft.topic, partition)

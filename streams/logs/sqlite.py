@@ -12,7 +12,7 @@ from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
 from schemas.registries.embedded import EmbeddedRegistry
 from streams.log import Batch, Draft, Slot
-from streams.logs.placement import partitions_of, place
+from streams.logs.placement import check_kinds, check_slot, partitions_of
 from streams.logs.sqlite_commit import GroupCommit
 from streams.logs.sqlite_file import LogFile
 from streams.logs.sqlite_pages import Marks, expired, read_marks, read_page
@@ -60,12 +60,13 @@ class SqliteLog:
 
     def own(self, slot: Slot) -> None:
         """Check that `slot` is the one there is; who writes here owns it already."""
-        place(slot, (), slot_count=_SLOT_COUNT)
+        check_slot(slot, slot_count=_SLOT_COUNT)
         self._file.check_writable()
 
     def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
         """Append all of `drafts` or none, synced; see the port."""
-        place(slot, drafts, slot_count=_SLOT_COUNT)
+        check_slot(slot, slot_count=_SLOT_COUNT)
+        check_kinds(drafts)
         self._file.check_writable()
         return self._commits.append(drafts) if drafts else Position()
 

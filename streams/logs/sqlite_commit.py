@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from sqlite3 import Connection
 from threading import Lock
 
@@ -35,10 +36,10 @@ class _Tail:
 class _Run:
     """The records of one append in one topic, ready to be stored; times do not go back within it."""
 
-    events: list[PipelineEvent] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    checksums: list[int] = field(default_factory=list)
-    frames: list[bytes] = field(default_factory=list)
+    events: list[PipelineEvent]
+    keys: list[str]
+    checksums: list[int]
+    frames: list[bytes]
 
 
 @dataclass(slots=True, eq=False)
@@ -82,18 +83,17 @@ class GroupCommit:
         return asked.answer()
 
     def _runs(self, drafts: Sequence[Draft]) -> dict[str, _Run]:
-        runs: dict[str, _Run] = {}
+        topics: dict[str, list[Draft]] = {}
         for draft in drafts:
-            run = runs.get(draft.topic)
-            if run is None:
-                run = runs[draft.topic] = _Run()
-            event = not_before(draft.event, run.events[-1].meta.occurred_at if run.events else None)
-            frame = self._encode(event)
-            run.events.append(event)
-            run.keys.append(draft.key)
-            run.checksums.append(checksum_of(draft.key.encode(), frame))
-            run.frames.append(frame)
-        return runs
+            topics.setdefault(draft.topic, []).append(draft)
+        return {topic: self._run(drafts_of_topic) for topic, drafts_of_topic in topics.items()}
+
+    def _run(self, drafts: Sequence[Draft]) -> _Run:
+        events = list(accumulate((draft.event for draft in drafts), _in_order))
+        frames = [self._encode(event) for event in events]
+        keys = [draft.key for draft in drafts]
+        checksums = [checksum_of(key.encode(), frame) for key, frame in zip(keys, frames, strict=True)]
+        return _Run(events, keys, checksums, frames)
 
     def _commit_queue(self) -> None:
         group = [self._queue.popleft() for _ in range(len(self._queue))]
@@ -150,6 +150,10 @@ class GroupCommit:
             run.events[index] = moved
             run.frames[index] = self._encode(moved)
             run.checksums[index] = checksum_of(run.keys[index].encode(), run.frames[index])
+
+
+def _in_order(previous: PipelineEvent, event: PipelineEvent) -> PipelineEvent:
+    return not_before(event, previous.meta.occurred_at)
 
 
 def _row(topic: str, tail: _Tail) -> tuple[int, str | None, str]:

@@ -23,9 +23,6 @@ APPLICATION_ID = int.from_bytes(b"rfld")
 BUSY_TIMEOUT_S = 30.0
 """How long to wait for another process that writes; commits take milliseconds, so more means that it hangs."""
 
-CHECKPOINT_PAGES = 4_000
-"""The WAL goes into the file every 16 MB: each time costs two syncs, and reading slows as the WAL grows."""
-
 WAL_LIMIT_BYTES = 64 << 20
 """What the WAL is cut back to after a burst."""
 
@@ -201,7 +198,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, new_id: Callable[[], st
             f"{path} cannot have a write-ahead log", subject=str(path), hint="use a folder on a disk of this machine"
         )
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
     if _is_empty(connection):
         _create(connection, new_id())
