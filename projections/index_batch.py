@@ -1,0 +1,193 @@
+"""What a batch of changes comes to, document by document: pure, so that it can be tested without any index.
+
+A batch is folded to each document's final version. Where that one is refused, the one before it takes its place, so
+that the outcome does not depend on how the log was cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from projections.chunk_ids import packed_ids_of
+from projections.garbage import Garbage
+from projections.index_changes import IndexChange, Rewrite, ServeVersion, Withdraw
+from projections.parked import Parked
+from projections.served import Served
+from schemas.ids import DocumentId
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A batch's changes by document, in order of sequence, and the documents to be written again."""
+
+    changes: Mapping[DocumentId, Sequence[ServeVersion | Withdraw]]
+    rewritten: Collection[DocumentId]
+
+    @property
+    def document_ids(self) -> Collection[DocumentId]:
+        """All documents the batch speaks of."""
+        return {*self.changes, *self.rewritten}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a version could not be written."""
+
+    error_code: str
+    message: str
+    hint: str | None = None
+    is_awaiting: bool = False
+
+
+@dataclass(slots=True)
+class DocumentTurn:
+    """A document's part of a batch, while it is being applied.
+
+    `chain` holds what is to be applied, in order of sequence: the new changes, preceded by the served and the parked
+    version where a rewrite was asked for. The last one that is not refused is what the index goes on with.
+    """
+
+    document_id: DocumentId
+    served: Served | None
+    parked: Parked | None
+    chain: Sequence[ServeVersion | Withdraw]
+    refusals: dict[int, Refusal] = field(default_factory=dict)
+
+    @property
+    def final(self) -> ServeVersion | Withdraw | None:
+        """What the index goes on with; None where everything was refused: it stays as it is."""
+        return next((change for change in reversed(self.chain) if change.sequence not in self.refusals), None)
+
+    @property
+    def refused(self) -> ServeVersion | None:
+        """The version to park: the latest of all, where that one was refused."""
+        latest = self.chain[-1]
+        return latest if isinstance(latest, ServeVersion) and latest.sequence in self.refusals else None
+
+
+@dataclass(frozen=True, slots=True)
+class Bookings:
+    """The rows that make a batch true: transaction (2)."""
+
+    served: Sequence[Served]
+    parked: Sequence[Parked]
+    cleared: Sequence[DocumentId]
+    garbage: Sequence[Garbage]
+
+
+def fold(changes: Iterable[IndexChange]) -> Folded:
+    """`changes` by document; changes of different documents and topics may come in any order."""
+    by_document: dict[DocumentId, list[ServeVersion | Withdraw]] = {}
+    rewritten: dict[DocumentId, None] = {}
+    for change in changes:
+        if isinstance(change, Rewrite):
+            rewritten.update(dict.fromkeys(change.document_ids))
+        else:
+            by_document.setdefault(change.document_id, []).append(change)
+    for chain in by_document.values():
+        chain.sort(key=lambda change: change.sequence)
+    return Folded(by_document, list(rewritten))
+
+
+def turns_of(
+    folded: Folded, *, served: Mapping[DocumentId, Served], parked: Mapping[DocumentId, Parked], needs_vectors: bool
+) -> list[DocumentTurn]:
+    """What is to be done for each document; those for which the batch holds nothing new are left out."""
+    rewritten = set(folded.rewritten)
+    turns = []
+    for document_id in folded.document_ids:
+        now, waiting = served.get(document_id), parked.get(document_id)
+        chain = _chain(folded.changes.get(document_id, ()), now, waiting, is_rewritten=document_id in rewritten)
+        if chain:
+            turn = DocumentTurn(document_id, now, waiting, chain)
+            if needs_vectors:
+                turn.refusals.update(_awaiting(chain))
+            turns.append(turn)
+    return turns
+
+
+def bookings_of(turns: Iterable[DocumentTurn], *, swept: Sequence[Garbage], now_us: int) -> Bookings:
+    """The rows that make `turns` true at `now_us`; `swept` is garbage found besides."""
+    served: list[Served] = []
+    parked: list[Parked] = []
+    cleared: list[DocumentId] = []
+    garbage = list(swept)
+    for turn in turns:
+        row, waiting = _served_row(turn, now_us), _parked_row(turn, now_us)
+        if row is not None:
+            served.append(row)
+        if waiting is not None:
+            parked.append(waiting)
+        elif turn.parked is not None:
+            cleared.append(turn.document_id)
+        garbage.extend(_garbage_rows(turn, now_us))
+    return Bookings(served, parked, cleared, garbage)
+
+
+def _chain(
+    changes: Sequence[ServeVersion | Withdraw], served: Served | None, parked: Parked | None, *, is_rewritten: bool
+) -> Sequence[ServeVersion | Withdraw]:
+    known = max(served.sequence if served else 0, parked.change.sequence if parked else 0)
+    new = [change for change in changes if change.sequence > known]
+    if not is_rewritten:
+        return new
+    held = [served.live if served else None, parked.change if parked else None]
+    again = {change.sequence: change for change in held if change is not None}
+    return [*again.values(), *new]
+
+
+def _awaiting(chain: Sequence[ServeVersion | Withdraw]) -> dict[int, Refusal]:
+    waits = Refusal("AwaitingVectors", "this version has no vectors of the index's embedder", is_awaiting=True)
+    return {
+        change.sequence: waits
+        for change in chain
+        if isinstance(change, ServeVersion) and change.chunk_count and change.vectors is None
+    }
+
+
+def _served_row(turn: DocumentTurn, now_us: int) -> Served | None:
+    final, old = turn.final, turn.served
+    if final is None or (old is not None and isinstance(final, ServeVersion) and old.version == final.version):
+        return None
+    last = final if isinstance(final, ServeVersion) else (old.last if old else None)
+    live = old.live if old else None
+    return Served(
+        document_id=turn.document_id,
+        sequence=final.sequence,
+        version=final.version if isinstance(final, ServeVersion) else None,
+        last=last,
+        switched_at_us=now_us,
+        previous_version=live.version if live else None,
+        previous_chunks=live.chunks if live else None,
+        previous_switched_at_us=old.switched_at_us if old else None,
+    )
+
+
+def _parked_row(turn: DocumentTurn, now_us: int) -> Parked | None:
+    refused = turn.refused
+    if refused is None:
+        return None
+    refusal = turn.refusals[refused.sequence]
+    return Parked(
+        change=refused,
+        is_awaiting=refusal.is_awaiting,
+        error_code=refusal.error_code,
+        message=refusal.message,
+        hint=refusal.hint,
+        parked_at_us=now_us,
+    )
+
+
+def _garbage_rows(turn: DocumentTurn, now_us: int) -> Iterable[Garbage]:
+    # Whatever may have been written of a version that is neither served nor parked from now on: also of versions that
+    # were folded away, for a process that died in this batch may have folded less of it.
+    live = turn.served.live if turn.served else None
+    kept = (turn.refused, turn.final if turn.final is not None else live)
+    kept_versions = {change.version for change in kept if isinstance(change, ServeVersion)}
+    held = [live, turn.parked.change if turn.parked else None, *turn.chain]
+    gone = {change.version: change for change in held if isinstance(change, ServeVersion)}
+    for version, change in gone.items():
+        if version not in kept_versions:
+            ids = packed_ids_of(change.document_id, version, change.chunk_count)
+            yield Garbage(change.document_id, version, ids, now_us)

@@ -1,0 +1,290 @@
+"""The view behind both indexes: chunks in a backend, and in SQL which version of each document it answers with.
+
+A batch of changes, folded to each document's final version, is applied in this order:
+
+(1) the new chunks are upserted and flushed: durable and visible to search, but not served, so no search shows them;
+(2) one SQL transaction: served rows, the superseded versions' ids in garbage, parked versions, the position;
+(3) garbage is deleted by id, once it is older than the longest query.
+
+So a search that runs meanwhile finds the old version or the new one, never neither: what it found is shown if it was
+served at any moment of the query. Stopped anywhere and started again, the same batch leads to the same end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from threading import RLock
+from typing import Generic
+
+from projections.chunk_ids import unpack
+from projections.generations import Generation
+from projections.index_backend import IndexBackend, IndexEntry, IndexForeign
+from projections.index_batch import DocumentTurn, Refusal, bookings_of, fold, turns_of
+from projections.index_bookkeeping import BookCounts
+from projections.index_changes import IndexChange, ServeVersion
+from projections.index_home import BackendT_co, IndexHome, OpenIndex, rebuild_hint
+from projections.index_sweep import stray_chunks
+from projections.index_writer import IndexWriter
+from projections.parked import Parked
+from projections.reader_gate import ReaderGate
+from projections.served import Served
+from projections.sql.values import micros_of
+from schemas.errors import PoisonError
+from schemas.ids import DocumentId
+from schemas.positions import Position
+from streams.artifacts import ArtifactStore
+
+LONGEST_QUERY_S = 30.0
+"""How long garbage is kept for queries that may have found it; a query that takes longer runs again."""
+
+STEPS = (
+    "1 upserted",
+    "1 flushed",
+    "2 written",
+    "2 committed",
+    "3 deleted",
+    "3 flushed",
+    "3 forgotten",
+)
+"""Where a fault can be put: after each part of the numbered steps."""
+
+Fault = Callable[[str], None]
+"""Called with each of STEPS; a crash test raises there."""
+
+
+class OnPoison(Enum):
+    """What to do with a version that can never be written: go on without it, or stop."""
+
+    PARK = "park"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """What an index holds: `counts` by its bookkeeping, `chunks` and `size_bytes` by its backend."""
+
+    generation: Generation
+    position: Position
+    counts: BookCounts
+    chunks: int
+    size_bytes: int
+
+
+def no_fault(step: str) -> None:
+    """Nothing goes wrong at `step`."""
+
+
+class IndexView(Generic[BackendT_co]):
+    """An index, open or waiting to be rebuilt. One thread applies at a time; anyone may search.
+
+    Args:
+        home: Where it lives.
+        artifacts: Where the chunks and vectors of versions are.
+        clock: Now, in UTC.
+        longest_query_s: How long garbage is kept.
+        fault: Called at each of STEPS.
+    """
+
+    def __init__(
+        self,
+        home: IndexHome[BackendT_co],
+        *,
+        artifacts: ArtifactStore,
+        clock: Callable[[], datetime],
+        longest_query_s: float = LONGEST_QUERY_S,
+        fault: Fault = no_fault,
+    ) -> None:
+        self.spec = home.spec
+        self.longest_query_s = longest_query_s
+        self._home = home
+        self._artifacts = artifacts
+        self._clock = clock
+        self._fault = fault
+        self._turn = RLock()
+        self._gate = ReaderGate()
+        self._opened: OpenIndex[BackendT_co] | None = None
+
+    @property
+    def name(self) -> str:
+        """The index's name."""
+        return self.spec.name
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that is open; one that is not live has to be built to its end."""
+        return self._held.generation
+
+    def open(self) -> None:
+        """Open the current generation; the first one is made here.
+
+        Raises:
+            IndexForeign: the folder was wiped or is another's; only `renew` helps.
+            UsageError: the index was written with another embedder or mapping.
+        """
+        with self._turn, self._gate.closed():
+            self._let_go()
+            self._opened = self._home.open()
+
+    def renew(self) -> None:
+        """Begin a new, empty generation; until it is built and promoted, searches find what is there by then.
+
+        Whoever applies changes must start again from the empty position.
+        """
+        with self._turn, self._gate.closed():
+            self._let_go()
+            self._opened = self._home.renewed()
+
+    def promote(self) -> None:
+        """Mark the open generation as live: built to its end."""
+        with self._turn:
+            held = self._held
+            self._opened = replace(held, generation=self._home.promoted(held.generation))
+
+    def close(self) -> None:
+        """Let go of the index; idempotent."""
+        with self._turn, self._gate.closed():
+            self._let_go()
+
+    def position(self) -> Position:
+        """How far the log is in the index."""
+        return self._held.books.position()
+
+    def apply(
+        self,
+        changes: Sequence[IndexChange],
+        expected: Position,
+        at: Position,
+        *,
+        on_poison: OnPoison = OnPoison.PARK,
+    ) -> None:
+        """Apply `changes` and move the position from `expected` to `at`: steps (1) and (2).
+
+        A version whose artifacts cannot be read, or that the backend refuses, is parked.
+
+        Raises:
+            PositionConflict: the index does not stand at `expected`; chunks written by then are not served.
+            PoisonError: a version would have been parked, and `on_poison` is STOP; nothing was applied.
+        """
+        with self._turn:
+            held, now_us = self._held, self._now_us()
+            folded = fold(changes)
+            swept = stray_chunks(held.backend, held.books, folded.rewritten, now_us=now_us) if folded.rewritten else []
+            turns = turns_of(
+                folded,
+                served=held.books.served(folded.document_ids),
+                parked=held.books.parked(folded.document_ids),
+                needs_vectors=self.spec.embedder is not None,
+            )
+
+            # (1) the new chunks, until they are durable and visible
+            self._write(held.backend, turns, on_poison)
+            self._fault("1 upserted")
+            held.backend.flush()
+            self._fault("1 flushed")
+
+            # (2) what makes them served, in one transaction with the position
+            bookings = bookings_of(turns, swept=swept, now_us=self._now_us())
+            held.books.commit(bookings, expected=expected, at=at, before_end=lambda: self._fault("2 written"))
+            self._fault("2 committed")
+
+    def collect_garbage(self) -> int:
+        """Step (3): delete the oldest garbage that no query can want any more; how many chunks that was.
+
+        At most a bounded number of them: 0 means that nothing is due. Cheap then; to be called between batches.
+        """
+        with self._turn:
+            held = self._held
+            due = held.books.due_garbage(self._now_us() - int(self.longest_query_s * 1_000_000))
+            if not due.keys:
+                return 0
+            ids = unpack(due.ids)
+
+            # (3) deleted first, forgotten afterwards: stopped in between, they are deleted again, which is no error
+            held.backend.delete(ids)
+            self._fault("3 deleted")
+            held.backend.flush()
+            self._fault("3 flushed")
+            held.books.forget_garbage(due)
+            self._fault("3 forgotten")
+            held.backend.vacuum()
+            return len(ids)
+
+    def scan(self) -> Iterator[IndexEntry]:
+        """What is really there, served or not."""
+        backend = self._held.backend
+        for ids in backend.scan_ids():
+            yield from backend.read(ids)
+
+    def served(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, Served]:
+        """What is served of `document_ids`; removed documents have a row too."""
+        return self._held.books.served(document_ids)
+
+    def parked(self) -> Mapping[DocumentId, Parked]:
+        """The versions that could not be applied, and those that await their vectors."""
+        return self._held.books.parked()
+
+    def status(self) -> IndexStatus:
+        """What the index holds."""
+        held = self._held
+        return IndexStatus(
+            generation=held.generation,
+            position=held.books.position(),
+            counts=held.books.counts(),
+            chunks=held.backend.count(),
+            size_bytes=held.backend.size_bytes(),
+        )
+
+    @contextmanager
+    def searching(self) -> Iterator[OpenIndex[BackendT_co]]:
+        """Backend and bookkeeping, to search in; they stay open until the block is left."""
+        with self._gate.entered():
+            yield self._held
+
+    @contextmanager
+    def paused(self) -> Iterator[OpenIndex[BackendT_co]]:
+        """The same, while nothing is applied or deleted: what a reconciler compares."""
+        with self._turn:
+            yield self._held
+
+    @property
+    def _held(self) -> OpenIndex[BackendT_co]:
+        if self._opened is None:
+            raise IndexForeign(
+                f"the {self.name} index is not open", op="use index", subject=self.name, hint=rebuild_hint(self.name)
+            )
+        return self._opened
+
+    def _now_us(self) -> int:
+        return micros_of(self._clock())
+
+    def _write(self, backend: IndexBackend, turns: Sequence[DocumentTurn], on_poison: OnPoison) -> None:
+        # Where a document's final version is refused, the one before it gets its chance.
+        writer = IndexWriter(backend, self._artifacts, dim=self.spec.dim)
+        pending = {turn.document_id: turn for turn in turns}
+        while pending:
+            finals = [turn.final for turn in pending.values()]
+            refusals = writer.write([final for final in finals if isinstance(final, ServeVersion)])
+            if refusals and on_poison is OnPoison.STOP:
+                raise self._poison(refusals)
+            pending = {document_id: pending[document_id] for document_id in refusals}
+            for document_id, turn in pending.items():
+                assert turn.final is not None  # noqa: S101 - only a written version can be refused
+                turn.refusals[turn.final.sequence] = refusals[document_id]
+
+    def _poison(self, refusals: Mapping[DocumentId, Refusal]) -> PoisonError:
+        document_id, refusal = next(iter(refusals.items()))
+        return PoisonError(
+            f"{len(refusals)} documents cannot be written, such as {document_id}: {refusal.message}",
+            op=f"write {self.name} index",
+            subject=document_id,
+            hint=refusal.hint,
+        )
+
+    def _let_go(self) -> None:
+        if self._opened is not None:
+            self._opened.backend.close()
+            self._opened = None

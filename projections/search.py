@@ -1,0 +1,221 @@
+"""Search over both indexes: by vector, by words, or by both with their rankings fused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+
+from projections.fusion import FusedChunk, Part, fuse
+from projections.index_backend import Filters, KeywordBackend, ScoredChunk, Vector, VectorBackend
+from projections.index_view import IndexView
+from projections.served import Served
+from projections.sql.values import micros_of
+from projections.version_chunks import VersionChunks
+from projections.visible_hits import DocumentsMoved, visible_hits
+from schemas.errors import TransientError, UsageError
+from schemas.events import ArtifactRef
+from schemas.ids import ChunkId, DocumentId
+from schemas.positions import Position
+from streams.artifacts import ArtifactStore
+from streams.stages.embed import Embedder
+
+DEFAULT_LIMIT = 10
+
+FUSION_DEPTH = 50
+"""Hits of each index that fusion looks at, at least: what stands lower has next to no weight in it."""
+
+MAX_RUNS = 8
+"""How often a query runs before it is given up because documents switch meanwhile."""
+
+
+class SearchMode(StrEnum):
+    """Which indexes answer."""
+
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    KEYWORD = "keyword"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk that answers a query; `text` is its document's text from character `start` to before `end`.
+
+    `score` is the fused one in hybrid mode, else the index's own; `parts` says per index what it made of the chunk.
+    """
+
+    chunk_id: ChunkId
+    document_id: DocumentId
+    version: int
+    uri: str
+    title: str | None
+    page: int | None
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    score: float
+    parts: Mapping[str, Part]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchAnswer:
+    """The hits, best first, and how far the log was in each index that was asked."""
+
+    hits: Sequence[Hit]
+    positions: Mapping[str, Position]
+    took_ms: float
+    mode: SearchMode
+
+
+_Ask = Callable[[int, int], Sequence[ScoredChunk]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    uri: str
+    title: str | None
+    chunks: ArtifactRef
+
+
+class Search:
+    """Searches the two indexes. Thread-safe.
+
+    Args:
+        vector: The vector index.
+        keyword: The keyword index.
+        embedder: Loads the embedder of the vector index; called at the first query that needs it.
+        artifacts: Where the texts of chunks are.
+        clock: Now, in UTC; the one the indexes are written with.
+    """
+
+    def __init__(
+        self,
+        *,
+        vector: IndexView[VectorBackend],
+        keyword: IndexView[KeywordBackend],
+        embedder: Callable[[], Embedder],
+        artifacts: ArtifactStore,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._vector = vector
+        self._keyword = keyword
+        self._embedder = embedder
+        self._chunks = VersionChunks(artifacts)
+        self._clock = clock
+
+    def search(
+        self,
+        query: str,
+        *,
+        mode: SearchMode = SearchMode.HYBRID,
+        limit: int = DEFAULT_LIMIT,
+        filters: Filters | None = None,
+    ) -> SearchAnswer:
+        """The `limit` best chunks for `query`.
+
+        Raises:
+            UsageError: there is nothing to search for.
+            IndexForeign: an index has to be rebuilt first.
+            TransientError: documents kept switching while they were searched.
+        """
+        if not query.strip():
+            raise UsageError("a search needs words", op="search", hint='refold search "what to look for"')
+        if limit < 1:
+            raise UsageError(f"a limit of {limit} leaves no hits", op="search", hint="give a limit of at least 1")
+        began = self._clock()
+        asks = self._asks(query, mode, filters)
+        for _ in range(MAX_RUNS):
+            try:
+                hits, positions = self._run(asks, limit)
+            except DocumentsMoved:
+                continue
+            took_ms = (self._clock() - began).total_seconds() * 1_000
+            return SearchAnswer(hits=hits, positions=positions, took_ms=took_ms, mode=mode)
+        raise TransientError("documents change faster than they can be searched", op="search", hint="try again")
+
+    def _asks(self, query: str, mode: SearchMode, filters: Filters | None) -> Mapping[str, _Ask]:
+        asks: dict[str, _Ask] = {}
+        if mode is not SearchMode.KEYWORD:
+            vector = self._embedder().embed([query])[0]
+            asks[self._vector.name] = partial(self._nearest, vector, filters)
+        if mode is not SearchMode.VECTOR:
+            asks[self._keyword.name] = partial(self._wordiest, query, filters)
+        return asks
+
+    def _nearest(self, vector: Vector, filters: Filters | None, wanted: int, since_us: int) -> Sequence[ScoredChunk]:
+        def ask(backend: VectorBackend, limit: int) -> Sequence[ScoredChunk]:
+            return backend.search(vector, limit=limit, filters=filters)
+
+        return visible_hits(self._vector, ask, wanted=wanted, since_us=since_us)
+
+    def _wordiest(self, query: str, filters: Filters | None, wanted: int, since_us: int) -> Sequence[ScoredChunk]:
+        def ask(backend: KeywordBackend, limit: int) -> Sequence[ScoredChunk]:
+            return backend.search(query, limit=limit, filters=filters)
+
+        return visible_hits(self._keyword, ask, wanted=wanted, since_us=since_us)
+
+    def _run(self, asks: Mapping[str, _Ask], limit: int) -> tuple[Sequence[Hit], Mapping[str, Position]]:
+        since_us = micros_of(self._clock())
+        # Before the hits: what is found is at least as new as this.
+        positions = {name: self._views[name].position() for name in asks}
+        wanted = max(limit, FUSION_DEPTH)
+        fused = fuse({name: ask(wanted, since_us) for name, ask in asks.items()})[:limit]
+        hits = self._hits(fused)
+        if micros_of(self._clock()) - since_us > self._longest_query_us:
+            raise DocumentsMoved  # what it found may have been deleted while it looked
+        return hits, positions
+
+    @property
+    def _views(self) -> Mapping[str, IndexView[VectorBackend] | IndexView[KeywordBackend]]:
+        return {self._vector.name: self._vector, self._keyword.name: self._keyword}
+
+    @property
+    def _longest_query_us(self) -> int:
+        return int(min(view.longest_query_s for view in self._views.values()) * 1_000_000)
+
+    def _hits(self, fused: Sequence[FusedChunk]) -> Sequence[Hit]:
+        sources = self._sources(fused)
+        chunks = self._chunks.read({source.chunks for source in sources.values()})
+        hits = []
+        for one in fused:
+            source = sources[one.chunk_id]
+            chunk = chunks[source.chunks][one.ordinal]
+            hits.append(
+                Hit(
+                    chunk_id=one.chunk_id,
+                    document_id=one.document_id,
+                    version=one.version,
+                    uri=source.uri,
+                    title=source.title,
+                    page=chunk.page,
+                    ordinal=one.ordinal,
+                    start=chunk.start,
+                    end=chunk.end,
+                    text=chunk.text,
+                    score=one.score,
+                    parts=one.parts,
+                )
+            )
+        return hits
+
+    def _sources(self, fused: Sequence[FusedChunk]) -> Mapping[ChunkId, _Source]:
+        sources: dict[ChunkId, _Source] = {}
+        for name, view in self._views.items():
+            theirs = [one for one in fused if name in one.parts and one.chunk_id not in sources]
+            served = view.served({one.document_id for one in theirs})
+            for one in theirs:
+                sources[one.chunk_id] = _source(one, served[one.document_id])
+        return sources
+
+
+def _source(one: FusedChunk, served: Served) -> _Source:
+    if served.last is None:
+        raise DocumentsMoved
+    if served.last.version == one.version and served.last.chunks is not None:
+        return _Source(served.last.attributes.uri, served.last.title, served.last.chunks)
+    if served.previous_version == one.version and served.previous_chunks is not None:
+        return _Source(served.last.attributes.uri, served.last.title, served.previous_chunks)
+    raise DocumentsMoved

@@ -1,0 +1,266 @@
+"""Proves that indexes hold exactly what the log says, or lists what differs; and asks for the repair of that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from projections.chunk_ids import chunk_ids, id_array
+from projections.deep_check import DeepFindings, deep_check
+from projections.index_backend import IndexBackend, IndexEntry
+from projections.index_home import OpenIndex
+from projections.index_sweep import actual_ids, read_entries
+from projections.index_view import IndexView
+from projections.latest_versions import LatestVersions
+from projections.parked import Parked
+from projections.reconcilers.index_contents import (
+    Desired,
+    IndexDiff,
+    KnownVersions,
+    desired_of,
+    diff,
+    known_versions,
+    owners_of,
+    parked_ids,
+)
+from schemas.events import ConsistencyVerified, Meta, RepairRequested
+from schemas.ids import ChunkId, DocumentId, event_id_of
+from schemas.positions import Position
+from streams.artifacts import ArtifactStore
+from streams.log import Draft, EventLog
+
+MAX_EXAMPLES = 20
+"""Chunks named per index in a report."""
+
+REPAIR_DOCUMENTS = 1_000
+"""Documents named in one RepairRequested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A chunk that is not as it should be; `uri` is None where its document is not known to the index."""
+
+    problem: str
+    chunk_id: ChunkId
+    document_id: DocumentId | None
+    uri: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexReport:
+    """What became of the comparison of one index with the log, at `position`.
+
+    Attributes:
+        expected: Chunks it should hold.
+        missing: Chunks it does not hold, or that no search shows.
+        orphaned: Chunks that no event ever spoke of.
+        stale: Chunks of superseded or removed versions that are not about to be deleted.
+        corrupt: Chunks whose entry is not what their artifact says; only a deep check finds them.
+        parked: Documents whose latest version could not be applied.
+        awaiting: Documents whose latest version has no vectors of the index's embedder.
+        misserved: Documents that the index believes to be at another version than the log says: only a rebuild helps.
+        unreadable: Documents whose artifacts could not be read for a deep check.
+        damaged: All documents with missing, orphaned, stale or corrupt chunks.
+    """
+
+    generation: str
+    position: Position
+    expected: int
+    missing: int
+    orphaned: int
+    stale: int
+    corrupt: int
+    parked: int
+    awaiting: int
+    misserved: int
+    unreadable: int
+    examples: Sequence[Example]
+    damaged: Collection[DocumentId]
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the index serves exactly the current version of every live document."""
+        return not any(self.counts[name] for name in self.counts if name != "expected")
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """All counts by name."""
+        return {
+            "expected": self.expected,
+            "missing": self.missing,
+            "orphaned": self.orphaned,
+            "stale": self.stale,
+            "corrupt": self.corrupt,
+            "parked": self.parked,
+            "awaiting": self.awaiting,
+            "misserved": self.misserved,
+            "unreadable": self.unreadable,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The reports of all indexes, by name."""
+
+    indexes: Mapping[str, IndexReport]
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether all of them are as the log says."""
+        return all(report.is_consistent for report in self.indexes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    problem: str
+    document_id: DocumentId | None
+    chunk_id: ChunkId
+
+
+def verify(
+    views: Iterable[IndexView[IndexBackend]], log: EventLog, *, artifacts: ArtifactStore, deep: bool = False
+) -> VerifyReport:
+    """Compare each of `views` with the log up to the position it stands at, while everything goes on.
+
+    An index is compared while it stands still: nothing is applied to it for as long as its ids are read (some 200,000
+    a second). Waiting for a moment between two batches instead could last for ever on a busy system. Searches go on.
+    A `deep` check reads every entry and every artifact too, and holds each index up for a page of documents at a time.
+    Needs about 40 bytes of memory per chunk.
+
+    Raises:
+        IndexForeign: an index is not open.
+    """
+    return VerifyReport({view.name: _verify_index(view, log, artifacts=artifacts, deep=deep) for view in views})
+
+
+def consistency_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, cause: str) -> list[Draft]:
+    """The events that keep `report`, one per index; `cause` is a new random id, for a person asked."""
+    return [
+        Draft(
+            "operations",
+            name,
+            ConsistencyVerified(
+                meta=_meta(ConsistencyVerified, ordinal, pipeline_id=pipeline_id, now=now, cause=cause),
+                index=name,
+                generation=index.generation,
+                position=str(index.position),
+                is_consistent=index.is_consistent,
+                counts=index.counts,
+            ),
+        )
+        for ordinal, (name, index) in enumerate(report.indexes.items())
+    ]
+
+
+def repair_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, cause: str) -> list[Draft]:
+    """What asks each index to write its damaged documents again and to sweep up the rest; empty if none is damaged.
+
+    `cause` is a new random id. Documents that are misserved are beyond this: their index has to be rebuilt.
+    """
+    asked = [
+        (name, some)
+        for name, index in report.indexes.items()
+        for some in _runs(sorted(index.damaged), REPAIR_DOCUMENTS)
+    ]
+    return [
+        Draft(
+            "operations",
+            name,
+            RepairRequested(
+                meta=_meta(RepairRequested, ordinal, pipeline_id=pipeline_id, now=now, cause=cause),
+                index=name,
+                document_ids=document_ids,
+            ),
+        )
+        for ordinal, (name, document_ids) in enumerate(asked)
+    ]
+
+
+def _verify_index(view: IndexView[IndexBackend], log: EventLog, *, artifacts: ArtifactStore, deep: bool) -> IndexReport:
+    with LatestVersions(log) as latest:
+        latest.fold_to(view.position())  # most of the log, before the index has to stand still
+        with view.paused() as opened:
+            position = opened.books.position()
+            latest.fold_to(position)
+            parked = opened.books.parked()
+            desired = desired_of(
+                latest, opened.books.served_versions(), parked={one: p.change.version for one, p in parked.items()}
+            )
+            difference, strays = _compare(opened, log, desired, parked=parked, position=position)
+        deeper = deep_check(view, latest, artifacts) if deep else DeepFindings()
+        findings = [
+            *_missing(difference, latest),
+            *_strays(difference, strays),
+            *_corrupt(deeper),
+        ]
+    awaiting = sum(one.is_awaiting for one in parked.values())
+    return IndexReport(
+        generation=opened.generation.name,
+        position=position,
+        expected=int(desired.ids.size),
+        missing=int(difference.missing.size),
+        orphaned=int(difference.orphaned.size),
+        stale=int(difference.stale.size),
+        corrupt=sum(len(ids) for ids in deeper.corrupt.values()),
+        parked=len(parked) - awaiting,
+        awaiting=awaiting,
+        misserved=len(desired.misserved),
+        unreadable=len(deeper.unreadable),
+        examples=_examples(view, findings[:MAX_EXAMPLES]),
+        damaged={one.document_id for one in findings if one.document_id is not None},
+    )
+
+
+def _compare(
+    opened: OpenIndex[IndexBackend],
+    log: EventLog,
+    desired: Desired,
+    *,
+    parked: Mapping[DocumentId, Parked],
+    position: Position,
+) -> tuple[IndexDiff, Sequence[IndexEntry]]:
+    actual, garbage = actual_ids(opened.backend), id_array(opened.books.garbage_ids())
+    known = KnownVersions(unfinished=parked_ids(parked.values()))
+    first = diff(desired, actual, garbage=garbage, known=known)
+    if not first.orphaned.size:
+        return first, []
+    # What they are can only be told by their entries and by all that the log says of their documents.
+    strays = list(read_entries(opened.backend, first.orphaned))
+    spoken_of = known_versions(log, {one.document_id for one in strays}, position=position)
+    return diff(desired, actual, garbage=garbage, known=known.joined(spoken_of)), strays
+
+
+def _missing(difference: IndexDiff, latest: LatestVersions) -> Iterable[_Finding]:
+    if not difference.missing.size:
+        return
+    for document_id, ids in owners_of(difference.missing, latest).items():
+        yield from (_Finding("missing", document_id, one) for one in chunk_ids(ids))
+
+
+def _strays(difference: IndexDiff, strays: Sequence[IndexEntry]) -> Iterable[_Finding]:
+    owners = {entry.chunk_id: entry.document_id for entry in strays}
+    for problem, ids in (("orphaned", difference.orphaned), ("stale", difference.stale)):
+        yield from (_Finding(problem, owners.get(one), one) for one in chunk_ids(ids))
+
+
+def _corrupt(deeper: DeepFindings) -> Iterable[_Finding]:
+    for document_id, ids in deeper.corrupt.items():
+        yield from (_Finding("corrupt", document_id, one) for one in ids)
+
+
+def _examples(view: IndexView[IndexBackend], findings: Sequence[_Finding]) -> Sequence[Example]:
+    served = view.served({one.document_id for one in findings if one.document_id is not None})
+    uris = {one: row.last.attributes.uri for one, row in served.items() if row.last is not None}
+    return [
+        Example(one.problem, one.chunk_id, one.document_id, uris.get(one.document_id) if one.document_id else None)
+        for one in findings
+    ]
+
+
+def _meta(kind: type, ordinal: int, *, pipeline_id: str, now: datetime, cause: str) -> Meta:
+    return Meta(event_id=event_id_of(cause, kind.__name__, ordinal), occurred_at=now, pipeline_id=pipeline_id)
+
+
+def _runs(document_ids: Sequence[DocumentId], size: int) -> Iterable[Sequence[DocumentId]]:
+    return (document_ids[start : start + size] for start in range(0, len(document_ids), size))

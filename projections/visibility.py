@@ -1,0 +1,30 @@
+"""Which hits a search may show: those whose version was served at any moment of its query."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from projections.served import Standing
+
+
+class Verdict(Enum):
+    """What to do with a hit."""
+
+    SHOW = "show"
+    HIDE = "hide"
+    ASK_AGAIN = "ask again"
+    """Its document switched twice since the query began: what was served in between is no longer known."""
+
+
+def verdict(version: int, standing: Standing | None, *, since_us: int) -> Verdict:
+    """Whether a query that began at `since_us` may show a hit of `version`; `standing` was read after the hit."""
+    if standing is None:
+        return Verdict.HIDE
+    if version == standing.version:
+        return Verdict.SHOW
+    if standing.switched_at_us < since_us:
+        return Verdict.HIDE
+    if version == standing.previous_version:
+        return Verdict.SHOW
+    before = standing.previous_switched_at_us
+    return Verdict.ASK_AGAIN if before is not None and before >= since_us else Verdict.HIDE

@@ -1,0 +1,57 @@
+"""What one index answers a query with, once the hits that nobody may see are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from projections.fusion import newest_versions
+from projections.index_backend import IndexBackend, ScoredChunk
+from projections.index_view import IndexView
+from projections.visibility import Verdict, verdict
+
+BackendT = TypeVar("BackendT", bound=IndexBackend)
+
+SPARE_HITS = 20
+"""Hits asked for beyond those wanted: the versions that one or two documents leave behind when they change."""
+
+GROWTH = 4
+"""How many times as many are asked for when too few of them may be shown."""
+
+
+class DocumentsMoved(Exception):  # noqa: N818 - a state that makes a query run again; it never leaves a search
+    """Documents switched versions faster than the query could tell what it saw."""
+
+
+def visible_hits(
+    view: IndexView[BackendT],
+    ask: Callable[[BackendT, int], Sequence[ScoredChunk]],
+    *,
+    wanted: int,
+    since_us: int,
+) -> Sequence[ScoredChunk]:
+    """The best `wanted` hits that may be shown, fewer if there are no more; `ask` searches for a number of hits.
+
+    Of a document that switches meanwhile only the newer version's hits stay.
+
+    Raises:
+        DocumentsMoved: the query has to run again.
+    """
+    asked = wanted + SPARE_HITS
+    with view.searching() as opened:
+        while True:
+            found = ask(opened.backend, asked)
+            # Read after the hits were found: what was served by then, or before, is known from here on.
+            standings = opened.books.standings({hit.document_id for hit in found})
+            shown = _shown(found, [verdict(h.version, standings.get(h.document_id), since_us=since_us) for h in found])
+            if len(shown) >= wanted or len(found) < asked:
+                return shown[:wanted]
+            asked *= GROWTH
+
+
+def _shown(found: Sequence[ScoredChunk], verdicts: Sequence[Verdict]) -> Sequence[ScoredChunk]:
+    if Verdict.ASK_AGAIN in verdicts:
+        raise DocumentsMoved
+    served = [hit for hit, one in zip(found, verdicts, strict=True) if one is Verdict.SHOW]
+    newest = newest_versions(served)
+    return [hit for hit in served if hit.version == newest[hit.document_id]]
