@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import avro.io
+import avro.schema
+import fastavro
+import pytest
+from event_strategies import KINDS, any_event, events_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.avro_files import newest, released_schemas
+from schemas.canonical import canonical_form, fingerprint_of
+from schemas.codec import Codec, UnknownKind, UnreadableEvent, UnwritableEvent
+from schemas.events import (
+    Action,
+    ArtifactRef,
+    DocumentCompleted,
+    DocumentFailed,
+    DocumentQueued,
+    DocumentSkipped,
+    DocumentStarted,
+    ErrorClass,
+    Finding,
+    JobSubmitted,
+    Meta,
+    SkipReason,
+    Stage,
+    StageReport,
+)
+from schemas.ids import DocumentId, EventId, document_id_of, event_id_of
+from schemas.registries.memory import MemoryRegistry
+from schemas.registry import WriterSchema
+
+NEWEST = newest(released_schemas())
+CODEC = Codec(MemoryRegistry())
+META = Meta(
+    event_id=event_id_of("planner", "DocumentStarted"),
+    occurred_at=datetime(2026, 11, 23, 17, 45, 6, 123456, tzinfo=UTC),
+    pipeline_id="run-1",
+    sequence=2,
+)
+DOCUMENT = document_id_of("file:///minutes.pdf")
+REQUEST = event_id_of("planner", "DocumentRequested")
+STARTED = DocumentStarted(meta=META, document_id=DOCUMENT, request_id=REQUEST, attempt=2, parameters={"parse": "v1"})
+
+
+def edited(record: str, version: int, edit: Callable[[dict[str, Any]], object]) -> WriterSchema:
+    """Another version of the newest schema of `record`."""
+    schema = json.loads(NEWEST[record].canonical)
+    edit(schema)
+    canonical = canonical_form(schema)
+    return WriterSchema(record, version, canonical, fingerprint_of(canonical))
+
+
+def field(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(field for field in schema["fields"] if field["name"] == name)
+
+
+def framed_as(registry: MemoryRegistry, schema: WriterSchema, row: dict[str, Any]) -> bytes:
+    """What a release whose newest schema is `schema` would have written."""
+    out = io.BytesIO()
+    out.write(b"\x00" + registry.register(schema).to_bytes(4))
+    fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(schema.canonical)), row)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_every_event_comes_back_as_it_was(kind: type[Any], data: st.DataObject) -> None:
+    event = data.draw(events_of(kind))
+    frame = CODEC.encode(event)
+    assert CODEC.decode(frame) == event
+    assert CODEC.kind_of(frame) == kind.__name__
+
+
+@settings(max_examples=200, deadline=None)
+@given(any_event())
+def test_the_bytes_are_those_that_fastavro_writes(event: Any) -> None:
+    out = io.BytesIO()
+    schema = fastavro.parse_schema(json.loads(NEWEST[type(event).__name__].canonical))
+    fastavro.schemaless_writer(out, schema, asdict(event))
+    assert CODEC.encode(event)[5:] == out.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """`value` as one plain form, whichever library read it."""
+    match value:
+        case dict():
+            return {key: plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+        case UUID():
+            return str(value)
+    return value
+
+
+@settings(max_examples=100, deadline=None)
+@given(any_event())
+def test_the_avro_package_reads_the_same_values(event: Any) -> None:
+    schema = avro.schema.parse(NEWEST[type(event).__name__].canonical)
+    body = io.BytesIO(CODEC.encode(event)[5:])
+    row = avro.io.DatumReader(schema).read(avro.io.BinaryDecoder(body))
+    assert plain(row) == plain(asdict(event))
+    assert body.read() == b""
+
+
+def test_a_frame_begins_with_a_zero_byte_and_the_schema_id() -> None:
+    registry = MemoryRegistry()
+    frame = Codec(registry).encode(STARTED)
+    assert frame[:1] == b"\x00"
+    assert int.from_bytes(frame[1:5]) == registry.id_of("DocumentStarted", 1)
+
+
+def test_values_come_back_as_the_types_that_the_dataclasses_name() -> None:
+    stored = ArtifactRef(sha256="ab" * 32, size_bytes=9)
+    report = StageReport(stage=Stage.PARSE, output=stored, counts={"pages": 3})
+    event = DocumentCompleted(meta=META, document_id=DOCUMENT, request_id=REQUEST, version=1, stages=[report])
+    read = CODEC.decode(CODEC.encode(event))
+    assert isinstance(read, DocumentCompleted)
+    assert isinstance(read.meta, Meta)
+    assert isinstance(read.meta.event_id, str)
+    assert read.meta.occurred_at.tzinfo is UTC
+    assert read.stages == (report,)
+    assert read.stages[0].stage is Stage.PARSE
+    assert type(read.stages[0].counts) is dict
+    with pytest.raises(AttributeError):
+        read.version = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("frame", [b"", b"\x00", b"\x00\x00\x00\x00", b"garbage", b"\x01\x00\x00\x00\x01rest"])
+def test_bytes_that_are_no_frame_are_refused(frame: bytes) -> None:
+    with pytest.raises(UnreadableEvent):
+        CODEC.decode(frame)
+
+
+@given(any_event(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_frame_that_is_cut_off_anywhere_is_refused(event: Any, data: st.DataObject) -> None:
+    frame = CODEC.encode(event)
+    cut = data.draw(st.integers(0, len(frame) - 1))
+    with pytest.raises(UnreadableEvent):
+        CODEC.decode(frame[:cut])
+
+
+@given(any_event(), st.binary(min_size=1, max_size=3))
+@settings(max_examples=50, deadline=None)
+def test_a_frame_with_bytes_behind_it_is_refused(event: Any, junk: bytes) -> None:
+    with pytest.raises(UnreadableEvent):
+        CODEC.decode(CODEC.encode(event) + junk)
+
+
+@given(any_event(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_body_with_changed_bytes_is_an_event_or_unreadable_and_nothing_else(event: Any, data: st.DataObject) -> None:
+    frame = bytearray(CODEC.encode(event))
+    for at in data.draw(st.lists(st.integers(5, len(frame) - 1), min_size=1, max_size=4)):
+        frame[at] = data.draw(st.integers(0, 255))
+    try:
+        read = CODEC.decode(bytes(frame))
+    except UnreadableEvent:
+        return
+    assert type(read) is type(event)
+
+
+def test_a_number_without_end_is_refused() -> None:
+    head = CODEC.encode(STARTED)[:5]
+    with pytest.raises(UnreadableEvent):
+        CODEC.decode(head + b"\xff" * 100_000)
+
+
+def test_a_schema_id_that_nobody_registered_is_an_unknown_kind() -> None:
+    with pytest.raises(UnknownKind, match="schema id 4711"):
+        CODEC.decode(b"\x00" + (4711).to_bytes(4) + b"body")
+
+
+def test_a_registered_record_that_this_release_does_not_know_is_an_unknown_kind() -> None:
+    registry = MemoryRegistry()
+    foreign = edited("JobPaused", 1, lambda schema: schema.update(name="refold.events.JobTeleported"))
+    foreign = replace(foreign, record="JobTeleported")
+    frame = framed_as(registry, foreign, {"meta": asdict(META)})
+    with pytest.raises(UnknownKind, match="JobTeleported") as caught:
+        Codec(registry).decode(frame)
+    assert caught.value.hint is not None
+    assert Codec(registry).kind_of(frame) == "JobTeleported"
+
+
+def test_a_symbol_that_a_newer_release_added_reads_as_unknown() -> None:
+    registry = MemoryRegistry()
+    newer = edited("DocumentSkipped", 2, lambda s: field(s, "reason")["type"]["symbols"].append("EMBARGOED"))
+    row = {"meta": asdict(META), "document_id": DOCUMENT, "request_id": REQUEST, "reason": "EMBARGOED"}
+    read = Codec(registry).decode(framed_as(registry, newer, row))
+    assert read == DocumentSkipped(meta=META, document_id=DOCUMENT, request_id=REQUEST, reason=SkipReason.UNKNOWN)
+    assert read.reason is SkipReason.UNKNOWN
+
+
+def test_a_field_that_a_newer_release_added_is_passed_over() -> None:
+    registry = MemoryRegistry()
+    newer = edited(
+        "DocumentStarted", 2, lambda s: s["fields"].insert(1, {"name": "host", "type": "string", "default": ""})
+    )
+    row = {**asdict(STARTED), "host": "kestrel"}
+    assert Codec(registry).decode(framed_as(registry, newer, row)) == STARTED
+
+
+def test_a_field_that_an_older_release_did_not_have_takes_its_default() -> None:
+    registry = MemoryRegistry([])
+    older = edited("DocumentStarted", 1, lambda schema: schema["fields"].remove(field(schema, "attempt")))
+    frame = framed_as(registry, older, asdict(STARTED))
+    newer = [replace(schema, version=2) if schema.record == "DocumentStarted" else schema for schema in NEWEST.values()]
+    codec = Codec(registry, schemas=[older, *newer])
+    assert codec.decode(frame) == replace(STARTED, attempt=1)
+    with pytest.raises(UnreadableEvent):
+        codec.decode(frame + b"junk")
+    with pytest.raises(UnreadableEvent):
+        codec.decode(frame[:-1])
+
+
+def test_blocks_that_tell_their_size_are_read_as_java_writes_them() -> None:
+    event = JobSubmitted(meta=META, sources=("docs", "mail"))
+    frame = CODEC.encode(event)
+    items = b"\x08docs\x08mail"
+    assert frame.count(b"\x04" + items + b"\x00") == 1
+    negative_count, size = b"\x03", b"\x14"
+    java = frame.replace(b"\x04" + items + b"\x00", negative_count + size + items + b"\x00")
+    assert CODEC.decode(java) == event
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        replace(STARTED, meta=replace(META, occurred_at=datetime(2026, 1, 1))),  # noqa: DTZ001 - naive on purpose
+        replace(STARTED, parameters={"surrogate": "\udc80"}),
+        replace(STARTED, attempt=2**63),
+        replace(STARTED, attempt="twice"),
+        replace(STARTED, document_id=None),
+        DocumentFailed(meta=META, document_id=DOCUMENT, request_id=REQUEST, error_class="BAD_LUCK"),
+        DocumentQueued(meta=META, document_id=DOCUMENT, request_id=REQUEST, finding={"uri": "file:///a"}),
+    ],
+    ids=[
+        "naive-time",
+        "lone-surrogate",
+        "65-bits",
+        "words-for-a-number",
+        "no-id",
+        "no-such-symbol",
+        "dict-for-finding",
+    ],
+)
+def test_a_value_that_its_field_cannot_hold_is_refused_by_name(event: Any) -> None:
+    with pytest.raises(UnwritableEvent, match=type(event).__name__) as caught:
+        CODEC.encode(event)
+    assert caught.value.subject == META.event_id
+
+
+def test_times_keep_their_microseconds_in_every_century() -> None:
+    for moment in (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(1969, 12, 31, tzinfo=UTC)):
+        late = replace(STARTED, meta=replace(META, occurred_at=moment))
+        assert CODEC.decode(CODEC.encode(late)) == late
+    elsewhere = META.occurred_at.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    read = CODEC.decode(CODEC.encode(replace(STARTED, meta=replace(META, occurred_at=elsewhere))))
+    assert read.meta.occurred_at.utcoffset() == timedelta(0)
+    assert read == STARTED
+
+
+def test_defaults_are_written_as_they_stand() -> None:
+    event = DocumentQueued(meta=META, document_id=DocumentId(DOCUMENT), request_id=EventId(REQUEST))
+    read = CODEC.decode(CODEC.encode(event))
+    assert read == event
+    assert (read.action, read.finding, read.metadata) == (Action.INGEST, None, {})
+
+
+def test_an_optional_record_is_written_where_it_is_given() -> None:
+    finding = Finding(
+        uri="file:///a", size_bytes=0, modified_at_ns=1_795_456_789_123_456_789, validators={"inode": "7"}
+    )
+    event = DocumentQueued(meta=META, document_id=DOCUMENT, request_id=REQUEST, finding=finding)
+    assert CODEC.decode(CODEC.encode(event)) == event
+
+
+def test_a_failure_keeps_when_to_try_again() -> None:
+    event = DocumentFailed(
+        meta=META,
+        document_id=DOCUMENT,
+        request_id=REQUEST,
+        stage=Stage.FETCH,
+        error_class=ErrorClass.TRANSIENT,
+        is_final=False,
+        retry_at=META.occurred_at + timedelta(seconds=30),
+    )
+    assert CODEC.decode(CODEC.encode(event)) == event
