@@ -11,6 +11,7 @@ from threading import Lock
 from schemas.avro_files import released_schemas
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError, TransientError
 from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
+from schemas.sqlite_uri import reading_uri
 
 BUSY_TIMEOUT_S = 30.0
 """How long to wait for another process that holds the file; its commits take milliseconds."""
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS schemas (
 ) STRICT
 """
 _INSERT = "INSERT INTO schemas (record, version, fingerprint, canonical) VALUES (?, ?, ?, ?)"
+_TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schemas'"
 _SELECT = "SELECT id, record, version, canonical, fingerprint FROM schemas ORDER BY id"
 
 
@@ -80,17 +82,16 @@ class EmbeddedRegistry:
     def _register(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_CREATE)
-        known = {(record, version) for _, record, version, _, _ in connection.execute(_SELECT)}
+        self._load(connection)
         for schema in self._schemas:
-            if (schema.record, schema.version) not in known:
+            if (schema.record, schema.version) not in self._ids:
                 connection.execute(_INSERT, (schema.record, schema.version, schema.fingerprint, schema.canonical))
         connection.execute("COMMIT")
 
     def _load(self, connection: sqlite3.Connection) -> None:
-        stored = {
-            schema_id: WriterSchema(record, version, canonical, fingerprint)
-            for schema_id, record, version, canonical, fingerprint in connection.execute(_SELECT)
-        }
+        # A log that is being made this moment has no table yet, and so no schemas.
+        rows = connection.execute(_SELECT) if connection.execute(_TABLE).fetchone() else ()
+        stored = {row[0]: WriterSchema(*row[1:]) for row in rows}
         ids = {(schema.record, schema.version): schema_id for schema_id, schema in stored.items()}
         for schema in self._schemas:
             schema_id = ids.get((schema.record, schema.version))
@@ -105,9 +106,8 @@ class EmbeddedRegistry:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        mode = "ro" if self._read_only else "rwc"
         try:
-            uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+            uri = reading_uri(self._path) if self._read_only else f"{self._path.absolute().as_uri()}?mode=rwc"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
                 yield connection
         except sqlite3.Error as exc:
