@@ -1,0 +1,225 @@
+"""The runner of a projection: keeps its view up to date, and knows how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Condition, Event, Thread
+from typing import Any, Generic, TypeVar
+
+from projections.follower import Follower, Joining
+from projections.projection import Projection
+from projections.view import PositionConflict, View
+from schemas.errors import TransientError
+from schemas.positions import Position
+from streams.log import EventLog
+
+ChangeT = TypeVar("ChangeT")
+
+POLL_S = 0.25
+"""How long the runner waits for news at a time: bounds the age of a heartbeat and how long a stop takes."""
+
+RETRY_S = 0.5
+"""Pause after a view could not be reached or written for now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionStatus:
+    """How a projection is doing.
+
+    Attributes:
+        name: Of the projection.
+        position: How far the view is; events it does not need count as applied.
+        head: The end of its topics in the log.
+        lag_events: Offsets between the two.
+        lag_s: 0 at the head; else the seconds since the runner was there, or since the last event it read happened,
+            whichever is less.
+        heartbeat_at: When the runner last went round; None before it began.
+        error: Why it stopped, or what it is trying again; None while all is well.
+        is_stopped: Whether it follows the log no more.
+    """
+
+    name: str
+    position: Position
+    head: Position
+    lag_events: int
+    lag_s: float
+    heartbeat_at: datetime | None
+    error: Exception | None
+    is_stopped: bool
+
+
+class Runner(Generic[ChangeT]):
+    """Keeps one view up to date, in a thread of its own (`start`) or once in the caller's (`catch_up`).
+
+    A view that cannot be written for now is tried again; any other error stops the runner and stays in its status. When
+    another writer has moved the view, the runner goes on from where the view stands.
+
+    Args:
+        log: Read to its end, then waited on.
+        projection: Says what events mean.
+        view: What is kept up to date.
+        joining: How much is applied at a time.
+        clock: The time in UTC, for heartbeat and lag.
+        monotonic: Seconds that only grow, for how long changes wait.
+        after_turn: Called in the runner's thread whenever it has gone round, at least about every `POLL_S`.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        projection: Projection[ChangeT],
+        view: View[ChangeT, Any],
+        *,
+        joining: Joining | None = None,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+        after_turn: Callable[[], object] | None = None,
+    ) -> None:
+        self._log = log
+        self._projection = projection
+        self._follower = Follower(log, projection, view, joining=joining or Joining(), monotonic=monotonic)
+        self._view = view
+        self._clock = clock
+        self._after_turn = after_turn
+        self._thread: Thread | None = None
+        self._stopping = Event()
+        self._has_begun = False
+
+        # What other threads ask for, under the condition.
+        self._changed = Condition()
+        self._waiting_count = 0
+        self._reached: Position | None = None
+        self._read_event_at: datetime | None = None
+        self._at_head_at: datetime | None = None
+        self._heartbeat_at: datetime | None = None
+        self._error: Exception | None = None
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Follow the log in a thread of its own."""
+        if self._thread is not None:
+            raise RuntimeError(f"the runner of {self._projection.name} was started before")
+        self._at_head_at = self._heartbeat_at = self._clock()
+        self._thread = Thread(target=self._run, name=f"projection-{self._projection.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Apply what was read, and end the thread; idempotent."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def catch_up(self) -> Position:
+        """Apply everything up to where the log ends now, and return the position reached; only before `start`."""
+        if self._thread is not None:
+            raise RuntimeError(f"the runner of {self._projection.name} has a thread: wait_for a position instead")
+        self._follower.begin()
+        self._follower.read_on()
+        self._follower.apply()
+        self._note(is_at_head=True)
+        return self._follower.reached
+
+    def status(self) -> ProjectionStatus:
+        """How it is doing now."""
+        reached = self._reached if self._reached is not None else self._view.position()
+        head = self._log.end(self._follower.partitions)
+        lag_events = sum(max(offset - reached.offset(tp), 0) for tp, offset in head.items())
+        with self._changed:
+            return ProjectionStatus(
+                name=self._projection.name,
+                position=reached,
+                head=head,
+                lag_events=lag_events,
+                lag_s=self._lag_s() if lag_events else 0.0,
+                heartbeat_at=self._heartbeat_at,
+                error=self._error,
+                is_stopped=self._is_stopped,
+            )
+
+    def wait_for(self, position: Position, timeout_s: float) -> bool:
+        """Whether the view has reached `position` (its own topics of it), waiting up to `timeout_s`.
+
+        Nothing lingers while somebody waits.
+
+        Raises:
+            RefoldError: what stopped the runner before.
+        """
+        wanted = position.only(self._projection.topics)
+
+        def is_reached() -> bool:
+            return self._reached is not None and self._reached.reaches(wanted)
+
+        with self._changed:
+            self._waiting_count += 1
+            try:
+                self._changed.wait_for(lambda: is_reached() or self._is_stopped, timeout_s)
+            finally:
+                self._waiting_count -= 1
+            if self._is_stopped and self._error is not None and not is_reached():
+                raise self._error
+            return is_reached()
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+            if self._has_begun:
+                # What cannot be applied now is read again by the next runner.
+                with suppress(PositionConflict, TransientError):
+                    self._follower.apply()
+        except Exception as exc:  # noqa: BLE001 - whatever stops a projection must be seen in its status
+            error = exc
+        with self._changed:
+            self._is_stopped = True
+            self._error = error
+            self._reached = self._follower.reached if self._has_begun else self._reached
+            self._changed.notify_all()
+
+    def _turn(self) -> None:
+        try:
+            is_at_head = self._advance()
+            self._note(is_at_head=is_at_head)
+            if self._after_turn is not None:
+                self._after_turn()
+        except PositionConflict:
+            self._has_begun = False
+        except TransientError as exc:
+            self._has_begun = False
+            self._note(error=exc)
+            self._stopping.wait(RETRY_S)
+
+    def _advance(self) -> bool:
+        """Go on as far as can be seen; whether that is the end of the log."""
+        follower = self._follower
+        if not self._has_begun:
+            follower.begin()
+            self._has_begun = True
+            self._note()
+        has_grown = self._log.wait_beyond(follower.partitions, follower.read, follower.due_in_s(POLL_S))
+        if has_grown:
+            follower.read_on(should_stop=self._stopping.is_set)
+        if self._waiting_count:
+            follower.apply()
+        else:
+            follower.apply_if_due()
+        return not has_grown
+
+    def _note(self, *, is_at_head: bool = False, error: Exception | None = None) -> None:
+        now = self._clock()
+        with self._changed:
+            if self._has_begun or self._thread is None:
+                self._reached = self._follower.reached
+            self._read_event_at = self._follower.last_occurred_at
+            self._heartbeat_at = now
+            self._at_head_at = now if is_at_head else self._at_head_at
+            self._error = error
+            self._changed.notify_all()
+
+    def _lag_s(self) -> float:
+        since = [moment for moment in (self._at_head_at, self._read_event_at) if moment is not None]
+        return max((self._clock() - max(since)).total_seconds(), 0.0) if since else 0.0

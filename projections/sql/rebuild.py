@@ -1,0 +1,35 @@
+"""Rebuilding a SQL view from the log, beside the one that is read."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from projections.follower import Follower, Joining
+from projections.projection import Projection
+from projections.sql.sql_view import SqlView
+from projections.sql.view_store import HasMetadata
+from schemas.positions import Position
+from streams.log import EventLog
+
+TablesT = TypeVar("TablesT", bound=HasMetadata)
+ChangeT = TypeVar("ChangeT")
+
+REBUILD_JOINING = Joining(max_changes=5_000)
+"""Larger batches than live, for nobody waits for them: fewer commits, and a document's events meet in one."""
+
+
+def rebuild(log: EventLog, projection: Projection[ChangeT], view: SqlView[TablesT, ChangeT]) -> Position:
+    """Fold the whole log into new tables, serve them instead of the old ones, and return their position.
+
+    The old tables are read, and written by a runner, until the swap; it waits until the new ones have reached their
+    position. A runner notices by a PositionConflict at its next write and goes on from the new position. A rebuild that
+    was cut short leaves tables that the next one drops.
+    """
+    beside = view.build_beside()
+    follower = Follower(log, projection, beside, joining=REBUILD_JOINING)
+    while True:
+        follower.begin()
+        follower.read_on()
+        follower.apply()
+        if view.swap_in(beside, log_end=log.end(follower.partitions)):
+            return follower.reached

@@ -1,0 +1,80 @@
+"""What tests of SQL views share: the databases they run on, applying a history, and reading every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, MetaData, inspect, select
+
+from projections.jobs import JobsProjection, JobsView
+from projections.manifest import ManifestProjection, ManifestView
+from projections.projection import Projection
+from projections.sql.engine import open_sqlite
+from projections.sql.sql_view import SqlView
+from projections.stage_results import StageResultsProjection, StageResultsView
+from schemas.positions import Position
+from streams.log import Recorded
+from tests.histories import position_after
+
+DATABASES: dict[str, Callable[[Path], Engine]] = {
+    "sqlite": lambda folder: open_sqlite(folder / "view.sqlite"),
+}
+"""A fresh database each, by name; PostgreSQL is one more line."""
+
+VIEWS: dict[str, tuple[Projection[Any], Callable[..., SqlView[Any, Any]]]] = {
+    "manifest": (ManifestProjection(), ManifestView),
+    "jobs": (JobsProjection(), JobsView),
+    "stage_results": (StageResultsProjection(), StageResultsView),
+}
+"""Every projection with its SQL view."""
+
+
+def apply(
+    view: SqlView[Any, Any],
+    projection: Projection[Any],
+    recorded: Sequence[Recorded],
+    *,
+    cuts: Collection[int] = (),
+) -> Position:
+    """Apply `recorded` to `view`, which stands right before it, in batches that end at `cuts` and at the end."""
+    position = view.position()
+    edges = sorted({0, *cuts, len(recorded)})
+    for start, stop in pairwise(edges):
+        batch = [r for r in recorded[start:stop] if r.topic in projection.topics]
+        at = position_after(batch, since=position)
+        view.apply([change for r in batch for change in projection.changes(r)], position, at)
+        position = at
+    return position
+
+
+def rows_of(engine: Engine, view: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the tables of `view`, by table name without the generation, and its positions."""
+    with engine.connect() as connection:
+        metadata = MetaData()
+        metadata.reflect(connection)
+        generation = connection.exec_driver_sql(f"SELECT generation FROM sql_views WHERE view = '{view}'").scalar_one()  # noqa: S608
+        prefix = f"{view}_{generation}_"
+        rows = {
+            name.removeprefix(prefix): sorted(map(tuple, connection.execute(select(table))), key=repr)
+            for name, table in metadata.tables.items()
+            if name.startswith(prefix)
+        }
+        positions = metadata.tables["sql_positions"]
+        where = (positions.c.view == view) & (positions.c.generation == generation)
+        rows["positions"] = sorted(
+            map(
+                tuple,
+                connection.execute(
+                    select(positions.c.topic, positions.c.partition, positions.c.next_offset).where(where)
+                ),
+            )
+        )
+        return rows
+
+
+def tables_of(engine: Engine, view: str) -> list[str]:
+    """The names of all tables of `view`, of whatever generation."""
+    return sorted(name for name in inspect(engine).get_table_names() if name.startswith(f"{view}_"))
