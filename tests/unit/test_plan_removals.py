@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import MachineError
+from schemas.ids import document_id_of
+from streams.id_set import IdSet
+from streams.removals import MassRemovalRefused, SourceLoss, Unmet, refuse_mass_removal
+
+DOCS = "file:///docs/"
+
+
+@pytest.mark.parametrize(
+    ("live", "gone", "is_refused"),
+    [
+        (9, 9, False),
+        (10, 3, False),
+        (10, 4, True),
+        (10, 10, True),
+        (100, 30, False),
+        (100, 31, True),
+        (1_000, 300, False),
+        (1_000, 301, True),
+        (0, 0, False),
+    ],
+)
+def test_more_than_thirty_percent_of_ten_or_more_is_refused(live: int, gone: int, is_refused: bool) -> None:  # noqa: FBT001 - a table
+    assert SourceLoss(DOCS, live, gone).is_refused is is_refused
+
+
+def test_the_refusal_names_the_counts_the_source_and_the_way_out() -> None:
+    with pytest.raises(MassRemovalRefused, match="12 of 20 documents of file:///docs/") as caught:
+        refuse_mass_removal([SourceLoss("file:///fine/", 100, 1), SourceLoss(DOCS, 20, 12)])
+    assert caught.value.hint is not None
+    assert "--allow-removals" in caught.value.hint
+
+
+def expect(unmet: Unmet, *uris: str, root: str = DOCS) -> None:
+    unmet.expect(root, [(document_id_of(uri), uri) for uri in uris])
+
+
+def test_what_no_scan_met_remains_by_source(tmp_path: Path) -> None:
+    with Unmet(tmp_path) as unmet:
+        expect(unmet, "file:///docs/a", "file:///docs/b", "file:///docs/c")
+        expect(unmet, "file:///notes/n", root="file:///notes/")
+        unmet.meet([document_id_of("file:///docs/b"), document_id_of("file:///elsewhere/x")])
+        assert {(uri, root) for _, uri, root in unmet} == {
+            ("file:///docs/a", DOCS),
+            ("file:///docs/c", DOCS),
+            ("file:///notes/n", "file:///notes/"),
+        }
+        assert unmet.losses() == [SourceLoss(DOCS, 3, 2), SourceLoss("file:///notes/", 1, 1)]
+
+
+def test_what_lies_below_something_unreadable_is_spared(tmp_path: Path) -> None:
+    with Unmet(tmp_path) as unmet:
+        expect(unmet, "file:///docs/closed/a", "file:///docs/closed/deep/b", "file:///docs/closed-not/c")
+        expect(unmet, "file:///docs/broken.md", "file:///docs/d")
+        unmet.spare_below({"file:///docs/closed/", "file:///docs/broken.md"})
+        assert sorted(uri for _, uri, _ in unmet) == ["file:///docs/closed-not/c", "file:///docs/d"]
+
+
+def test_an_unreadable_root_spares_everything(tmp_path: Path) -> None:
+    with Unmet(tmp_path) as unmet:
+        expect(unmet, "file:///docs/a", "file:///docs/deep/b")
+        unmet.spare_below({"file:///"})
+        assert list(unmet) == []
+
+
+def test_more_than_a_page_is_gone_through_once(tmp_path: Path) -> None:
+    uris = [f"file:///docs/{number}" for number in range(2_500)]
+    with Unmet(tmp_path) as unmet:
+        expect(unmet, *uris)
+        assert sorted(uri for _, uri, _ in unmet) == sorted(uris)
+
+
+def test_an_id_is_new_once(tmp_path: Path) -> None:
+    with IdSet(tmp_path) as ids:
+        assert ids.add(["a", "b", "a"]) == {"a", "b"}
+        assert ids.add(["b", "c"]) == {"c"}
+        assert ids.add([]) == set()
+        assert len(ids) == 3
+
+
+def test_temporary_tables_leave_nothing_in_their_folder_even_while_open(tmp_path: Path) -> None:
+    with IdSet(tmp_path) as ids, Unmet(tmp_path):
+        for start in range(0, 20_000, 1_000):
+            ids.add([f"{number:036}" for number in range(start, start + 1_000)])
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="temporary tables") as caught:
+        IdSet(tmp_path / "missing")
+    assert caught.value.hint is not None
