@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from threading import Lock
 from zlib import crc32
 
 from schemas.errors import DataFolderVersion, MachineError, UsageError
+from schemas.sqlite_uri import can_keep_reading, reading_uri
 from streams.log import TOPIC_NAMES
 from streams.logs.sqlite_errors import refold_error, translated
 
@@ -76,13 +76,15 @@ class LogFile:
         self.is_closed = False
         self._lock = Lock()
         self._idle: list[sqlite3.Connection] = []
+        self._keeps_readers = can_keep_reading(path)
         self._writing = Lock()
-        self._reading = "mode=ro"
         if read_only and not path.is_file():
-            raise MachineError(f"there is no log at {path}", op="open log", subject=str(path), hint="ingest something")
+            raise MachineError(
+                f"there is no log at {path}", op="open log", subject=str(path), hint="ingest something first"
+            )
         self._writer = None if read_only else self._open_to_write(new_id)
         try:
-            self.log_id = self._open_to_read()
+            self.log_id = self._read_log_id()
         except BaseException:
             self.close()
             raise
@@ -141,39 +143,24 @@ class LogFile:
             self._check_open()
             if self._idle:
                 return self._idle.pop()
-        return _connect(self.path, self._reading)
+        return _connect(reading_uri(self.path))
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:
-            if not self.is_closed:
+            if self._keeps_readers and not self.is_closed:
                 self._idle.append(connection)
                 return
         connection.close()
 
     def _open_to_write(self, new_id: Callable[[], str]) -> sqlite3.Connection:
         with translated("open log", self.path):
-            connection = _connect(self.path, "mode=rwc")
+            connection = _connect(f"{self.path.absolute().as_uri()}?mode=rwc")
             try:
                 _prepare(connection, self.path, new_id)
             except BaseException:
                 connection.close()
                 raise
             return connection
-
-    def _open_to_read(self) -> str:
-        try:
-            return self._read_log_id()
-        except MachineError:
-            if not self._is_at_rest():
-                raise
-            # Nobody can write here, so nothing can change under a reader that takes no locks.
-            self._reading = "immutable=1"
-            return self._read_log_id()
-
-    def _is_at_rest(self) -> bool:
-        wal = self.path.with_name(self.path.name + "-wal")
-        has_wal = wal.exists() and wal.stat().st_size > 0
-        return self._writer is None and not has_wal and not os.access(self.path.parent, os.W_OK)
 
     def _read_log_id(self) -> str:
         with self.reader("open log") as connection:
@@ -182,8 +169,7 @@ class LogFile:
             return str(log_id)
 
 
-def _connect(path: Path, how: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?{how}"
+def _connect(uri: str) -> sqlite3.Connection:
     # A connection serves one thread at a time, though not always the same.
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
