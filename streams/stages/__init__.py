@@ -1,1 +1,1 @@
-"""The stages of a document: fetch, parse, chunk, embed."""
+"""The stages of a document: fetch, parse, chunk and embed, and the processes they run in."""
