@@ -12,7 +12,7 @@ from zlib import crc32
 from schemas.errors import DataFolderVersion, MachineError, UsageError
 from schemas.sqlite_uri import can_keep_reading, reading_uri
 from streams.log import TOPIC_NAMES
-from streams.logs.sqlite_errors import refold_error, translated
+from streams.logs.sqlite_errors import translated
 
 FORMAT = 1
 """Kept in PRAGMA user_version; a file with a higher one was written by a newer release."""
@@ -176,7 +176,8 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path, new_id: Callable[[], str]) -> None:
     """Make the file a log if it is empty, and set up `connection` to append to it durably."""
-    if not _is_empty(connection):
+    is_new = _is_empty(connection, path)
+    if not is_new:
         _check_format(connection, path)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
@@ -185,13 +186,13 @@ def _prepare(connection: sqlite3.Connection, path: Path, new_id: Callable[[], st
         )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-    if _is_empty(connection):
-        _create(connection, new_id())
+    if is_new:
+        _create(connection, path, new_id())
 
 
-def _create(connection: sqlite3.Connection, log_id: str) -> None:
+def _create(connection: sqlite3.Connection, path: Path, log_id: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    if _is_empty(connection):  # another process may have been quicker
+    if _is_empty(connection, path):  # another process may have been quicker
         for statement in _LAYOUT:
             connection.execute(statement)
         connection.execute("INSERT INTO log VALUES (?)", (log_id,))
@@ -201,26 +202,17 @@ def _create(connection: sqlite3.Connection, log_id: str) -> None:
     connection.execute("COMMIT")
 
 
-def _is_empty(connection: sqlite3.Connection) -> bool:
+def _is_empty(connection: sqlite3.Connection, path: Path) -> bool:
+    if _pragma(connection, "application_id", path) != 0:
+        return False
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return bool(tables == 0)
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
-    try:
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError as exc:
-        if exc.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
-            raise refold_error(exc, op="open log", path=path) from exc
-        application_id = None
-    if application_id != APPLICATION_ID:
-        raise MachineError(
-            f"{path} is not a refold log, or its first page is damaged",
-            op="open log",
-            subject=str(path),
-            hint="name another data folder, or restore a backup",
-        )
+    if _pragma(connection, "application_id", path) != APPLICATION_ID:
+        raise _not_a_log(path)
+    version = _pragma(connection, "user_version", path)
     if version > FORMAT:
         raise DataFolderVersion(
             f"{path} has format {version}; this release knows formats up to {FORMAT}",
@@ -228,3 +220,22 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
             subject=str(path),
             hint="install the release that wrote it, or a newer one",
         )
+
+
+def _pragma(connection: sqlite3.Connection, name: str, path: Path) -> int:
+    try:
+        (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    except sqlite3.DatabaseError as exc:
+        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise _not_a_log(path) from exc
+        raise
+    return int(value)
+
+
+def _not_a_log(path: Path) -> MachineError:
+    return MachineError(
+        f"{path} is not a refold log, or its first page is damaged",
+        op="open log",
+        subject=str(path),
+        hint="name another data folder, or restore a backup",
+    )
