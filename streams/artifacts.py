@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +18,45 @@ class ArtifactMissing(PoisonError):  # noqa: N818 - a state, as in the error tre
 
 class ArtifactDamaged(FatalError):  # noqa: N818 - as above
     """The bytes stored under a hash do not have that hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactStats:
+    """How many blobs a store holds, and how many bytes they have together."""
+
+    count: int
+    size_bytes: int
+
+
+def ref_of(data: bytes) -> ArtifactRef:
+    """What a store will call `data`."""
+    return ArtifactRef(sha256=sha256(data).hexdigest(), size_bytes=len(data))
+
+
+def verified(sha256_hex: str, data: bytes) -> bytes:
+    """`data`, if it is what was stored under `sha256_hex`.
+
+    Raises:
+        ArtifactDamaged: it is not.
+    """
+    if sha256(data).hexdigest() != sha256_hex:
+        raise ArtifactDamaged(
+            f"artifact {sha256_hex} has changed since it was stored",
+            op="get artifact",
+            subject=sha256_hex,
+            hint="check the disk and restore a backup",
+        )
+    return data
+
+
+def missing(sha256_hex: str) -> ArtifactMissing:
+    """The error to raise where a store does not hold `sha256_hex`."""
+    return ArtifactMissing(
+        f"artifact {sha256_hex} is not in the store",
+        op="get artifact",
+        subject=sha256_hex,
+        hint="ingest its document again with --force, or restore a backup",
+    )
 
 
 class ArtifactStore(Protocol):
@@ -32,7 +73,13 @@ class ArtifactStore(Protocol):
         """
 
     def put_file(self, path: Path) -> ArtifactRef:
-        """Store the content of the file at `path` without holding it in memory; hard-linked where that is possible."""
+        """Store the content of the file at `path` without holding it in memory; hard-linked where that is possible.
+
+        Nobody may write to that file afterwards (replacing or removing it is fine): it may be the stored one.
+
+        Raises:
+            OSError: it cannot be read.
+        """
 
     def get(self, ref: ArtifactRef) -> bytes:
         """The bytes of `ref`.
@@ -54,8 +101,11 @@ class ArtifactStore(Protocol):
     def scan(self) -> Iterator[ArtifactRef]:
         """All artifacts that are there, in no order."""
 
+    def stats(self) -> ArtifactStats:
+        """How much is there, synced or not."""
+
     def delete(self, refs: Sequence[ArtifactRef]) -> None:
-        """Forget `refs`; absent ones are no error. Only garbage collection and erasure call this."""
+        """Forget `refs` for good before returning; absent ones are no error. For garbage collection and erasure."""
 
     def close(self) -> None:
         """Let go of files; idempotent."""

@@ -226,7 +226,16 @@ def test_a_package_without_its_weights_is_a_fault_of_this_machine(
     assert "pip install" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("weights", [b"", b"torn", (9).to_bytes(8, "little") + b"{no json}"], ids=ascii)
+OTHER_SHAPE = b'{"embedding.weight": {"dtype": "F16", "shape": [32000, 64], "data_offsets": [0, 4096000]}}'
+UNREADABLE_WEIGHTS = {
+    "empty": b"",
+    "torn": b"torn",
+    "no header": (9).to_bytes(8, "little") + b"{no json}",
+    "other shape": len(OTHER_SHAPE).to_bytes(8, "little") + OTHER_SHAPE,
+}
+
+
+@pytest.mark.parametrize("weights", UNREADABLE_WEIGHTS.values(), ids=UNREADABLE_WEIGHTS)
 def test_damaged_weights_are_a_fault_of_this_machine(
     weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

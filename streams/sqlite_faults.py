@@ -1,0 +1,58 @@
+"""What SQLite's errors mean to whoever uses a file of the data folder; no sqlite3 exception leaves its backend."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from schemas.errors import DataFolderDamaged, DataFolderLocked, DiskFull, MachineError, RefoldError
+
+
+class _Meaning(NamedTuple):
+    error: type[RefoldError]
+    message: str
+    hint: str
+
+
+_DAMAGED = _Meaning(DataFolderDamaged, "{path} does not read back here", "check the disk and restore a backup")
+_FULL = _Meaning(DiskFull, "no space to write to {path}; nothing was written", "free some space and go on")
+_BUSY = _Meaning(DataFolderLocked, "another process keeps writing to {path}", "let it end, or stop it, and try again")
+_FORBIDDEN = _Meaning(
+    MachineError, "{path} cannot be opened or written", "check that its folder exists and who may write there"
+)
+_BROKEN = _Meaning(MachineError, "{path} cannot be read or written", "check the disk, its quota and the system's log")
+
+MEANINGS: dict[int, _Meaning] = {
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_FORMAT: _DAMAGED,
+    sqlite3.SQLITE_SCHEMA: _DAMAGED,
+    sqlite3.SQLITE_CONSTRAINT: _DAMAGED,  # one process writes, and it looks before it inserts
+    sqlite3.SQLITE_ERROR: _DAMAGED,  # our statements are constant: a missing table or column is damage
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # the -shm file cannot grow
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_PROTOCOL: _BUSY,
+    sqlite3.SQLITE_READONLY: _FORBIDDEN,
+    sqlite3.SQLITE_CANTOPEN: _FORBIDDEN,
+    sqlite3.SQLITE_PERM: _FORBIDDEN,
+    sqlite3.SQLITE_AUTH: _FORBIDDEN,
+}
+"""By result code (sqlite.org/rescode.html), an extended one before its primary one; any other is _BROKEN."""
+
+
+@contextmanager
+def translated(op: str, path: Path, *, damaged: type[RefoldError] = DataFolderDamaged) -> Iterator[None]:
+    """Within it, errors of sqlite3 are raised as those of refold, and damage as `damaged`."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL)
+        meaning = MEANINGS.get(code) or MEANINGS.get(code & 0xFF) or _BROKEN
+        error = damaged if meaning is _DAMAGED else meaning.error
+        message = f"{meaning.message.format(path=path)} ({exc})"
+        raise error(message, op=op, subject=str(path), hint=meaning.hint) from exc
