@@ -1,0 +1,1 @@
+"""Index backends: the technologies behind the ports in `projections/index_backend.py`."""

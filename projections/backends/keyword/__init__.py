@@ -1,0 +1,1 @@
+"""Keyword backends: `memory` is the reference, `tantivy` is on disk."""
