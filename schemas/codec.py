@@ -11,6 +11,7 @@ version is resolved by fastavro.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
@@ -32,8 +33,8 @@ FRAME_BYTES = 5
 """What stands before the body: the magic byte and the schema id."""
 
 _KINDS = frozenset(kind.__name__ for kinds in TOPICS.values() for kind in kinds)
-_MISFITS = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
-_MISREADS = (EOFError, ValueError, LookupError, TypeError, OverflowError)
+_MISFITS = (TypeError, ValueError, KeyError, AttributeError, OverflowError, struct.error)
+_MISREADS = (EOFError, ValueError, LookupError, TypeError, OverflowError, struct.error)
 
 
 class UnreadableEvent(PoisonError):  # noqa: N818 - a state, as in the error tree

@@ -41,8 +41,8 @@ from struct import Struct
 from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LONGS_END = 8_192
-"""Numbers below this, which nearly all are, are written from a table; it fills what two bytes can say."""
+LONGS_END = 1_024
+"""Numbers below this, which nearly all lengths and counts are, are written from a table; it takes a millisecond."""
 
 _DOUBLE = Struct("<d")
 _US_PER_SECOND = 1_000_000
@@ -60,9 +60,9 @@ class CompiledRecord:
 
     Attributes:
         write: Appends the body of an instance to a bytearray. A value that does not fit its field raises TypeError,
-            ValueError, KeyError, AttributeError or OverflowError.
+            ValueError, KeyError, AttributeError, OverflowError or struct.error.
         read: The instance whose body begins at that offset, and the offset after it. A truncated body either raises
-            IndexError or KeyError or ends beyond the data; ValueError and OverflowError are possible too.
+            IndexError or struct.error or ends beyond the data; a wrong one may raise ValueError or OverflowError.
     """
 
     write: Callable[[bytearray, Any], None]

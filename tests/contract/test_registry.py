@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_a_reader_registers_nothing(tmp_path: Path) -> None:
     reader = EmbeddedRegistry(path, read_only=True)
     with pytest.raises(SchemaNotRegistered, match="JobPaused"):
         reader.id_of("JobPaused", 1)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT count(*) FROM schemas").fetchone() == (1,)
 
 
@@ -145,13 +146,13 @@ def test_nothing_of_a_release_is_registered_when_one_of_its_schemas_is_refused(t
     EmbeddedRegistry(path, schemas=[STARTED])
     with pytest.raises(SchemaConflict):
         EmbeddedRegistry(path, schemas=[*OTHERS, CHANGED])
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT record FROM schemas").fetchall() == [(STARTED.record,)]
 
 
 def test_a_reader_of_a_log_that_is_being_made_finds_nothing_yet(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE records (id INTEGER PRIMARY KEY)")
     reader = EmbeddedRegistry(path, read_only=True, schemas=[STARTED])
     assert reader.schema_of(1) is None
@@ -167,12 +168,12 @@ def test_a_reader_refuses_another_schema_too(tmp_path: Path) -> None:
 
 def test_the_table_stands_beside_others_in_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("CREATE TABLE records (id INTEGER PRIMARY KEY)")
         connection.execute("INSERT INTO records VALUES (7)")
     EmbeddedRegistry(path)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT id FROM records").fetchall() == [(7,)]
         assert connection.execute("SELECT count(*) FROM schemas").fetchone() == (len(released_schemas()),)
 

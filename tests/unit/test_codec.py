@@ -22,6 +22,7 @@ from schemas.codec import Codec, UnknownKind, UnreadableEvent, UnwritableEvent
 from schemas.events import (
     Action,
     ArtifactRef,
+    BatchProgress,
     DocumentCompleted,
     DocumentFailed,
     DocumentQueued,
@@ -177,6 +178,12 @@ def test_a_number_without_end_is_refused() -> None:
         CODEC.decode(head + b"\xff" * 100_000)
 
 
+def test_a_fraction_that_is_cut_off_is_refused() -> None:
+    frame = CODEC.encode(BatchProgress(meta=META, documents_per_minute=1.5))
+    with pytest.raises(UnreadableEvent):
+        CODEC.decode(frame[:-5])
+
+
 def test_a_schema_id_that_nobody_registered_is_an_unknown_kind() -> None:
     with pytest.raises(UnknownKind, match="schema id 4711"):
         CODEC.decode(b"\x00" + (4711).to_bytes(4) + b"body")
@@ -243,6 +250,7 @@ def test_blocks_that_tell_their_size_are_read_as_java_writes_them() -> None:
         replace(STARTED, attempt="twice"),
         replace(STARTED, document_id=None),
         DocumentFailed(meta=META, document_id=DOCUMENT, request_id=REQUEST, error_class="BAD_LUCK"),
+        BatchProgress(meta=META, documents_per_minute="many"),
         DocumentQueued(meta=META, document_id=DOCUMENT, request_id=REQUEST, finding={"uri": "file:///a"}),
     ],
     ids=[
@@ -252,6 +260,7 @@ def test_blocks_that_tell_their_size_are_read_as_java_writes_them() -> None:
         "words-for-a-number",
         "no-id",
         "no-such-symbol",
+        "words-for-a-fraction",
         "dict-for-finding",
     ],
 )
