@@ -92,15 +92,12 @@ class RetrySettings(_Section):
 
 
 class IndexSettings(_Section):
-    """The indexes and their backends."""
+    """The indexes."""
 
-    vector: Literal["qdrant_edge", "flat"] = Field(default="qdrant_edge", description="Backend of the vector index.")
-    keyword: Literal["tantivy", "memory"] = Field(default="tantivy", description="Backend of the keyword index.")
     embedder: str = Field(default="wordllama-256", description="Model of the vector index.")
     longest_query_s: float = Field(
         default=10.0, gt=0, description="Superseded chunks stay this long for running queries."
     )
-    vectors_on_disk: bool = Field(default=False, description="Keep vectors on disk instead of in memory.")
 
 
 class Settings(BaseSettings):

@@ -1,0 +1,60 @@
+"""The application: every command, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from refold.cli import cache, config, consistency, documents, ingest, jobs, log, search, status
+from refold.cli.output import EXIT_INTERRUPTED, EXIT_USAGE, err, print_error
+from refold.control.messages import exit_code_of
+from schemas.errors import RefoldError, UsageError
+
+app = typer.Typer(
+    name="refold",
+    help="Turn a growing pile of documents into search indexes that can be trusted.\n\n"
+    "Start with: refold ingest FOLDER, then: refold search 'some words'.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ingest.register(app)
+search.register(app)
+status.register(app)
+consistency.register(app)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(documents.app, name="documents")
+app.add_typer(log.app, name="log")
+app.add_typer(cache.app, name="cache")
+app.add_typer(config.app, name="config")
+app.add_typer(config.schema_app, name="schema")
+
+
+def run() -> None:
+    """Run and exit: 0 good, 1 the answer is no, 2 usage, 3 a server is away, 4 this machine or folder, 130 stopped."""
+    as_json = "--json" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except RefoldError as error:
+        print_error(error, as_json=as_json)
+        sys.exit(exit_code_of(error))
+    except click.UsageError as error:
+        print_error(UsageError(error.format_message(), hint=_help_hint(error)), as_json=as_json)
+        sys.exit(EXIT_USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        err().print("refold: stopped; what was done is kept, and the job goes on with the next ingest")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _help_hint(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx is not None else "refold"
+    return f"see: {path} --help"

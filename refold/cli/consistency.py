@@ -1,0 +1,55 @@
+"""`refold verify` and `refold rebuild`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.output import EXIT_NO, err, out, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("verify", epilog="Examples: refold verify · refold verify --deep --json")(verify)
+    app.command("rebuild", epilog="Examples: refold rebuild vector · refold rebuild all --json")(rebuild)
+
+
+def verify(
+    deep: Annotated[bool, typer.Option("--deep", help="Compare contents too, not only ids.")] = False,  # noqa: FBT002 - a flag of the command line
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - as above
+) -> int:
+    """Prove that the indexes equal the log. Exit code 1 when they do not."""
+    answer = call(settings_of(data, config, engine), "verify", {"deep": deep})
+    if as_json:
+        print_json(answer)
+        return 0 if answer["consistent"] else EXIT_NO
+    names = ("expected", "missing", "orphaned", "stale", "corrupt", "parked")
+    rows = [(name, *(index[n] for n in names)) for name, index in answer["indexes"].items()]
+    print_table(("index", *names), rows, right=names)
+    out().print("consistent" if answer["consistent"] else "NOT consistent")
+    if not answer["consistent"]:
+        err().print("hint: refold rebuild all")
+    return 0 if answer["consistent"] else EXIT_NO
+
+
+def rebuild(
+    what: Annotated[str, typer.Argument(help="vector, keyword, manifest, jobs, stage_results or all.")] = "all",
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Write indexes and views anew from the log and the artifacts: nothing is parsed or embedded again."""
+    answer = call(settings_of(data, config, engine), "rebuild", {"what": what})
+    if as_json:
+        print_json(answer)
+        return 0
+    names = ("generation", "documents", "chunks", "seconds", "parser_calls", "embedder_calls")
+    rows = [(name, *(part.get(n, "") for n in names)) for name, part in answer["rebuilt"].items()]
+    print_table(("rebuilt", *names), rows, right=names[1:])
+    return 0

@@ -1,0 +1,166 @@
+"""`refold documents`."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.output import EXIT_NO, err, out, print_facts, print_json, print_table
+from schemas.errors import UsageError
+from schemas.ids import random_id
+
+app = typer.Typer(help="The documents of the corpus and what became of them.", no_args_is_help=True)
+
+DocumentArgument = Annotated[str, typer.Argument(help="A document id, its uri, or a path.")]
+
+
+@app.command(
+    "list",
+    epilog="Examples: refold documents list · refold documents list --status failed · "
+    "refold documents list --uri 'file:///srv/docs/' --json",
+)
+def list_(
+    status: Annotated[str | None, typer.Option(help="live, failed, removed, pending or absent.")] = None,
+    uri: Annotated[str | None, typer.Option(help="Only uris that begin with this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
+    after: Annotated[str | None, typer.Option(help="Begin after this uri (the `next` of the page before).")] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """List documents by uri."""
+    arguments = {"status": status, "uri": uri, "limit": limit, "after": after}
+    answer = call(settings_of(data, config, engine), "documents list", arguments)
+    if as_json:
+        print_json(answer)
+        return 0
+    rows = [
+        (d["status"], d["version"], d["chunk_count"], d["uri"], _trouble(d["error_code"], d["message"], d["hint"]))
+        for d in answer["documents"]
+    ]
+    print_table(("status", "version", "chunks", "document", "error"), rows, right=("version", "chunks"))
+    if answer["next"]:
+        err().print(f"more with --after '{answer['next']}'")
+    return 0
+
+
+def _trouble(code: str | None, message: str | None, hint: str | None) -> str:
+    return "" if not code else f"{code}: {message}" + (f" ({hint})" if hint else "")
+
+
+@app.command(epilog="Example: refold documents show docs/guide.md")
+def show(
+    document: DocumentArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Show one document: version, stages, indexes, open requests."""
+    answer = call(settings_of(data, config, engine), "documents show", {"document": _named(document)})
+    if as_json:
+        print_json(answer)
+    else:
+        print_facts({k: v for k, v in answer.items() if v not in (None, [], {})})
+    return 0
+
+
+@app.command(epilog="Example: refold documents history docs/guide.md --json")
+def history(
+    document: DocumentArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Show every event of one document, the first first."""
+    answer = call(settings_of(data, config, engine), "documents history", {"document": _named(document)})
+    if as_json:
+        print_json(answer)
+        return 0
+    rows = [(e["sequence"], e["occurred_at"], e["kind"], e["version"], e["summary"]) for e in answer["events"]]
+    print_table(("sequence", "at", "event", "version", "what"), rows, right=("sequence", "version"))
+    return 0
+
+
+@app.command(
+    epilog="Examples: refold documents add notes --text 'remember the milk' · "
+    "refold documents add report.pdf --file report.pdf --metadata team=search"
+)
+def add(
+    name: Annotated[str, typer.Argument(help="The document is called push:NAME.")],
+    text: Annotated[str | None, typer.Option(help="Its text; '-' reads standard input.")] = None,
+    file: Annotated[Path | None, typer.Option(help="The file whose bytes are pushed.")] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, may be repeated.")] = None,
+    priority: Annotated[str, typer.Option(help="critical, normal or batch.")] = "normal",
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Push one document that no source holds, and wait until it is searchable."""
+    if (text is None) == (file is None):
+        raise UsageError("give either --text or --file", op="documents add", hint="see: refold documents add --help")
+    arguments = {
+        "name": name,
+        "data": base64.b64encode(_content(text, file)).decode(),
+        "is_text": text is not None,
+        "metadata": dict(_pair(pair) for pair in metadata or []),
+        "priority": priority,
+        "request_id": random_id(),
+    }
+    answer = call(settings_of(data, config, engine), "documents add", arguments)
+    if as_json:
+        print_json(answer)
+    else:
+        out().print(f"{answer['answer']}: {answer['uri']}, version {answer['version']}, {answer['chunks']} chunks")
+    return EXIT_NO if answer["answer"] == "failed" else 0
+
+
+@app.command(epilog="Example: refold documents remove docs/old.md")
+def remove(
+    documents: Annotated[list[str], typer.Argument(help="Document ids, uris or paths.")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Remove documents from the corpus; their files stay. An ingest of their source adds them again."""
+    arguments = {"documents": [_named(d) for d in documents], "request_id": random_id()}
+    answer = call(settings_of(data, config, engine), "documents remove", arguments)
+    if as_json:
+        print_json(answer)
+    else:
+        out().print(f"{answer['removed']} removed, {answer['absent']} were not there")
+    return EXIT_NO if answer["absent"] else 0
+
+
+def _content(text: str | None, file: Path | None) -> bytes:
+    if text == "-":
+        return sys.stdin.buffer.read()
+    if text is not None:
+        return text.encode()
+    assert file is not None  # noqa: S101 - checked by the caller
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", op="documents add", hint="name a file you may read") from error
+
+
+def _pair(pair: str) -> tuple[str, str]:
+    key, equals, value = pair.partition("=")
+    if not (key and equals):
+        raise UsageError(f"{pair!r} is not KEY=VALUE", op="documents add", hint="such as --metadata team=search")
+    return key, value
+
+
+def _named(document: str) -> str:
+    """A path becomes absolute, so that it means the same to the owner."""
+    path = Path(document)
+    return str(path.resolve()) if path.exists() and ":" not in document else document

@@ -1,0 +1,160 @@
+"""`refold ingest` and `refold plan`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.output import EXIT_INTERRUPTED, EXIT_NO, err, out, print_facts, print_json, print_line, print_table
+from refold.cli.progress import IngestProgress
+from schemas.ids import random_id
+
+SourcesArgument = Annotated[list[str], typer.Argument(help="Folders, files or globs.", metavar="SOURCE...")]
+ModeOption = Annotated[str, typer.Option(help="auto, add_only, update_only or skip_existing.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Process unchanged documents too, past the stage cache.")]
+AsOption = Annotated[
+    str | None, typer.Option("--as", help="Name the source: uris become folder:NAME/…, so that its root may move.")
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Plan at most this many documents.")]
+RemovalsOption = Annotated[
+    bool, typer.Option("--allow-removals", help="Remove documents even when a large share of the source is gone.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        "ingest",
+        epilog="Examples: refold ingest docs/ · refold ingest docs/ notes/*.md --priority critical · "
+        "refold ingest /srv/share --as share --json · refold ingest docs/ --stream > events.jsonl",
+    )(ingest)
+    app.command("plan", epilog="Examples: refold plan docs/ · refold plan docs/ --limit 20 --json")(plan)
+
+
+def ingest(
+    sources: SourcesArgument,
+    mode: ModeOption = "auto",
+    force: ForceOption = False,  # noqa: FBT002 - a flag of the command line
+    priority: Annotated[str, typer.Option(help="critical, normal or batch.")] = "normal",
+    as_name: AsOption = None,
+    limit: LimitOption = None,
+    allow_removals: RemovalsOption = False,  # noqa: FBT002 - as above
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,  # noqa: FBT002 - as above
+    stream: Annotated[bool, typer.Option("--stream", help="Print every event as a JSON line.")] = False,  # noqa: FBT002 - as above
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the requests are in the log.")] = False,  # noqa: FBT002 - as above
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - as above
+) -> int:
+    """Make documents searchable: new ones are added, changed ones updated, vanished ones removed.
+
+    Exit code 1 when some failed. Ctrl-C stops in good order; the next ingest goes on where this one stopped.
+    """
+    if dry_run:
+        return plan(sources, mode, force, as_name, limit, data, config, engine, as_json)
+    settings = settings_of(data, config, engine)
+    arguments = {
+        **_planned(sources, mode, force=force, as_name=as_name, limit=limit),
+        "priority": priority,
+        "allow_removals": allow_removals,
+        "stream": stream,
+        "wait": not no_wait,
+        "job_id": random_id(),
+    }
+    with _stopping() as stop, IngestProgress() as progress:
+
+        def show(event: dict[str, Any]) -> None:
+            if event.get("type") == "event":
+                print_line(event["event"])
+            elif not as_json or event.get("type") == "failure":
+                progress.show(event)
+
+        answer = call(settings, "ingest", arguments, on_event=show, stop=stop)
+    return _show_ingested(answer, as_json=as_json or stream)
+
+
+def _show_ingested(answer: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        print_json(answer)
+    else:
+        counts = ("completed", "unchanged", "skipped", "failed", "removed", "cancelled", "not_started")
+        told = ", ".join(f"{answer[name]:,} {name}" for name in counts if answer[name])
+        speed = f"{answer['documents_per_s']:,.1f} documents/s, {answer['chunks']:,} chunks"
+        out().print(f"{answer['outcome'].lower()}: {told or 'nothing to do'} in {answer['seconds']:.1f} s ({speed})")
+        if answer["failed"]:
+            err().print("see: refold documents list --status failed")
+        if not answer["searchable"] and answer["outcome"] != "INTERRUPTED":
+            err().print("not all of it is searchable yet; see: refold status")
+    if answer["outcome"] == "INTERRUPTED":
+        return EXIT_INTERRUPTED
+    return EXIT_NO if answer["failed"] or not answer["searchable"] else 0
+
+
+def plan(
+    sources: SourcesArgument,
+    mode: ModeOption = "auto",
+    force: ForceOption = False,  # noqa: FBT002 - a flag of the command line
+    as_name: AsOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many documents.")] = 50,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - as above
+) -> int:
+    """Show what an ingest would do, with the reason per document. Changes nothing."""
+    settings = settings_of(data, config, engine)
+    answer = call(settings, "plan", _planned(sources, mode, force=force, as_name=as_name, limit=limit))
+    if as_json:
+        print_json(answer)
+        return 0
+    rows = [(p["action"], p["reason"], p["uri"]) for p in answer["documents"]]
+    print_table(("action", "reason", "document"), rows)
+    print_facts(answer["counts"])
+    if answer["is_cut"]:
+        err().print(f"the first {len(rows)} are shown; more with --limit")
+    return 0
+
+
+def _planned(sources: list[str], mode: str, *, force: bool, as_name: str | None, limit: int | None) -> dict[str, Any]:
+    return {
+        "sources": [_absolute(source) for source in sources],
+        "mode": mode.upper(),
+        "force": force,
+        "as_name": as_name,
+        "limit": limit,
+    }
+
+
+def _absolute(source: str) -> str:
+    """A forwarded path must mean the same in the owner's working directory."""
+    return source if "://" in source or source.startswith("file:") else str(Path.cwd() / source)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set: the first asks for an orderly end, a second one interrupts."""
+    stop = threading.Event()
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        err().print("stopping: what is in work is finished or given back (again to stop at once)")
+        del number
+
+    for number in previous:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,122 @@
+"""`refold jobs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.output import out, print_facts, print_json, print_table
+
+app = typer.Typer(help="What was asked for, and how far it is.", no_args_is_help=False, invoke_without_command=True)
+
+JobArgument = Annotated[str, typer.Argument(help="A job id, or the beginning of one.")]
+
+
+@app.callback()
+def jobs(
+    context: typer.Context,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """List jobs, when no other command follows."""
+    if context.invoked_subcommand is None:
+        list_(20, data, config, engine, as_json)
+
+
+@app.command("list", epilog="Examples: refold jobs · refold jobs list --limit 5 --json")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """List jobs, the latest first."""
+    answer = call(settings_of(data, config, engine), "jobs list", {"limit": limit})
+    if as_json:
+        print_json(answer)
+        return 0
+    rows = [
+        (
+            j["job_id"],
+            j["status"],
+            j["requested"],
+            j["completed"],
+            j["failed"],
+            j["submitted_at"],
+            " ".join(j["sources"]),
+        )
+        for j in answer["jobs"]
+    ]
+    columns = ("job", "status", "requested", "completed", "failed", "submitted", "sources")
+    print_table(columns, rows, right=("requested", "completed", "failed"))
+    return 0
+
+
+@app.command(epilog="Examples: refold jobs show 5f2c · refold jobs show 5f2c --json")
+def show(
+    job: JobArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Show one job with its counts, stages and failures."""
+    answer = call(settings_of(data, config, engine), "jobs show", {"job": job})
+    if as_json:
+        print_json(answer)
+        return 0
+    print_facts({k: v for k, v in answer.items() if not isinstance(v, list | dict)})
+    print_facts({f"stage {name}": totals for name, totals in answer["stages"].items()})
+    print_table(("failed", "code", "message"), [(f["uri"], f["error_code"], f["message"]) for f in answer["failures"]])
+    return 0
+
+
+def _steer(action: str, done: str, job: str, *where: object) -> int:
+    data, config, engine, as_json = where
+    answer = call(settings_of(data, config, engine), f"jobs {action}", {"job": job})  # type: ignore[arg-type]
+    if as_json:
+        print_json(answer)
+    else:
+        out().print(f"job {answer['job_id']} {done}")
+    return 0
+
+
+@app.command(epilog="Example: refold jobs pause 5f2c")
+def pause(
+    job: JobArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Let what has not started of a job wait."""
+    return _steer("pause", "is paused; go on with: refold jobs resume", job, data, config, engine, as_json)
+
+
+@app.command(epilog="Example: refold jobs resume 5f2c")
+def resume(
+    job: JobArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Let a paused job go on, and wait for it when nobody else works on the folder."""
+    return _steer("resume", "goes on", job, data, config, engine, as_json)
+
+
+@app.command(epilog="Example: refold jobs cancel 5f2c")
+def cancel(
+    job: JobArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Cancel a job: what has not started is answered DocumentCancelled; what is done stays."""
+    return _steer("cancel", "is cancelled", job, data, config, engine, as_json)

@@ -1,0 +1,103 @@
+"""`refold log`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.output import out, print_facts, print_json, print_line, print_table
+
+app = typer.Typer(help="The log: the truth that everything else is folded from.", no_args_is_help=True)
+
+TopicOption = Annotated[
+    list[str] | None, typer.Option("--topic", help="requests, documents, jobs, adapters, operations; may be repeated.")
+]
+
+
+@app.command(
+    epilog="Examples: refold log tail · refold log tail --topic documents --lines 50 --json · refold log tail --follow"
+)
+def tail(
+    topics: TopicOption = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the latest events per topic.")] = 10,
+    after: Annotated[str | None, typer.Option(help="Begin at this position instead, such as documents:0=120.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,  # noqa: FBT002 - a flag of the command line
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - as above
+) -> int:
+    """Print events, the oldest first; with --json one object per line."""
+
+    def show(event: dict[str, object]) -> None:
+        if as_json:
+            print_line(event)
+            return
+        place = f"{event['topic']}:{event['partition']}={event['offset']}"
+        out().print(f"{event['occurred_at']}  {place:<22}  {event['kind']:<20}  {event['summary']}")
+
+    arguments = {"topics": topics or [], "lines": lines, "after": after, "follow": follow}
+    call(settings_of(data, config, engine), "log tail", arguments, on_event=show)
+    return 0
+
+
+@app.command(epilog="Example: refold log stat --json")
+def stat(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Show the log's id, its topics and how many events of each kind it holds."""
+    answer = call(settings_of(data, config, engine), "log stat", {})
+    if as_json:
+        print_json(answer)
+        return 0
+    print_facts({"log_id": answer["log_id"], "size_bytes": answer["size_bytes"], "position": answer["position"]})
+    rows = [(topic, kind, n) for topic, kinds in answer["topics"].items() for kind, n in kinds.items()]
+    print_table(("topic", "event", "count"), rows, right=("count",))
+    return 0
+
+
+@app.command(epilog="Example: refold log export backup/log")
+def export(
+    directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Write the log as Avro object container files, readable by anything that knows Avro."""
+    return _transfer("log export", directory, data, config, engine, as_json)
+
+
+@app.command("import", epilog="Example: refold log import backup/log --data restored/")
+def import_(
+    directory: Annotated[Path, typer.Argument(help="A folder that `log export` wrote.")],
+    artifacts: Annotated[
+        Path | None, typer.Option(help="The artifacts folder to take contents from, such as old-data/artifacts.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Read an exported log into an empty data folder; then: refold rebuild all."""
+    return _transfer("log import", directory, data, config, engine, as_json, artifacts)
+
+
+def _transfer(command: str, directory: Path, *where: object) -> int:
+    data, config, engine, as_json, *artifacts = where
+    arguments = {
+        "directory": str(directory.resolve()),
+        "artifacts": str(Path(str(artifacts[0])).resolve()) if artifacts and artifacts[0] else None,
+    }
+    answer = call(settings_of(data, config, engine), command, arguments)  # type: ignore[arg-type]
+    if as_json:
+        print_json(answer)
+    else:
+        print_facts(answer)
+    return 0

@@ -1,0 +1,91 @@
+"""How results and errors are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from refold.control.messages import error_message
+from schemas.errors import RefoldError
+
+EXIT_GOOD = 0
+EXIT_NO = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def out() -> Console:
+    """Where results go; plain when it is no terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    """Where progress and errors go."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
+    sys.stdout.flush()
+
+
+def print_line(value: Mapping[str, Any]) -> None:
+    """One JSON object per line, for streams."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """A table; tab-separated lines without decoration when the output is no terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            sys.stdout.write("\t".join(_plain(cell) for cell in row) + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(_plain(cell)) for cell in row))
+    out().print(table)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Names and values, one per line."""
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        out().print(Text(f"{name:<{width}}  "), Text(_plain(value)), sep="")
+
+
+def print_error(error: RefoldError, *, as_json: bool) -> None:
+    """One line and a hint."""
+    if as_json:
+        print_json(error_message(error))
+        return
+    console = err()
+    console.print(Text("refold: ", style="bold red"), Text(_one_line(str(error))), sep="")
+    if error.hint:
+        console.print(Text("  hint: ", style="bold"), Text(_one_line(error.hint)), sep="")
+
+
+def human_bytes(size_bytes: float) -> str:
+    """A size as people write it, in powers of 1,024."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024:  # noqa: PLR2004 - the unit's base
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} TiB"
+
+
+def _plain(cell: object) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,87 @@
+"""`refold search`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.output import EXIT_NO, err, out, print_json
+
+SNIPPET_CHARS = 320
+"""About four lines of a terminal: enough to tell whether a hit is worth opening."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "search",
+        epilog="Examples: refold search 'what happens on backpressure?' · "
+        "refold search python --mode keyword --limit 3 · "
+        "refold search licence --filter media_type=text/html --filter 'modified>=2026-01-01' --json",
+    )(search)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help='Words or a question; "quoted words" must stand together.')],
+    mode: Annotated[str, typer.Option(help="hybrid, vector or keyword.")] = "hybrid",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            help="uri=GLOB, uri^=PREFIX, source=URI, media_type=TYPE, modified>=DATE, modified<DATE, metadata.K=V.",
+        ),
+    ] = None,
+    wait_for: Annotated[
+        str | None, typer.Option(help="Wait until this position, job or document is searchable.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Find documents by words, by meaning, or both. Exit code 1 when nothing is found."""
+    settings = settings_of(data, config, engine)
+    arguments = {"query": query, "mode": mode, "limit": limit, "filters": filters or [], "wait_for": wait_for}
+    answer = call(settings, "search", arguments)
+    if as_json:
+        print_json(answer)
+    else:
+        _show(answer)
+    return 0 if answer["hits"] else EXIT_NO
+
+
+def _show(answer: dict[str, Any]) -> None:
+    if not answer["hits"]:
+        err().print("nothing found")
+    for number, hit in enumerate(answer["hits"], start=1):
+        out().print(_heading(number, hit))
+        out().print(_snippet(hit))
+        out().print()
+
+
+def _heading(number: int, hit: dict[str, Any]) -> Text:
+    where = f", page {hit['page']}" if hit.get("page") else ""
+    parts = ", ".join(f"{name} #{part['rank']}" for name, part in hit["parts"].items())
+    return Text.assemble(
+        (f"{number}. ", "bold"), (str(hit.get("title") or hit["uri"]), "bold"), f"  {hit['score']:.4f} ({parts})\n",
+        (f"   {hit['uri']}{where}", "dim"),
+    )  # fmt: skip
+
+
+def _snippet(hit: dict[str, Any]) -> Text:
+    """The part of the chunk with the query's words, these highlighted."""
+    spans = [(int(start), int(end)) for start, end in hit["highlights"]]
+    text: str = hit["text"]
+    begin = max(0, (spans[0][0] if spans else 0) - SNIPPET_CHARS // 4)
+    end = min(len(text), begin + SNIPPET_CHARS)
+    shown = Text("   " + ("…" if begin else ""))
+    shown.append(text[begin:end].replace("\n", " "))
+    offset = len(shown.plain) - (end - begin)
+    for start, stop in spans:
+        if begin <= start and stop <= end:
+            shown.stylize("bold yellow", offset + start - begin, offset + stop - begin)
+    return shown.append("…" if end < len(text) else "")

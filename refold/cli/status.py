@@ -1,0 +1,52 @@
+"""`refold status` and `refold doctor`."""
+
+from __future__ import annotations
+
+import typer
+
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.output import EXIT_NO, human_bytes, out, print_facts, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("status", epilog="Example: refold status --json")(status)
+    app.command("doctor", epilog="Examples: refold doctor · refold doctor --data /srv/refold --json")(doctor)
+
+
+def status(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Show documents, jobs, and how far each projection is behind the log."""
+    answer = call(settings_of(data, config, engine), "status", {})
+    if as_json:
+        print_json(answer)
+        return 0
+    print_facts(answer["documents"])
+    names = ("lag_events", "lag_s", "documents", "chunks", "parked")
+    rows = [(p["name"], *(p.get(n, "") for n in names), p["error"] or "") for p in answer["projections"]]
+    print_table(("projection", *names, "error"), rows, right=names)
+    rows = [(j["job_id"], j["status"], j["requested"], j["completed"]) for j in answer["jobs"]]
+    print_table(("job", "status", "requested", "completed"), rows, right=("requested", "completed"))
+    out().print(f"{answer['data']}: {human_bytes(answer['size_bytes'])}, format {answer['format']}")
+    return 0
+
+
+def doctor(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Check this machine and the data folder: what is missing, damaged or tight. Exit code 1 when something is."""
+    from refold.doctor import examine  # noqa: PLC0415 - needed by this command only
+
+    findings = examine(settings_of(data, config, engine))
+    if as_json:
+        print_json({"ok": all(f.is_good for f in findings), "checks": [f.as_json() for f in findings]})
+    else:
+        print_table(("check", "", "found", "hint"), [(f.check, f.mark, f.found, f.hint or "") for f in findings])
+    return 0 if all(f.is_good for f in findings) else EXIT_NO

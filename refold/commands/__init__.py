@@ -1,0 +1,60 @@
+"""What an owner of a data folder can do, each command a function of the engine.
+
+A command takes JSON-able arguments and returns a JSON-able result, so that it can be forwarded (`refold/control/`). The
+results are stable and documented in `ops/json-results.md`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refold.engine import Engine
+
+Json = dict[str, Any]
+Emit = Callable[[Json], None]
+Run = Callable[["Engine", Mapping[str, Any], Emit, threading.Event], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: where its function is, and whether it may make a new data folder."""
+
+    module: str
+    function: str
+    creates_folder: bool = False
+
+    @property
+    def run(self) -> Run:
+        """The function; its module is imported at the first use, which keeps forwarded commands quick."""
+        function: Run = getattr(import_module(f"refold.commands.{self.module}"), self.function)
+        return function
+
+
+COMMANDS: Mapping[str, Command] = {
+    "ingest": Command("ingest", "ingest", creates_folder=True),
+    "plan": Command("plan", "plan", creates_folder=True),
+    "search": Command("search", "search"),
+    "status": Command("status", "status"),
+    "jobs list": Command("jobs", "list_jobs"),
+    "jobs show": Command("jobs", "show_job"),
+    "jobs pause": Command("jobs", "pause_job"),
+    "jobs resume": Command("jobs", "resume_job"),
+    "jobs cancel": Command("jobs", "cancel_job"),
+    "documents list": Command("documents", "list_documents"),
+    "documents show": Command("documents", "show_document"),
+    "documents history": Command("documents", "document_history"),
+    "documents add": Command("push", "add_document", creates_folder=True),
+    "documents remove": Command("push", "remove_documents"),
+    "verify": Command("consistency", "verify_indexes"),
+    "rebuild": Command("consistency", "rebuild"),
+    "log tail": Command("log", "tail"),
+    "log stat": Command("log", "stat"),
+    "log export": Command("log", "export"),
+    "log import": Command("log", "import_", creates_folder=True),
+    "cache stats": Command("cache", "stats"),
+}

@@ -1,0 +1,114 @@
+"""Jobs: list, show, pause, resume, cancel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from projections.job_entries import Job
+from refold.commands import Emit, Json
+from refold.engine import SQL_VIEWS, Engine
+from refold.naming import job_named
+from refold.waiting import wait_for_job
+from schemas.errors import UsageError
+from schemas.events import JobCancelled, JobPaused, JobResumed, Meta
+from schemas.ids import EventId, random_id
+from streams.log import Draft
+
+FAILURES_SHOWN = 100
+
+
+def list_jobs(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
+    """The latest jobs."""
+    del emit, stop
+    engine.wait_for(engine.end(), SQL_VIEWS)
+    return {"jobs": [job_json(job) for job in engine.parts.views.jobs.jobs(limit=int(arguments.get("limit", 20)))]}
+
+
+def show_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
+    """One job with its stages and failures."""
+    del emit, stop
+    job = _named(engine, arguments)
+    failures = engine.parts.views.jobs.failures(job.job_id, limit=FAILURES_SHOWN)
+    return {
+        **job_json(job),
+        "stages": {name: asdict(totals) for name, totals in job.stages.items()},
+        "failures": [{**asdict(failure), "failed_at": failure.failed_at.isoformat()} for failure in failures],
+    }
+
+
+def pause_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
+    """What has not started waits."""
+    del emit, stop
+    return _say(engine, _unfinished(engine, arguments), JobPaused)
+
+
+def resume_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
+    """A paused job goes on; who owns the folder only for this waits until it has finished."""
+    del emit
+    job = _unfinished(engine, arguments)
+    said = _say(engine, job, JobResumed)
+    if engine.is_working:
+        return said
+    engine.work()
+    finished = wait_for_job(engine, job.job_id, stop)
+    return said if finished is None else job_json(finished)
+
+
+def cancel_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
+    """What has not started is answered DocumentCancelled."""
+    del emit
+    job = _unfinished(engine, arguments)
+    said = _say(engine, job, JobCancelled)
+    engine.work()
+    finished = wait_for_job(engine, job.job_id, stop)
+    return said if finished is None else job_json(finished)
+
+
+def job_json(job: Job) -> Json:
+    """A job as results tell it."""
+    return {
+        "job_id": job.job_id,
+        "status": str(job.status),
+        "outcome": str(job.outcome) if job.outcome else None,
+        "sources": list(job.sources),
+        "mode": str(job.mode),
+        "priority": str(job.priority),
+        "submitted_at": job.submitted_at.isoformat() if job.submitted_at else None,
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "requested": job.plan.requested if job.plan else job.counts.taken,
+        "unchanged": (job.plan.unchanged if job.plan else 0) + job.skips.get("UNCHANGED", 0),
+        "completed": job.counts.completed,
+        "skipped": job.counts.skipped - job.skips.get("UNCHANGED", 0),
+        "failed": job.counts.failed,
+        "removed": job.counts.removed,
+        "cancelled": job.counts.cancelled,
+        "chunks": job.counts.chunks,
+        "remaining": job.remaining,
+    }
+
+
+def _say(engine: Engine, job: Job, kind: type[JobPaused | JobResumed | JobCancelled]) -> Json:
+    meta = Meta(
+        event_id=EventId(random_id()),
+        occurred_at=engine.parts.clock(),
+        pipeline_id=engine.parts.pipeline_id,
+        job_id=job.job_id,
+    )
+    position = engine.parts.log.append(None, [Draft("jobs", job.job_id, kind(meta=meta))])
+    engine.wait_for(position, ["jobs"])
+    return job_json(job_named(engine, job.job_id))
+
+
+def _unfinished(engine: Engine, arguments: Mapping[str, Any]) -> Job:
+    job = _named(engine, arguments)
+    if job.finished_at is not None:
+        raise UsageError(f"job {job.job_id} has finished", op="jobs", subject=job.job_id, hint="see: refold jobs list")
+    return job
+
+
+def _named(engine: Engine, arguments: Mapping[str, Any]) -> Job:
+    engine.wait_for(engine.end(), SQL_VIEWS)
+    return job_named(engine, str(arguments["job"]))

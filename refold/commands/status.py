@@ -1,0 +1,81 @@
+"""How the corpus is doing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from projections.runner import ProjectionStatus
+from refold.commands import Emit, Json
+from refold.commands.jobs import job_json
+from refold.data_folder import FORMAT
+from refold.engine import SQL_VIEWS, AnyIndex, Engine
+
+JOBS_SHOWN = 5
+
+
+def status(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
+    """Documents by status, projections with their lag, the latest jobs."""
+    del arguments, emit, stop
+    engine.wait_for(engine.end(), SQL_VIEWS)
+    counts = engine.parts.views.manifest.counts()
+    by_status = {str(name): count for name, count in counts.documents.items()}
+    return {
+        "data": str(engine.parts.folder.path),
+        "format": FORMAT,
+        "size_bytes": size_bytes_of(engine.parts.folder.path),
+        "position": str(engine.end()),
+        "documents": {
+            **by_status,
+            "live_documents": counts.live_documents,
+            "live_chunks": counts.live_chunks,
+            "open_requests": counts.open_requests,
+        },
+        "projections": [
+            *(
+                _projection_json(runner.status(), engine.parts.views.indexes.get(name))
+                for name, runner in _runners(engine)
+            ),
+            *({"name": name, "error": str(error), "hint": error.hint} for name, error in engine.index_errors.items()),
+        ],
+        "jobs": [job_json(job) for job in engine.parts.views.jobs.jobs(limit=JOBS_SHOWN)],
+    }
+
+
+def _runners(engine: Engine) -> list[tuple[str, Any]]:
+    return list(engine.runners.items())
+
+
+def _projection_json(status: ProjectionStatus, index: AnyIndex | None) -> Json:
+    told: Json = {
+        "name": status.name,
+        "position": str(status.position),
+        "lag_events": status.lag_events,
+        "lag_s": round(status.lag_s, 3),
+        "heartbeat_at": status.heartbeat_at.isoformat() if status.heartbeat_at else None,
+        "error": str(status.error) if status.error else None,
+    }
+    if index is not None:
+        held = index.status()
+        told |= {
+            "generation": held.generation.name,
+            "documents": held.counts.documents,
+            "chunks": held.counts.chunks,
+            "parked": held.counts.parked,
+            "garbage": held.counts.garbage,
+            "size_bytes": held.size_bytes,
+        }
+    return told
+
+
+def size_bytes_of(folder: Path) -> int:
+    """Bytes of all files in a folder; files that vanish meanwhile count nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except FileNotFoundError:
+            continue
+    return total

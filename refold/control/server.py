@@ -1,0 +1,115 @@
+"""The owner's side of the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from refold.control import address
+from refold.control.messages import LINE_LIMIT_BYTES, Call, Json, call_of, decode, encode, error_message
+from schemas.errors import FatalError, RefoldError, UsageError
+
+_log = structlog.get_logger(__name__)
+
+Emit = Callable[[Json], None]
+Handler = Callable[[Call, Emit, threading.Event], Mapping[str, Any]]
+"""Runs a call in a thread: emits events, watches whether the caller left, returns the result."""
+
+
+class ControlServer:
+    """Answers calls on the folder's socket (mode 0600), each in a thread of its own."""
+
+    def __init__(self, folder: Path, handler: Handler) -> None:
+        self._folder = folder
+        self._handler = handler
+        self._server: asyncio.AbstractServer | None = None
+        self._path: Path | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+
+    @property
+    def active_calls(self) -> int:
+        """Calls being answered now."""
+        return len(self._calls)
+
+    async def start(self) -> None:
+        """Listen; a socket that a dead owner left is replaced."""
+        self._path = address.listening_path(self._folder)
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._connected, self._path, limit=LINE_LIMIT_BYTES)
+        self._path.chmod(0o600)
+
+    async def stop(self) -> None:
+        """Listen no more and end the connections: their clients take the folder and go on themselves."""
+        if self._server is not None and self._path is not None:
+            self._server.close()
+            address.forget(self._path)
+            for call in list(self._calls):
+                call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+            self._server = None
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call = asyncio.current_task()
+        assert call is not None  # noqa: S101 - a handler of asyncio runs in a task
+        self._calls.add(call)
+        try:
+            await self._answer(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the caller left, or this owner ends; either is the other's to handle
+        finally:
+            self._calls.discard(call)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = await reader.readline()
+        if not line:
+            return
+        loop = asyncio.get_running_loop()
+        outgoing: asyncio.Queue[Json | None] = asyncio.Queue()
+        caller_left = threading.Event()
+
+        def emit(event: Json) -> None:
+            loop.call_soon_threadsafe(outgoing.put_nowait, {"event": event})
+
+        def answer() -> None:
+            loop.call_soon_threadsafe(outgoing.put_nowait, self._result(line, emit, caller_left))
+            loop.call_soon_threadsafe(outgoing.put_nowait, None)
+
+        thread = threading.Thread(target=answer, name="control-call", daemon=True)
+        thread.start()
+        watch = asyncio.create_task(_when_closed(reader, caller_left))
+        try:
+            while (message := await outgoing.get()) is not None:
+                writer.write(encode(message))
+                await writer.drain()
+        finally:
+            caller_left.set()
+            watch.cancel()
+
+    def _result(self, line: bytes, emit: Emit, caller_left: threading.Event) -> Json:
+        try:
+            try:
+                call = call_of(decode(line))
+            except ValueError as error:
+                raise UsageError(f"not a call: {error}") from error
+            return {"result": dict(self._handler(call, emit, caller_left))}
+        except RefoldError as error:
+            return error_message(error)
+        except Exception as error:  # noqa: BLE001 - the caller must be told; the owner goes on
+            _log.exception("call failed")
+            return error_message(FatalError(f"internal error: {error!r}", hint="this is a bug; please report it"))
+
+
+async def _when_closed(reader: asyncio.StreamReader, caller_left: threading.Event) -> None:
+    """Set `caller_left` at the end of the connection: clients send nothing after their call."""
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    caller_left.set()

@@ -1,0 +1,66 @@
+"""The events of one job, as they come, to the job's end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from refold.engine import Engine
+from schemas.events import JobFinished
+from schemas.ids import JobId
+from schemas.positions import Position
+from streams.log import Recorded
+
+TOPICS = ("documents", "jobs")
+
+WAIT_S = 0.25
+
+
+class JobEvents:
+    """Iterates the recorded events of a job after a position; ends when the job has finished or `stop` is set.
+
+    Events stand in offset order within a topic; JobFinished comes last. `unread` tells how many events of the log lie
+    beyond what was read: a measure of back-pressure.
+    """
+
+    def __init__(self, engine: Engine, job_id: JobId, *, after: Position, stop: threading.Event) -> None:
+        self._engine = engine
+        self._log = engine.parts.log
+        self._job_id = job_id
+        self._stop = stop
+        self._partitions = [tp for topic in TOPICS for tp in self._log.partitions(topic)]
+        self._position = after.only(TOPICS)
+        self._finished: Recorded | None = None
+
+    def unread(self) -> int:
+        """Events of the log that were not read yet, of whatever job."""
+        end = self._log.end(self._partitions)
+        return sum(offset - self._position.offset(tp) for tp, offset in end.items())
+
+    def __iter__(self) -> Iterator[Recorded]:
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[Sequence[Recorded]]:
+        """The same, as many at a time as there are; never an empty batch."""
+        while not self._stop.is_set():
+            yield from self._to_the_end()
+            if self._finished is not None:
+                # The answers stand in another topic: what the job's end rests on was appended before it.
+                yield from self._to_the_end()
+                yield [self._finished]
+                return
+            self._engine.check()
+            self._log.wait_beyond(self._partitions, self._position, WAIT_S)
+
+    def _to_the_end(self) -> Iterator[Sequence[Recorded]]:
+        for batch in self._log.read(self._partitions, self._position):
+            if self._stop.is_set():
+                return
+            of_job = [r for r in batch.recorded if r.event.meta.job_id == self._job_id]
+            ends = [r for r in of_job if isinstance(r.event, JobFinished)]
+            self._finished = ends[0] if ends else self._finished
+            going_on = [r for r in of_job if not isinstance(r.event, JobFinished)]
+            if going_on:
+                yield going_on
+            self._position = self._position.joined(batch.next_position)

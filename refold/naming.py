@@ -1,0 +1,46 @@
+"""What people call jobs and documents: ids, beginnings of ids, uris, paths."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from projections.job_entries import Job
+from refold.engine import Engine
+from schemas.errors import UsageError
+from schemas.ids import DocumentId, document_id_of
+from streams.uris import file_uri
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def job_named(engine: Engine, name: str) -> Job:
+    """The job whose id is or begins with `name`.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    jobs = [job for job in engine.parts.views.jobs.jobs() if job.job_id.startswith(name)]
+    if len(jobs) == 1 and name:
+        return jobs[0]
+    problem = f"no job begins with {name!r}" if not jobs else f"{len(jobs)} jobs begin with {name!r}"
+    raise UsageError(problem, op="find job", subject=name, hint="see: refold jobs list")
+
+
+def document_id_named(engine: Engine, name: str) -> DocumentId:
+    """The id of the document called `name`: an id, a uri, or an absolute path.
+
+    Raises:
+        UsageError: the corpus has never heard of it.
+    """
+    document_id = DocumentId(name) if _UUID.fullmatch(name) else document_id_of(uri_named(name))
+    if engine.parts.views.manifest.document(document_id) is None:
+        raise UsageError(
+            f"there is no document {name}", op="find document", subject=name, hint="see: refold documents list"
+        )
+    return document_id
+
+
+def uri_named(name: str) -> str:
+    """The canonical uri of a path; a uri stays as it is."""
+    return file_uri(Path(name)) if name.startswith("/") else name

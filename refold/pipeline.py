@@ -1,0 +1,368 @@
+"""The public API: a pipeline over one data folder, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from projections.filters import parse_filters
+from projections.index_backend import Filters
+from projections.search import SearchAnswer, SearchMode
+from refold.commands.ingest import job_of
+from refold.control.messages import Call, Json
+from refold.data_folder import DataFolder, Ownership
+from refold.engine import Engine
+from refold.event_stream import EventStream
+from refold.requests import Answer, ask, request
+from refold.results import DocumentResult, PipelineResult
+from refold.settings import Settings, load_settings
+from refold.waiting import wait_until_searchable
+from refold.words import priority_named
+from schemas.errors import UsageError
+from schemas.events import (
+    Action,
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentEvent,
+    DocumentFailed,
+    DocumentQueued,
+    DocumentRemoved,
+    DocumentSkipped,
+    JobFinished,
+    PipelineEvent,
+    SkipReason,
+    VectorsAdded,
+)
+from schemas.ids import DocumentId, JobId, random_id
+from schemas.positions import Position
+from streams.job import Job
+from streams.uris import push_uri
+
+T = TypeVar("T")
+
+BUFFER_SIZE = 100
+PROGRESS_INTERVAL = 100
+CHECKPOINT_INTERVAL = 1_000
+
+
+class Pipeline:
+    """Ingests and searches one corpus; made by `refold.open`, used as an async context manager.
+
+    It owns the data folder while it is open: other processes' commands are answered by it. Everything heavy runs in
+    threads and processes of its own, never on the caller's event loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = DataFolder(settings.data)
+        self._ownership = Ownership(self._folder)
+        self._engine: Engine | None = None
+        self._stop = threading.Event()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._open)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._close)
+
+    def _open(self) -> None:
+        from refold.wiring import open_engine  # noqa: PLC0415 - the machinery is loaded when it is needed
+
+        self._ownership.take(self._settings.lock_wait_s)
+        try:
+            self._engine = open_engine(self._settings, folder=self._folder)
+            self._engine.__enter__()
+            self._engine.listen()
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        self._stop.set()
+        try:
+            if self._engine is not None:
+                self._engine.close()
+        finally:
+            self._ownership.release()
+
+    @property
+    def _open_engine(self) -> Engine:
+        if self._engine is None:
+            raise UsageError("the pipeline is not open", hint="use it in: async with refold.open(...) as pipeline")
+        return self._engine
+
+    # -- in
+
+    @overload
+    def stream_events(
+        self,
+        sources: Sequence[str | Path],
+        *,
+        buffer_size: int = ...,
+        progress_interval: int = ...,
+        checkpoint_interval: int = ...,
+        resume_from: str | Position | None = ...,
+        event_filter: Callable[[PipelineEvent], bool] | None = ...,
+        event_transformer: None = ...,
+        **options: Any,
+    ) -> AsyncIterator[PipelineEvent]: ...
+
+    @overload
+    def stream_events(
+        self,
+        sources: Sequence[str | Path],
+        *,
+        buffer_size: int = ...,
+        progress_interval: int = ...,
+        checkpoint_interval: int = ...,
+        resume_from: str | Position | None = ...,
+        event_filter: Callable[[PipelineEvent], bool] | None = ...,
+        event_transformer: Callable[[PipelineEvent], T],
+        **options: Any,
+    ) -> AsyncIterator[T]: ...
+
+    async def stream_events(
+        self,
+        sources: Sequence[str | Path],
+        *,
+        buffer_size: int = BUFFER_SIZE,
+        progress_interval: int = PROGRESS_INTERVAL,
+        checkpoint_interval: int = CHECKPOINT_INTERVAL,
+        resume_from: str | Position | None = None,
+        event_filter: Callable[[PipelineEvent], bool] | None = None,
+        event_transformer: Callable[[PipelineEvent], Any] | None = None,
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """Ingest `sources` and yield what happens, as it happens.
+
+        A slow consumer holds the pipeline back: no document starts while more than `buffer_size` events wait unread.
+        One that leaves (`break`, cancellation) stops the job's intake; the job goes on when somebody works on the
+        folder.
+
+        Args:
+            sources: Folders, files or globs.
+            buffer_size: Events that may wait unread.
+            progress_interval: Answers between two BatchProgress.
+            checkpoint_interval: Answers between two BatchProgress that carry a `checkpoint`.
+            resume_from: A checkpoint: go on with the latest job over the same sources, after that position.
+            event_filter: Which events are yielded; see `errors_only`, `progress_only`.
+            event_transformer: What is yielded instead of an event.
+            options: mode, force, priority, as_name, limit, allow_removals, as for `refold ingest`.
+
+        Raises:
+            UsageError: a source does not exist, or an option is not known.
+        """
+        engine = self._open_engine
+        job = await asyncio.to_thread(job_of, engine, _arguments(sources, options))
+        after = engine.end()
+        if resume_from is not None:
+            after = resume_from if isinstance(resume_from, Position) else Position.parse(resume_from)
+            job = await asyncio.to_thread(_resumed, engine, job)
+        work = await asyncio.to_thread(engine.work)
+        stream = EventStream(
+            engine,
+            job.job_id,
+            after=after,
+            buffer_size=buffer_size,
+            progress_interval=progress_interval,
+            checkpoint_interval=checkpoint_interval,
+        )
+        planning = await asyncio.to_thread(work.plan, job)
+        try:
+            async for event in stream:
+                if event_filter is None or event_filter(event):
+                    yield event if event_transformer is None else event_transformer(event)
+            if planning.error is not None:
+                raise planning.error
+        finally:
+            planning.leave()
+
+    async def iter_results(self, sources: Sequence[str | Path], **options: Any) -> AsyncIterator[DocumentResult]:
+        """Ingest `sources` and yield each document's final answer; memory does not grow with their number."""
+        uris: dict[DocumentId, str] = {}
+        async for event in self.stream_events(sources, **options):
+            if isinstance(event, DocumentQueued):
+                uris[event.document_id] = event.uri
+            elif isinstance(event, DocumentEvent) and isinstance(event, Answer):
+                if isinstance(event, DocumentFailed) and not event.is_final:
+                    continue
+                yield result_of(event, uris.pop(event.document_id, ""))
+
+    async def run(self, sources: Sequence[str | Path], **options: Any) -> PipelineResult:
+        """Ingest `sources`, wait until all of it is searchable, and return every answer.
+
+        Keeps one DocumentResult (about 500 bytes) per document in memory; `iter_results` keeps none.
+        """
+        began_s = time.monotonic()
+        results: list[DocumentResult] = []
+        uris: dict[DocumentId, str] = {}
+        finished: JobFinished | None = None
+        async for event in self.stream_events(sources, **options):
+            if isinstance(event, JobFinished):
+                finished = event
+            elif isinstance(event, DocumentQueued):
+                uris[event.document_id] = event.uri
+            elif isinstance(event, Answer) and not (isinstance(event, DocumentFailed) and not event.is_final):
+                results.append(result_of(event, uris.pop(event.document_id, "")))
+        assert finished is not None  # noqa: S101 - a stream ends with it, or raises
+        engine, position = self._open_engine, self._open_engine.end()
+        await asyncio.to_thread(engine.wait_for, position)
+        return PipelineResult(
+            job_id=JobId(str(finished.meta.job_id)),
+            outcome=str(finished.outcome),
+            documents=[result for result in results if result.status != "failed"],
+            errors=[result for result in results if result.status == "failed"],
+            counts={**finished.counts},
+            duration_s=time.monotonic() - began_s,
+            position=str(position),
+        )
+
+    async def add(
+        self,
+        name: str,
+        *,
+        text: str | None = None,
+        data: bytes | None = None,
+        metadata: Mapping[str, str] | None = None,
+        priority: str = "normal",
+    ) -> DocumentResult:
+        """Push one document, called ``push:NAME``, and return its answer once it is searchable.
+
+        Raises:
+            UsageError: neither or both of `text` and `data` are given.
+        """
+        if (text is None) == (data is None):
+            raise UsageError("give either text or data", op="add", hint="pipeline.add(name, text='…')")
+        content = data if data is not None else (text or "").encode()
+        uri = push_uri(name)
+
+        def push() -> Answer:
+            engine = self._open_engine
+            asked = request(
+                engine,
+                uri,
+                request_id=random_id(),
+                action=Action.INGEST,
+                priority=priority_named(priority),
+                metadata=metadata,
+                content=content,
+            )
+            answer = ask(engine, [asked], self._stop)[asked.meta.event_id]
+            engine.wait_for(engine.end())
+            return answer
+
+        return result_of(await asyncio.to_thread(push), uri)
+
+    # -- out
+
+    async def search(
+        self,
+        query: str,
+        *,
+        mode: str = "hybrid",
+        limit: int = 10,
+        filters: Filters | Sequence[str] | None = None,
+        wait_for: str | Position | None = None,
+    ) -> SearchAnswer:
+        """The best chunks for `query`, with each index's position.
+
+        Args:
+            query: Words or a question; ``"quoted words"`` must stand together in the keyword index.
+            mode: hybrid, vector or keyword.
+            limit: Hits at the most.
+            filters: A Filters, or what the command line takes: ``["media_type=text/html"]``.
+            wait_for: A position, job id, document uri or id that must be searchable first.
+        """
+        engine = self._open_engine
+        wanted = filters if isinstance(filters, Filters) or filters is None else parse_filters(filters)
+
+        def find() -> SearchAnswer:
+            if wait_for is not None:
+                wait_until_searchable(engine, str(wait_for), self._stop)
+            return engine.parts.search.search(query, mode=SearchMode(mode), limit=limit, filters=wanted)
+
+        return await asyncio.to_thread(find)
+
+    async def call(self, command: str, **arguments: Any) -> Json:
+        """The result of a command of the command line, such as ``call("verify", deep=True)``; JSON-able."""
+        return await asyncio.to_thread(self._call, command, arguments)
+
+    def _call(self, command: str, arguments: Mapping[str, Any]) -> Json:
+        call = Call(command=command, arguments=arguments)
+        return dict(self._open_engine.run(call, lambda _: None, self._stop))
+
+
+OPTIONS = ("mode", "force", "priority", "as_name", "limit", "allow_removals")
+"""What an ingest can be told; the same words as on the command line."""
+
+
+def _arguments(sources: Sequence[str | Path], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    unknown = set(options) - set(OPTIONS)
+    if unknown:
+        raise UsageError(
+            f"{min(unknown)} is no option of an ingest", op="ingest", hint=f"choose from: {', '.join(OPTIONS)}"
+        )
+    return {**options, "sources": [str(source) for source in sources], "job_id": random_id()}
+
+
+def _resumed(engine: Engine, job: Job) -> Job:
+    """The latest job over the same sources; `job` where there is none."""
+    engine.wait_for(engine.end(), ["jobs"])
+    rows = engine.parts.views.jobs.jobs()
+    before = [row for row in rows if tuple(row.sources) == tuple(job.sources)]
+    return replace(job, job_id=before[0].job_id) if before else job
+
+
+def open_pipeline(
+    data: str | Path | None = None, *, config: str | Path | None = None, settings: Mapping[str, Any] | None = None
+) -> Pipeline:
+    """A pipeline over the data folder `data`; nothing is touched before ``async with``.
+
+    Args:
+        data: The data folder; ``./refold-data`` by default.
+        config: A YAML file with settings.
+        settings: Settings as nested dicts, such as ``{"chunking": {"size": 500}}``.
+    """
+    overrides = {**(settings or {}), **({"data": Path(data)} if data is not None else {})}
+    return Pipeline(load_settings(overrides, config=Path(config) if config else None))
+
+
+def result_of(answer: Answer, uri: str) -> DocumentResult:
+    """An answer as the public API tells it."""
+    told = DocumentResult(document_id=answer.document_id, uri=uri, status=STATUSES[type(answer)])
+    match answer:
+        case DocumentCompleted():
+            return replace(told, uri=answer.uri, version=answer.version, chunks=answer.chunk_count)
+        case DocumentSkipped(reason=SkipReason.UNCHANGED):
+            return replace(told, status="unchanged")
+        case DocumentFailed():
+            return replace(
+                told,
+                error_class=str(answer.error_class),
+                error_code=answer.error_code,
+                message=answer.message,
+                hint=answer.hint,
+            )
+        case DocumentRemoved() | VectorsAdded():
+            return replace(told, version=answer.version)
+        case _:
+            return told
+
+
+STATUSES: Mapping[type[Answer], str] = {
+    DocumentCompleted: "completed",
+    DocumentSkipped: "skipped",
+    DocumentFailed: "failed",
+    DocumentRemoved: "removed",
+    DocumentCancelled: "cancelled",
+    VectorsAdded: "reindexed",
+}

@@ -1,0 +1,102 @@
+"""Planning a job in a thread of its own: sources are scanned, and what they ask for goes into the log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from schemas.errors import FatalError, RefoldError
+from schemas.ids import EventId
+from streams.adapters.folder import FolderOptions
+from streams.adapters.sources import adapter_for
+from streams.job import Job
+from streams.planner import Planner
+from streams.publisher import Gate, Permission, Published, Publisher
+from streams.source import Source
+
+GATE_POLL_S = 0.05
+"""How often a planner that is held back asks again."""
+
+
+def sources_of(job: Job) -> Sequence[Source]:
+    """The job's sources, opened.
+
+    Raises:
+        UsageError: one of them does not exist, or no adapter reads it.
+    """
+    options = FolderOptions.from_parameters(job.parameters)
+    return [adapter_for(source, options) for source in job.sources]
+
+
+class Planning:
+    """One planning of one job; `error` says why it ended early, `published` what it asked for.
+
+    Args:
+        job: What is planned.
+        already: For a job that goes on: the requests that are in the log; None submits the job.
+        is_cancelled: Whether people have cancelled the job.
+        may_publish: Whether readers are near enough to the end.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        planner: Planner,
+        publisher: Publisher,
+        already: Iterable[EventId] | None,
+        is_cancelled: Callable[[], bool],
+        may_publish: Callable[[], bool],
+    ) -> None:
+        self.job = job
+        self.error: RefoldError | None = None
+        self.published: Published | None = None
+        self._planner = planner
+        self._publisher = publisher
+        self._already = already
+        self._is_cancelled = is_cancelled
+        self._may_publish = may_publish
+        self._stopping = threading.Event()
+        self._sources = sources_of(job)
+        self._thread = threading.Thread(target=self._run, name=f"planner-{job.job_id[:8]}", daemon=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.published is not None or self.error is not None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End before the next batch: the job stays unplanned and is planned again when somebody works on the folder."""
+        self._stopping.set()
+        self._thread.join()
+
+    def leave(self) -> None:
+        """The same without waiting for it."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        gate: Gate = self._permission
+        adapters = list(dict.fromkeys(source.name for source in self._sources))
+        try:
+            plan = self._planner.plan(self._sources, self.job.rules)
+            self.published = self._publisher.publish(
+                self.job, plan, adapters=adapters, gate=gate, already=self._already
+            )
+        except RefoldError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 - whoever waits for the job must be told
+            self.error = FatalError(f"planning stopped: {error!r}", op="plan", hint="this is a bug; please report it")
+
+    def _permission(self) -> Permission:
+        while True:
+            if self._stopping.is_set():
+                return Permission.SHUTDOWN
+            if self._is_cancelled():
+                return Permission.CANCELLED
+            if self._may_publish():
+                return Permission.GO_ON
+            self._stopping.wait(GATE_POLL_S)

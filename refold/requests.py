@@ -1,0 +1,111 @@
+"""Asking for single documents, and waiting for the answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+
+from refold.engine import Engine
+from schemas.errors import TransientError
+from schemas.events import (
+    Action,
+    ArtifactRef,
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentFailed,
+    DocumentRemoved,
+    DocumentRequested,
+    DocumentSkipped,
+    Meta,
+    Priority,
+    VectorsAdded,
+)
+from schemas.ids import EventId, document_id_of
+from schemas.positions import Position
+from streams.log import Draft
+
+INLINE_LIMIT_BYTES = 900 * 1024
+"""Larger contents go to the artifact store first: a Kafka record holds 1 MiB with its headers."""
+
+Answer = DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded
+
+WAIT_S = 0.5
+
+
+class Interrupted(TransientError):  # noqa: N818 - a state, as in the error tree
+    """The wait was ended from outside; what was asked for goes on when somebody works on the folder."""
+
+
+def request(
+    engine: Engine,
+    uri: str,
+    *,
+    request_id: str,
+    action: Action,
+    adapter: str = "push",
+    priority: Priority = Priority.NORMAL,
+    metadata: Mapping[str, str] | None = None,
+    content: bytes | None = None,
+) -> DocumentRequested:
+    """A request as the log takes it; a large content is in the artifact store by now."""
+    content_ref: ArtifactRef | None = None
+    if content is not None and len(content) > INLINE_LIMIT_BYTES:
+        content_ref = engine.parts.artifacts.put([content])[0]
+        engine.parts.artifacts.sync()
+        content = None
+    return DocumentRequested(
+        meta=Meta(event_id=EventId(request_id), occurred_at=engine.parts.clock(), pipeline_id=engine.parts.pipeline_id),
+        document_id=document_id_of(uri),
+        uri=uri,
+        adapter=adapter,
+        action=action,
+        priority=priority,
+        metadata=dict(metadata or {}),
+        content=content,
+        content_ref=content_ref,
+    )
+
+
+def ask(engine: Engine, requests: Collection[DocumentRequested], stop: threading.Event) -> Mapping[EventId, Answer]:
+    """The final answer of each of `requests`, which are appended here; asking again with the same id is harmless.
+
+    Raises:
+        Interrupted: `stop` came first.
+        RefoldError: what stopped the engine.
+    """
+    log = engine.parts.log
+    begin = Position() if _may_be_old(engine, requests) else log.end(log.partitions("documents"))
+    log.append(None, [Draft("requests", r.document_id, r) for r in requests])
+    engine.work()
+    return _answers(engine, {r.meta.event_id for r in requests}, begin, stop)
+
+
+def _may_be_old(engine: Engine, requests: Collection[DocumentRequested]) -> bool:
+    """Whether one of `requests` was taken before: this is the same call again, after its owner ended."""
+    manifest = engine.parts.views.manifest
+    engine.wait_for(engine.end(), ["manifest"])
+    return bool(manifest.known_requests([(r.document_id, r.meta.event_id) for r in requests]))
+
+
+def _answers(
+    engine: Engine, wanted: set[EventId], position: Position, stop: threading.Event
+) -> Mapping[EventId, Answer]:
+    log, partitions = engine.parts.log, engine.parts.log.partitions("documents")
+    answers: dict[EventId, Answer] = {}
+    while True:
+        for batch in log.read(partitions, position):
+            for recorded in batch.recorded:
+                event = recorded.event
+                if isinstance(event, Answer) and event.request_id in wanted and _is_final(event):
+                    answers[event.request_id] = event
+            position = position.joined(batch.next_position)
+        if len(answers) == len(wanted):
+            return answers
+        engine.check()
+        if stop.is_set():
+            raise Interrupted(op="wait", hint="see: refold documents list")
+        log.wait_beyond(partitions, position, WAIT_S)
+
+
+def _is_final(answer: Answer) -> bool:
+    return not isinstance(answer, DocumentFailed) or answer.is_final

@@ -1,0 +1,256 @@
+"""The composition root: the one place that names concrete technology."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from projections.backends.keyword.tantivy import TantivyKeywordBackend
+from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
+from projections.follower import Joining
+from projections.index_bookkeeping import open_index_engine
+from projections.index_home import IndexHome
+from projections.index_view import IndexView
+from projections.job_progress import JobProgress
+from projections.jobs import JobsProjection, JobsView
+from projections.keyword_index import KEYWORD, KeywordIndex
+from projections.manifest import ManifestProjection, ManifestView
+from projections.projection import Projection
+from projections.runner import Runner
+from projections.search import Search
+from projections.sql.engine import open_sqlite
+from projections.sql.rebuild import rebuild
+from projections.stage_results import StageResultsProjection, StageResultsView
+from projections.vector_index import VECTOR, VectorIndex
+from refold.commands import COMMANDS, Emit
+from refold.control.messages import Call
+from refold.data_folder import DataFolder
+from refold.engine import Engine, Parts, Views
+from refold.settings import Settings
+from refold.work import EmbeddedWork
+from schemas.errors import UsageError
+from schemas.ids import JobId, random_id
+from schemas.positions import Position
+from streams.answers import AnswerWriter
+from streams.artifact_stores.local import LocalArtifacts
+from streams.document_states import KnownDocument
+from streams.log import EventLog
+from streams.logs.sqlite import SqliteLog
+from streams.planner import Planner
+from streams.publisher import Publisher
+from streams.retry import RetryPolicy
+from streams.slot import Slot, SlotParts
+from streams.stages.embed import load_embedder
+from streams.stages.fingerprints import StageSettings, stage_parameters, version_fingerprint
+from streams.worker import SlotWorker
+from streams.workload import Workload
+
+SQL_JOINING = Joining(linger_s=0.05)
+"""The manifest may be a twentieth of a second behind: the slot's overlay bridges that."""
+
+INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
+"""Batches of a few thousand chunks, or half a second: a commit of an index costs tens of milliseconds."""
+
+
+def open_engine(settings: Settings, *, folder: DataFolder) -> Engine:
+    """The engine of `folder`, to be entered; the caller holds the folder's lock.
+
+    Raises:
+        MachineError: the folder cannot be used.
+    """
+    folder.create()
+    return Engine(_parts(settings, folder))
+
+
+def _parts(settings: Settings, folder: DataFolder) -> Parts:
+    log = SqliteLog(folder.log)
+    artifacts = LocalArtifacts(folder.artifacts, clock=now)
+    views, projections = _views(settings, folder, log, artifacts)
+    pipeline_id = random_id()
+    stages = stage_settings(settings)
+    parameters = stage_parameters(stages, embed_fingerprint=load_embedder(settings.indexes.embedder).fingerprint)
+    progress = JobProgress(log, views.jobs, pipeline_id=pipeline_id, clock=now)
+    return Parts(
+        settings=settings,
+        folder=folder,
+        pipeline_id=pipeline_id,
+        log=log,
+        artifacts=artifacts,
+        views=views,
+        make_runner=partial(_runner, log=log, views=views, projections=projections, progress=progress),
+        projection=projections.__getitem__,
+        rebuild_view=lambda name: _rebuild_view(name, log, views, projections),
+        copy_artifacts=lambda source: copy_artifacts(source, artifacts),
+        search=Search(
+            vector=views.vector,
+            keyword=views.keyword,
+            embedder=partial(load_embedder, settings.indexes.embedder),
+            artifacts=artifacts,
+            clock=now,
+        ),
+        planner=Planner(
+            views.manifest,
+            parameters=parameters,
+            expected_fingerprint=partial(_expected_fingerprint, stages),
+            scratch=folder.views,
+        ),
+        make_work=partial(_work, parameters=parameters, stages=stages),
+        run_command=_run_command,
+        clock=now,
+    )
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+def stage_settings(settings: Settings) -> StageSettings:
+    """What the stages need to know."""
+    return StageSettings(
+        chunk_size=settings.chunking.size,
+        chunk_overlap=settings.chunking.overlap,
+        max_document_bytes=settings.limits.document_bytes,
+        max_text_chars=settings.limits.text_chars,
+        timeout_s=settings.limits.parse_timeout_s,
+        memory_limit_bytes=settings.limits.memory_bytes,
+    )
+
+
+def _views(
+    settings: Settings, folder: DataFolder, log: SqliteLog, artifacts: LocalArtifacts
+) -> tuple[Views, Mapping[str, Projection[Any]]]:
+    embedder = load_embedder(settings.indexes.embedder)
+    vector_index = VectorIndex(embedder=embedder.name, dim=embedder.dim)
+    keyword_index = KeywordIndex()
+    books = open_index_engine(folder.views / "indexes.sqlite")
+    views = Views(
+        manifest=ManifestView(open_sqlite(folder.views / "manifest.sqlite"), log_id=log.log_id),
+        jobs=JobsView(open_sqlite(folder.views / "jobs.sqlite"), log_id=log.log_id),
+        stage_results=StageResultsView(open_sqlite(folder.views / "stage_results.sqlite"), log_id=log.log_id),
+        vector=IndexView(
+            IndexHome(
+                vector_index.spec,
+                directory=folder.indexes / VECTOR,
+                open_backend=partial(QdrantEdgeVectorBackend, dim=embedder.dim),
+                engine=books,
+                log_id=log.log_id,
+            ),
+            artifacts=artifacts,
+            clock=now,
+            longest_query_s=settings.indexes.longest_query_s,
+        ),
+        keyword=IndexView(
+            IndexHome(
+                keyword_index.spec,
+                directory=folder.indexes / KEYWORD,
+                open_backend=TantivyKeywordBackend,
+                engine=books,
+                log_id=log.log_id,
+            ),
+            artifacts=artifacts,
+            clock=now,
+            longest_query_s=settings.indexes.longest_query_s,
+        ),
+    )
+    projections: Mapping[str, Projection[Any]] = {
+        "manifest": ManifestProjection(),
+        "jobs": JobsProjection(),
+        "stage_results": StageResultsProjection(),
+        VECTOR: vector_index,
+        KEYWORD: keyword_index,
+    }
+    return views, projections
+
+
+def _runner(
+    name: str, *, log: EventLog, views: Views, projections: Mapping[str, Projection[Any]], progress: JobProgress
+) -> Runner[Any]:
+    if name in views.indexes:
+        index = views.indexes[name]
+        return Runner(log, projections[name], index, joining=INDEX_JOINING, clock=now, after_turn=index.collect_garbage)
+    view: Any = getattr(views, name)
+    after_turn = progress.step if name == "jobs" else None
+    return Runner(log, projections[name], view, joining=SQL_JOINING, clock=now, after_turn=after_turn)
+
+
+def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[str, Projection[Any]]) -> Position:
+    return rebuild(log, projections[name], getattr(views, name))
+
+
+def _expected_fingerprint(stages: StageSettings, known: KnownDocument) -> str:
+    return version_fingerprint(
+        stages, content_hash=known.content_hash, media_type=known.media_type, metadata=known.metadata or {}
+    )
+
+
+def _run_command(engine: Engine, call: Call, emit: Emit, stop: threading.Event) -> Mapping[str, Any]:
+    command = COMMANDS.get(call.command)
+    if command is None:
+        raise UsageError(f"this owner knows no command {call.command!r}", hint="upgrade refold there or here")
+    result: Mapping[str, Any] = command.run(engine, call.arguments, emit, stop)
+    return result
+
+
+def _work(engine: Engine, *, parameters: Mapping[str, str], stages: StageSettings) -> EmbeddedWork:
+    parts, settings = engine.parts, engine.parts.settings
+    attempts = _attempts(engine, stages)
+    worker = SlotWorker(log=parts.log, attempts=attempts, loop=engine.loop, on_failure=engine.fail)
+    slot = Slot(
+        0,
+        SlotParts(
+            log=parts.log,
+            states=parts.views.manifest,
+            artifacts=parts.artifacts,
+            writer=AnswerWriter(
+                pipeline_id=parts.pipeline_id,
+                retries=RetryPolicy(
+                    max_attempts=settings.retries.max_attempts,
+                    base_delay_s=settings.retries.base_delay_s,
+                    max_delay_s=settings.retries.max_delay_s,
+                ),
+                generator=random.Random(parts.pipeline_id),  # noqa: S311 - jitter, no secret
+            ),
+            workload=Workload(settings.pool.in_flight),
+            begin=worker.begin,
+            parameters=parameters,
+            clock=now,
+            monotonic=time.monotonic,
+            may_start=engine.may_start,
+            max_crashes=settings.retries.max_crashes,
+        ),
+    )
+    return EmbeddedWork(
+        engine,
+        worker=worker,
+        slot=slot,
+        publisher=Publisher(parts.log, pipeline_id=parts.pipeline_id, now=now, scratch=parts.folder.views),
+        is_cancelled=partial(_is_cancelled, parts.views.jobs),
+        close_attempts=lambda: asyncio.run_coroutine_threadsafe(attempts.close(), engine.loop).result(),
+    )
+
+
+def _is_cancelled(jobs: JobsView, job_id: JobId) -> bool:
+    job = jobs.job(job_id)
+    return job is not None and job.is_cancelled
+
+
+def copy_artifacts(source: Path, artifacts: LocalArtifacts) -> int:
+    """Copy what another folder's artifact store holds; how many blobs that was."""
+    other = LocalArtifacts(source, clock=now, read_only=True)
+    copied = 0
+    try:
+        for ref in other.scan():
+            artifacts.put([other.get(ref)])
+            copied += 1
+    finally:
+        other.close()
+    artifacts.sync()
+    return copied
