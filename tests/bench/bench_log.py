@@ -11,6 +11,8 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -37,38 +39,65 @@ from streams.logs.sqlite import SqliteLog
 EVENTS = 40_000
 BATCH = 100
 READ_BATCH = 1_000
+CALLERS = 8
+APPENDS_PER_CALLER = 250
 
 _DIGEST = "0123456789abcdef" * 4
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def run(*, events: int = EVENTS, batch: int = BATCH) -> dict[str, float]:
-    """Events per second of append and read, and their ratios to bare SQLite in the same run."""
+    """Events per second, and their ratios to bare SQLite in the same run."""
     drafts = _drafts(events)
-    frames = [*map(Codec(MemoryRegistry()).encode, (draft.event for draft in drafts))]
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        bare, log = _Bare(Path(folder, "bare.sqlite")), SqliteLog(Path(folder, "log.sqlite"))
-        append_s = bare_append_s = read_s = bare_read_s = 0.0
-        for start in range(0, events, batch):
+        return {"events": events, "batch": batch} | _large(Path(folder), drafts, batch) | _small(Path(folder), drafts)
+
+
+def _large(folder: Path, drafts: Sequence[Draft], batch: int) -> dict[str, float]:
+    """Appends of `batch` events by one caller, and reading everything."""
+    codec = Codec(MemoryRegistry())
+    frames = [codec.encode(draft.event) for draft in drafts]
+    append_s = bare_append_s = encode_s = read_s = bare_read_s = 0.0
+    with closing(SqliteLog(folder / "log.sqlite")) as log, closing(_Bare(folder / "bare.sqlite")) as bare:
+        for start in range(0, len(drafts), batch):
             some = slice(start, start + batch)
             append_s += _seconds(lambda some=some: log.append(Slot(0), drafts[some]))
             bare_append_s += _seconds(lambda some=some: bare.append(drafts[some], frames[some]))
+            encode_s += _seconds(lambda some=some: [codec.encode(draft.event) for draft in drafts[some]])
         batches = log.read([tp for topic in TOPIC_NAMES for tp in log.partitions(topic)], Position())
-        for _ in range(0, events, READ_BATCH):
+        for _ in range(0, len(drafts), READ_BATCH):
             bare_read_s += _seconds(bare.read)
             read_s += _seconds(lambda: next(batches, None))
-        log.close()
-        bare.close()
     return {
-        "events": events,
-        "batch": batch,
-        "bytes_per_event": sum(map(len, frames)) / events,
-        "append_events_per_s": events / append_s,
-        "bare_append_events_per_s": events / bare_append_s,
+        "bytes_per_event": sum(map(len, frames)) / len(frames),
+        "append_events_per_s": len(drafts) / append_s,
+        "bare_append_events_per_s": len(drafts) / bare_append_s,
         "append_ratio": bare_append_s / append_s,
-        "read_events_per_s": events / read_s,
-        "bare_read_events_per_s": events / bare_read_s,
+        "append_encoding_share": encode_s / append_s,
+        "read_events_per_s": len(drafts) / read_s,
+        "bare_read_events_per_s": len(drafts) / bare_read_s,
         "read_ratio": bare_read_s / read_s,
+    }
+
+
+def _small(folder: Path, drafts: Sequence[Draft]) -> dict[str, float]:
+    """Appends of one event by several callers at once, beside one commit per event."""
+    codec = Codec(MemoryRegistry())
+    some = drafts[: CALLERS * APPENDS_PER_CALLER]
+    shares = [some[caller::CALLERS] for caller in range(CALLERS)]
+    with closing(SqliteLog(folder / "small.sqlite")) as log, closing(_Bare(folder / "small-bare.sqlite")) as bare:
+
+        def append_each(share: Sequence[Draft]) -> None:
+            for draft in share:
+                log.append(None, [draft])
+
+        with ThreadPoolExecutor(CALLERS) as callers:
+            shared_s = _seconds(lambda: list(callers.map(append_each, shares)))
+        bare_s = _seconds(lambda: [bare.append([draft], [codec.encode(draft.event)]) for draft in some])
+    return {
+        "single_events_per_s": len(some) / shared_s,
+        "bare_single_events_per_s": len(some) / bare_s,
+        "single_ratio": bare_s / shared_s,
     }
 
 
@@ -79,9 +108,12 @@ def main() -> None:
         f"{figures['events']:,.0f} events of {figures['bytes_per_event']:.0f} bytes, {figures['batch']:.0f} per commit"
     )
     print(f"{'':8}{'log, events/s':>16}{'bare, events/s':>16}{'ratio':>8}")
-    for what in ("append", "read"):
+    for what in ("append", "read", "single"):
         log, bare = figures[f"{what}_events_per_s"], figures[f"bare_{what}_events_per_s"]
         print(f"{what:8}{log:16,.0f}{bare:16,.0f}{figures[f'{what}_ratio']:8.2f}")
+    print(
+        f"{figures['append_encoding_share']:.0%} of append is encoding; single: {CALLERS} callers, one event each time"
+    )
     print(json.dumps(figures))
 
 
