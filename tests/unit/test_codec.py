@@ -74,7 +74,7 @@ def framed_as(registry: MemoryRegistry, schema: WriterSchema, row: dict[str, Any
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_every_event_comes_back_as_it_was(kind: type[Any], data: st.DataObject) -> None:
     event = data.draw(events_of(kind))
@@ -83,7 +83,7 @@ def test_every_event_comes_back_as_it_was(kind: type[Any], data: st.DataObject) 
     assert CODEC.kind_of(frame) == kind.__name__
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(any_event())
 def test_the_bytes_are_those_that_fastavro_writes(event: Any) -> None:
     out = io.BytesIO()
@@ -160,7 +160,7 @@ def test_a_frame_with_bytes_behind_it_is_refused(event: Any, junk: bytes) -> Non
 
 
 @given(any_event(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_body_with_changed_bytes_is_an_event_or_unreadable_and_nothing_else(event: Any, data: st.DataObject) -> None:
     frame = bytearray(CODEC.encode(event))
     for at in data.draw(st.lists(st.integers(5, len(frame) - 1), min_size=1, max_size=4)):
