@@ -19,7 +19,7 @@ TOKEN_DTYPE = np.dtype("<u2")
 """Token numbers are below 32,000."""
 
 MEMO_BYTES = 32 * 1024 * 1024
-"""Bound of the memo: about 150,000 pieces; 5,600 chunks of packages' sources and documentation held 42,000."""
+"""Bound of the memo: about 150,000 pieces; 20,000 chunks of sources and documentation held 118,000."""
 
 _ENTRY_BYTES = 200
 """What a memo entry takes beside its characters and tokens: two object headers and its share of the dict's table."""

@@ -25,7 +25,7 @@ _BLOCK_TEXTS = 64
 """Texts tokenised at a time, so that their pieces take little memory beside the memo."""
 
 _GATHERED_ROWS = 1024
-"""Token vectors summed at a time (1 MiB): most chunks at once, a text of any length in bounded memory."""
+"""Token vectors gathered and summed at a time (1 MiB): a chunk at once, and no more than that for a longer text."""
 
 _SHAPE = (32_000, 256)
 
@@ -54,25 +54,29 @@ class WordLlamaEmbedder:
         sums = np.zeros((len(texts), self.dim), np.float32)
         with self._lock:
             for start in range(0, len(texts), _BLOCK_TEXTS):
-                token_bytes = self._tokens.of(texts[start : start + _BLOCK_TEXTS])
-                self._know(np.frombuffer(b"".join(token_bytes), TOKEN_DTYPE))
-                for row, tokens in enumerate(token_bytes, start):
-                    self._add(np.frombuffer(tokens, TOKEN_DTYPE), to=sums[row])
+                block = self._tokens.of(texts[start : start + _BLOCK_TEXTS])
+                self._add(block, to=sums[start:])
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         np.divide(sums, lengths, out=sums, where=lengths > 0)
         return sums
 
-    def _know(self, tokens: NDArray[np.uint16]) -> None:
+    def _add(self, block: Sequence[bytes], *, to: NDArray[np.float32]) -> None:
+        tokens = np.frombuffer(b"".join(block), TOKEN_DTYPE).astype(np.intp)  # what `take` would make of each slice
+        self._know(tokens)
+        end = 0
+        for row, token_bytes in enumerate(block):
+            start, end = end, end + len(token_bytes) // TOKEN_DTYPE.itemsize
+            for part in range(start, end, _GATHERED_ROWS):
+                to[row] += self._gather(tokens[part : min(part + _GATHERED_ROWS, end)]).sum(axis=0)
+
+    def _know(self, tokens: NDArray[np.intp]) -> None:
         unknown = np.unique(tokens[~self._is_known[tokens]])
         self._vectors[unknown] = self._weights[unknown]
         self._is_known[unknown] = True
 
-    def _add(self, tokens: NDArray[np.uint16], *, to: NDArray[np.float32]) -> None:
-        for start in range(0, len(tokens), _GATHERED_ROWS):
-            part = tokens[start : start + _GATHERED_ROWS]
-            # Without mode="clip" numpy gathers into a copy first, in case a number is out of range.
-            gathered = self._vectors.take(part, axis=0, out=self._gathered[: len(part)], mode="clip")
-            to += gathered.sum(axis=0)
+    def _gather(self, tokens: NDArray[np.intp]) -> NDArray[np.float32]:
+        # Without mode="clip" numpy gathers into a copy first, in case a number is out of range.
+        return self._vectors.take(tokens, axis=0, out=self._gathered[: len(tokens)], mode="clip")
 
 
 def load_wordllama_256() -> WordLlamaEmbedder:
