@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -17,13 +17,14 @@ from projections.sql.faults import translated
 class Generation:
     """One writing of an index.
 
-    `is_live` is False while it is being built; it was not finished if that is so when the index is opened. `key` is its
-    number among the generations of all indexes.
+    `is_live` is False while it is being built; it was not finished if that is so when the index is opened. `log_id` is
+    of the log it is a fold of. `key` is its number among the generations of all indexes.
     """
 
     key: int
     name: str
     spec: IndexSpec
+    log_id: str
     is_live: bool
 
 
@@ -40,7 +41,7 @@ class Generations:
         with translated("read", "generations"), self._engine.begin() as connection:
             return _current(connection, index)
 
-    def begin(self, spec: IndexSpec) -> Generation:
+    def begin(self, spec: IndexSpec, *, log_id: str) -> Generation:
         """A new generation of `spec.name` that is being built; all rows of the one before it are gone."""
         with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
             previous = _current(connection, spec.name)
@@ -54,17 +55,18 @@ class Generations:
                 "mapping": spec.mapping,
                 "embedder": spec.embedder,
                 "dim": spec.dim,
+                "log_id": log_id,
             }
             inserted = connection.execute(GENERATIONS.insert(), row).inserted_primary_key
             assert inserted is not None  # noqa: S101 - a single-row insert has one
-            return Generation(key=int(inserted[0]), name=name, spec=spec, is_live=False)
+            return Generation(key=int(inserted[0]), name=name, spec=spec, log_id=log_id, is_live=False)
 
     def promote(self, generation: Generation) -> Generation:
         """The same generation, live from now on."""
         promote = GENERATIONS.update().where(GENERATIONS.c.key == generation.key).values(is_live=True)
         with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
             connection.execute(promote)
-        return Generation(key=generation.key, name=generation.name, spec=generation.spec, is_live=True)
+        return replace(generation, is_live=True)
 
 
 def number_of(name: str) -> int:
@@ -85,4 +87,4 @@ def _forget(connection: Connection, generation: Generation) -> None:
 
 def _generation(row: Any) -> Generation:
     spec = IndexSpec(name=row.index_name, mapping=row.mapping, embedder=row.embedder, dim=row.dim)
-    return Generation(key=row.key, name=row.generation, spec=spec, is_live=row.is_live)
+    return Generation(key=row.key, name=row.generation, spec=spec, log_id=row.log_id, is_live=row.is_live)

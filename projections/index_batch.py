@@ -60,6 +60,12 @@ class DocumentTurn:
         return next((change for change in reversed(self.chain) if change.sequence not in self.refusals), None)
 
     @property
+    def latest_version(self) -> ServeVersion | None:
+        """The latest version that is not refused, served or not."""
+        versions = (change for change in reversed(self.chain) if isinstance(change, ServeVersion))
+        return next((version for version in versions if version.sequence not in self.refusals), None)
+
+    @property
     def refused(self) -> ServeVersion | None:
         """The version to park: the latest of all, where that one was refused."""
         latest = self.chain[-1]
@@ -150,13 +156,12 @@ def _served_row(turn: DocumentTurn, now_us: int) -> Served | None:
     final, old = turn.final, turn.served
     if final is None or (old is not None and isinstance(final, ServeVersion) and old.version == final.version):
         return None
-    last = final if isinstance(final, ServeVersion) else (old.last if old else None)
     live = old.live if old else None
     return Served(
         document_id=turn.document_id,
         sequence=final.sequence,
         version=final.version if isinstance(final, ServeVersion) else None,
-        last=last,
+        last=turn.latest_version or (old.last if old else None),
         switched_at_us=now_us,
         previous_version=live.version if live else None,
         previous_chunks=live.chunks if live else None,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
+from projections.backends.vector.vectors import vector_digest
 from projections.chunk_ids import packed_ids_of, unpack
 from projections.index_backend import IndexedChunk, Vector
 from projections.index_changes import ServeVersion
@@ -81,7 +81,7 @@ def indexed_chunks(
 
 def digest_of(chunk: IndexedChunk) -> str:
     """What an index must say it holds for `chunk`: see `IndexEntry.digest`."""
-    return chunk.text_hash if chunk.vector is None else hashlib.sha256(chunk.vector.tobytes()).hexdigest()
+    return chunk.text_hash if chunk.vector is None else vector_digest(chunk.vector)
 
 
 def _refs(version: ServeVersion) -> list[ArtifactRef]:

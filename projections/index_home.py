@@ -39,12 +39,27 @@ class OpenIndex(Generic[BackendT_co]):
 
 
 class IndexHome(Generic[BackendT_co]):
-    """Opens the index `spec`, whose generations have folders in `directory` and rows in the database of `engine`."""
+    """Opens an index.
+
+    Args:
+        spec: Which; one written for another embedder or mapping is refused.
+        log_id: Of the log it is a fold of; one of another log is refused.
+        directory: Holds a folder per generation.
+        open_backend: Opens such a folder.
+        engine: Of the database that holds the rows of all indexes; closed by whoever made it.
+    """
 
     def __init__(
-        self, spec: IndexSpec, *, directory: Path, open_backend: OpenBackend[BackendT_co], engine: Engine
+        self,
+        spec: IndexSpec,
+        *,
+        log_id: str,
+        directory: Path,
+        open_backend: OpenBackend[BackendT_co],
+        engine: Engine,
     ) -> None:
         self.spec = spec
+        self._log_id = log_id
         self._directory = directory
         self._open_backend = open_backend
         self._engine = engine
@@ -54,15 +69,14 @@ class IndexHome(Generic[BackendT_co]):
         """The current generation; the first one is made here.
 
         Raises:
-            IndexForeign: the folder was wiped or is another's.
-            UsageError: the index was written with another embedder or mapping.
+            IndexForeign: the folder was wiped or is another's, or the index was written from another log.
+            UsageError: it was written with another embedder.
         """
         generation = self._generations.current(self.spec.name)
         if generation is None:
             opened = self.renewed()
             return replace(opened, generation=self.promoted(opened.generation))
-        if generation.spec != self.spec:
-            raise _other_spec(generation.spec, self.spec)
+        self._check(generation)
         books = IndexBookkeeping(self._engine, generation)
         # Nothing was applied yet: a process died before the folder was whole.
         is_unwritten = not generation.is_live and not books.position()
@@ -71,7 +85,7 @@ class IndexHome(Generic[BackendT_co]):
 
     def renewed(self) -> OpenIndex[BackendT_co]:
         """A new, empty generation that is being built; the rows of the old one go first, then its folder."""
-        generation = self._generations.begin(self.spec)
+        generation = self._generations.begin(self.spec, log_id=self._log_id)
         self._sweep_folders(spared=None)
         return OpenIndex(generation, self._backend(generation, create=True), IndexBookkeeping(self._engine, generation))
 
@@ -79,17 +93,31 @@ class IndexHome(Generic[BackendT_co]):
         """The same generation, live from now on: it was built to its end."""
         return self._generations.promote(generation)
 
-    def _backend(self, generation: Generation, *, create: bool) -> BackendT_co:
-        folder = self._directory / generation.name
-        try:
-            return self._open_backend(folder, generation.name, create=create)
-        except IndexForeign as exc:
-            raise IndexForeign(
-                f"the folder of the {self.spec.name} index was wiped, or is not the one written here",
+    def _check(self, generation: Generation) -> None:
+        written, asked = generation.spec, self.spec
+        if (written.embedder, written.dim) != (asked.embedder, asked.dim):
+            raise UsageError(
+                f"the {asked.name} index was written with {written.embedder}, the settings say {asked.embedder}",
                 op="open index",
-                subject=str(folder),
-                hint=rebuild_hint(self.spec.name),
-            ) from exc
+                subject=asked.name,
+                hint=f"set it back, or ingest with --force and then: {rebuild_hint(asked.name)}",
+            )
+        if (written.mapping, generation.log_id) != (asked.mapping, self._log_id):
+            raise self._foreign("was written from another log, or by another release")
+
+    def _backend(self, generation: Generation, *, create: bool) -> BackendT_co:
+        try:
+            return self._open_backend(self._directory / generation.name, generation.name, create=create)
+        except IndexForeign as exc:
+            raise self._foreign("has lost its folder, or another one stands in its place") from exc
+
+    def _foreign(self, what: str) -> IndexForeign:
+        return IndexForeign(
+            f"the {self.spec.name} index {what}",
+            op="open index",
+            subject=str(self._directory),
+            hint=rebuild_hint(self.spec.name),
+        )
 
     def _sweep_folders(self, *, spared: str | None) -> None:
         try:
@@ -109,13 +137,3 @@ class IndexHome(Generic[BackendT_co]):
 def rebuild_hint(index: str) -> str:
     """The command that writes an index anew."""
     return f"refold rebuild {index}"
-
-
-def _other_spec(written: IndexSpec, asked: IndexSpec) -> UsageError:
-    return UsageError(
-        f"the {written.name} index was written with {written.embedder or written.mapping}, "
-        f"the settings say {asked.embedder or asked.mapping}",
-        op="open index",
-        subject=written.name,
-        hint=f"set it back, or ingest with --force and then: {rebuild_hint(written.name)}",
-    )

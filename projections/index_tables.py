@@ -18,6 +18,7 @@ GENERATIONS = Table(
     Column("mapping", Text, nullable=False),
     Column("embedder", Text),
     Column("dim", Integer),
+    Column("log_id", Text, nullable=False),  # of the log it is a fold of
     Index("generations_by_name", "index_name", "generation", unique=True),
     sqlite_autoincrement=True,  # a key never comes back, so what a zombie writes under an old one is nobody's
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple, Self
 
@@ -70,11 +70,10 @@ class LatestVersions:
             self._fold(batch)
         self.position = until
 
-    def final_sequences(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, int]:
-        """The sequence of the last DocumentCompleted or DocumentRemoved of each of `document_ids`."""
-        select = "SELECT sequence FROM latest WHERE document_id = ?"
-        found = ((one, self._rows.execute(select, (one,)).fetchone()) for one in document_ids)
-        return {one: row[0] for one, row in found if row is not None}
+    def sequence(self, document_id: DocumentId) -> int:
+        """Of the last DocumentCompleted or DocumentRemoved of a document; 0 before the first."""
+        row = self._rows.execute("SELECT sequence FROM latest WHERE document_id = ?", (document_id,)).fetchone()
+        return row[0] if row else 0
 
     def _fold(self, batch: Batch) -> None:
         rows = [row for recorded in batch.recorded if (row := _row(recorded)) is not None]

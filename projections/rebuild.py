@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from projections.follower import Follower, Joining
 from projections.generations import Generation, number_of
-from projections.index_backend import IndexBackend
-from projections.index_changes import IndexChange, Rewrite, ServeVersion
+from projections.index_backend import IndexBackend, IndexEntry
+from projections.index_changes import IndexChange, Rewrite
 from projections.index_view import IndexView, OnPoison
 from projections.latest_versions import LatestVersions
 from projections.projection import Projection
 from schemas.events import GenerationCreated, GenerationDropped, GenerationPromoted, Meta
 from schemas.ids import event_id_of
 from schemas.positions import Position
-from streams.log import Draft, EventLog
+from streams.log import Draft, EventLog, Recorded
 
-BATCH_CHUNKS = 5_000
-"""Chunks applied together: enough that a backend's commit is a small part of the time."""
-
-BATCH_DOCUMENTS = 2_000
-"""Documents applied together, where they have few chunks."""
+BATCH_DOCUMENTS = 1_000
+"""Documents applied together: enough that a backend's commit is a small part of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +34,6 @@ class RebuildReport:
     embedder_calls: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """Changes, folded to final versions, and the position after them."""
-
-    changes: list[IndexChange]
-    at: Position
-
-
 def rebuild_index(
     view: IndexView[IndexBackend],
     projection: Projection[IndexChange],
@@ -55,8 +45,8 @@ def rebuild_index(
 ) -> RebuildReport:
     """Empty the index of `view`, which need not be open, and write it again up to the end of the log.
 
-    Nothing else may apply changes to `view` meanwhile, and what does so afterwards must ask it for its position.
-    `on_progress` is told how many documents were applied, batch by batch.
+    What would apply changes to `view` meanwhile waits, and then meets a PositionConflict: it has to begin again where
+    the view stands, as a runner does. `on_progress` is told how many documents were applied, batch by batch.
 
     Raises:
         PoisonError: a version cannot be written; the generation stays unfinished.
@@ -127,16 +117,16 @@ def _build(
     clock: Callable[[], datetime],
     on_progress: Callable[[int], None] | None,
 ) -> RebuildReport:
-    log.append(None, [created_draft(view.generation, pipeline_id=pipeline_id, now=clock())])
-    done = 0
-    with LatestVersions(log) as latest:
-        for step in _steps(projection, log, latest, after=view.position()):
-            view.apply(step.changes, view.position(), step.at, on_poison=OnPoison.STOP)
-            done += len(step.changes)
-            if on_progress is not None:
-                on_progress(done)
-    view.promote()
-    log.append(None, promoted_drafts(view.generation, pipeline_id=pipeline_id, now=clock()))
+    with view.paused(), LatestVersions(log) as latest:
+        log.append(None, [created_draft(view.generation, pipeline_id=pipeline_id, now=clock())])
+        latest.fold_to(log.end(log.partitions("documents")))
+        joining = Joining(max_changes=BATCH_DOCUMENTS)
+        follower = Follower(log, _Final(projection, latest), _Stopping(view, on_progress), joining=joining)
+        follower.begin()
+        follower.read_on()
+        follower.apply()
+        view.promote()
+        log.append(None, promoted_drafts(view.generation, pipeline_id=pipeline_id, now=clock()))
     status = view.status()
     return RebuildReport(
         generation=status.generation.name,
@@ -146,33 +136,50 @@ def _build(
     )
 
 
-def _steps(
-    projection: Projection[IndexChange], log: EventLog, latest: LatestVersions, *, after: Position
-) -> Iterator[_Step]:
-    # Only final versions are written; a repair that was asked for before is none of this generation's.
-    partitions = [tp for topic in projection.topics for tp in log.partitions(topic)]
-    until = log.end(partitions)
-    latest.fold_to(until)
-    step = _Step([], after)
-    for batch in log.read(partitions, after, until):
-        changes = [change for recorded in batch.recorded for change in projection.changes(recorded)]
-        step = _Step([*step.changes, *_final(changes, latest)], batch.next_position)
-        if _is_full(step.changes):
-            yield step
-            step = _Step([], step.at)
-    if step.changes or step.at != after:
-        yield step
+class _Final:
+    """The changes of a projection without those that a later one makes void: only live versions are written.
+
+    Repairs are left out too: what they ask for is done by writing everything.
+    """
+
+    def __init__(self, projection: Projection[IndexChange], latest: LatestVersions) -> None:
+        self.name = projection.name
+        self.version = projection.version
+        self.topics = projection.topics
+        self._projection = projection
+        self._latest = latest
+
+    def changes(self, recorded: Recorded) -> Sequence[IndexChange]:
+        """What of `recorded` is still true at the end."""
+        return [
+            change
+            for change in self._projection.changes(recorded)
+            if not isinstance(change, Rewrite) and change.sequence >= self._latest.sequence(change.document_id)
+        ]
 
 
-def _final(changes: list[IndexChange], latest: LatestVersions) -> list[IndexChange]:
-    of_documents = [change for change in changes if not isinstance(change, Rewrite)]
-    final = latest.final_sequences({change.document_id for change in of_documents})
-    return [change for change in of_documents if change.sequence == final[change.document_id]]
+class _Stopping:
+    """A view that parks nothing, and tells how many documents it has applied."""
 
+    def __init__(self, view: IndexView[IndexBackend], on_progress: Callable[[int], None] | None) -> None:
+        self._view = view
+        self._on_progress = on_progress
+        self._count = 0
 
-def _is_full(changes: list[IndexChange]) -> bool:
-    chunks = sum(change.chunk_count for change in changes if isinstance(change, ServeVersion))
-    return chunks >= BATCH_CHUNKS or len(changes) >= BATCH_DOCUMENTS
+    def position(self) -> Position:
+        """How far the log is in it."""
+        return self._view.position()
+
+    def apply(self, changes: Sequence[IndexChange], expected: Position, at: Position) -> None:
+        """Apply `changes`; PoisonError where the view would park."""
+        self._view.apply(changes, expected, at, on_poison=OnPoison.STOP)
+        self._count += len(changes)
+        if self._on_progress is not None:
+            self._on_progress(self._count)
+
+    def scan(self) -> Iterator[IndexEntry]:
+        """What is really there."""
+        return self._view.scan()
 
 
 def _meta(generation: Generation, kind: type, *, pipeline_id: str, now: datetime) -> Meta:

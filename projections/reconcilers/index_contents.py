@@ -57,8 +57,8 @@ class IndexDiff:
 class KnownVersions:
     """Ids of chunks that events speak of but that should not be there now.
 
-    `superseded` are of versions that were replaced or removed; `unfinished` are of versions that are about to be applied
-    or that were parked: they may have been written in part.
+    `superseded` are of versions that were replaced or removed; `unfinished` are of versions that are about to be
+    applied or that were parked: they may have been written in part.
     """
 
     superseded: IdArray = field(default_factory=lambda: NO_IDS)

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData
 
 from projections.sql.dialects import READS, WRITES, insert_absent
 from projections.sql.faults import translated
+from projections.sql.positions import move_position
 from projections.view import PositionConflict
 from schemas.errors import FatalError
 from schemas.positions import Position, TopicPartition
@@ -256,23 +257,8 @@ class ViewStore(Generic[TablesT]):
         return Position({TopicPartition(topic, partition): offset for topic, partition, offset in rows})
 
     def _move(self, connection: Connection, generation: int, *, expected: Position, at: Position) -> None:
-        if not at.reaches(expected):
-            raise ValueError(f"a position does not go back: {expected} to {at}")
-        for tp, offset in at.items():
-            key = {"view": self.name, "generation": generation, "topic": tp.topic, "partition": tp.partition}
-            old = expected.offset(tp)
-            if offset == old:
-                continue
-            if old == 0:
-                is_moved = insert_absent(connection, POSITIONS, {**key, "next_offset": offset})
-            else:
-                where = [POSITIONS.c[name] == value for name, value in key.items()]
-                update = POSITIONS.update().where(*where, POSITIONS.c.next_offset == old).values(next_offset=offset)
-                is_moved = connection.execute(update).rowcount == 1
-            if not is_moved:
-                raise PositionConflict(
-                    op="write", subject=f"{self.name} {tp.topic}:{tp.partition}", position=str(expected)
-                )
+        key = {"view": self.name, "generation": generation}
+        move_position(connection, POSITIONS, key, expected=expected, at=at)
 
     def _drop(self, connection: Connection, generation: int) -> None:
         # By name, for another version may have had other tables.

@@ -1,0 +1,210 @@
+"""An index is written anew from the log and its artifacts, and holds the same as before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from index_backends import DURABLE_BACKENDS, INDEX_OF, open_backend_of
+from index_worlds import Index, World, projection_of, texts_of
+
+from projections.index_backend import IndexForeign
+from projections.rebuild import RebuildReport, finish_rebuild, rebuild_index
+from projections.verify import verify
+from schemas.errors import PoisonError, UsageError
+from schemas.events import GenerationCreated, GenerationDropped, GenerationPromoted
+from schemas.ids import document_id_of
+from schemas.positions import Position
+
+REPORT = "folder:docs/report.md"
+LETTER = "folder:docs/letter.md"
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    for number in range(20):
+        uri = f"folder:docs/{number}.md"
+        for version in range(1, number % 3 + 2):
+            world.complete(uri, texts_of(uri, version, number % 5))
+        if number % 4 == 0:
+            world.remove(uri)
+    world.complete(REPORT, texts_of(REPORT, 1, 4))
+    return world
+
+
+@pytest.fixture(params=DURABLE_BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def make(world: World, folder: Path, backend: str) -> Index:
+    return Index(world, folder, projection_of(INDEX_OF[backend]), open_backend_of(backend))
+
+
+@pytest.fixture
+def index(world: World, tmp_path: Path, backend: str) -> Iterator[Index]:
+    index = make(world, tmp_path, backend)
+    index.view.open()
+    index.catch_up()
+    yield index
+    index.close()
+
+
+def rebuild(index: Index) -> RebuildReport:
+    return rebuild_index(index.view, index.projection, index.world.log, pipeline_id="run-2", clock=index.world.clock)
+
+
+def is_consistent(index: Index) -> bool:
+    return verify([index.view], index.world.log, artifacts=index.world.artifacts, deep=True).is_consistent
+
+
+def test_a_rebuilt_index_holds_the_same_under_a_new_generation(world: World, index: Index) -> None:
+    index.collect_all()
+    entries, counts = index.entries(), index.view.status().counts
+
+    report = rebuild(index)
+
+    assert index.entries() == entries
+    assert index.view.status().counts == counts
+    assert (report.generation, report.documents, report.chunks) == ("g2", counts.documents, len(entries))
+    assert (report.parser_calls, report.embedder_calls) == (0, 0)
+    assert report.seconds > 0
+    assert index.view.position().reaches(world.log.end(world.log.partitions("documents")))
+    assert [folder.name for folder in index.directory.iterdir()] == ["g2"]
+
+
+def test_only_live_versions_are_written(index: Index) -> None:
+    index.collect_all()
+    live = len(index.entries())
+
+    rebuild(index)
+
+    assert index.view.status().chunks == live
+    assert index.view.status().counts.garbage == 0
+
+
+def test_a_wiped_index_is_rebuilt_and_goes_on(world: World, index: Index, tmp_path: Path, backend: str) -> None:
+    index.collect_all()
+    entries = index.entries()
+    index.close()
+    shutil.rmtree(index.directory)
+    index = make(world, tmp_path, backend)
+    with pytest.raises(IndexForeign):
+        index.view.open()
+
+    rebuild(index)
+    assert index.entries() == entries
+
+    world.complete(LETTER, texts_of(LETTER, 1, 2))
+    index.catch_up()
+    assert index.served_chunks(LETTER) == 2
+    assert is_consistent(index)
+    index.close()
+
+
+def test_lost_bookkeeping_starts_an_index_anew(world: World, index: Index, tmp_path: Path, backend: str) -> None:
+    index.collect_all()
+    entries = index.entries()
+    index.close()
+    for file in tmp_path.glob("indexes.sqlite*"):
+        file.unlink()
+
+    index = make(world, tmp_path, backend)
+    index.view.open()
+    assert index.entries() == {}
+    index.catch_up()
+    index.collect_all()
+    assert index.entries() == entries
+    index.close()
+
+
+def test_generations_are_told_in_the_log_once(world: World, index: Index) -> None:
+    rebuild(index)
+
+    operations = world.log.partitions("operations")
+    events = [recorded.event for batch in world.log.read(operations, Position()) for recorded in batch.recorded]
+    created, promoted, dropped = events
+    assert isinstance(created, GenerationCreated)
+    assert (created.index, created.generation, created.dim) == (index.view.name, "g2", index.projection.spec.dim)
+    assert isinstance(promoted, GenerationPromoted)
+    assert (promoted.generation, promoted.previous) == ("g2", "g1")
+    assert isinstance(dropped, GenerationDropped)
+    assert dropped.generation == "g1"
+
+
+@pytest.mark.parametrize("batches_done", [0, 1])
+def test_a_rebuild_that_was_cut_short_is_finished(
+    world: World, index: Index, tmp_path: Path, backend: str, batches_done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.collect_all()
+    entries = index.entries()
+    monkeypatch.setattr("projections.rebuild.BATCH_DOCUMENTS", 5)
+
+    class Stopped(Exception):  # noqa: N818 - what happens to a process
+        pass
+
+    done = 0
+
+    def stop(_: int) -> None:
+        nonlocal done
+        done += 1
+        if done > batches_done:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        rebuild_index(index.view, index.projection, world.log, pipeline_id="r", clock=world.clock, on_progress=stop)
+    index.close()
+
+    index = make(world, tmp_path, backend)
+    index.view.open()
+    assert not index.view.generation.is_live
+    report = finish_rebuild(index.view, index.projection, world.log, pipeline_id="r", clock=world.clock)
+
+    assert report.generation == "g2"
+    assert index.view.generation.is_live
+    assert index.entries() == entries
+    assert is_consistent(index)
+    index.close()
+
+
+def test_a_rebuild_that_died_before_the_folder_was_whole_begins_again(
+    world: World, index: Index, tmp_path: Path, backend: str
+) -> None:
+    index.collect_all()
+    entries = index.entries()
+    index.view.renew()
+    index.close()
+    shutil.rmtree(index.directory / "g2")
+    (index.directory / "g2").mkdir()
+
+    index = make(world, tmp_path, backend)
+    index.view.open()
+    finish_rebuild(index.view, index.projection, world.log, pipeline_id="r", clock=world.clock)
+
+    assert index.entries() == entries
+    index.close()
+
+
+def test_a_rebuild_stops_at_a_version_that_cannot_be_written(world: World, index: Index) -> None:
+    lost = world.store(texts_of(LETTER, 1, 2))
+    world.complete(LETTER, [], stored=lost)
+    world.artifacts.delete([lost.chunks])
+
+    with pytest.raises(PoisonError, match=document_id_of(LETTER)):
+        rebuild(index)
+    assert not index.view.generation.is_live
+
+
+def test_an_index_written_with_another_embedder_is_refused(world: World, tmp_path: Path) -> None:
+    index = make(world, tmp_path, "qdrant_edge")
+    index.view.open()
+    index.close()
+    projection = projection_of("vector")
+    projection.spec = type(projection.spec)(name="vector", mapping="cosine", embedder="another", dim=8)
+
+    with pytest.raises(UsageError, match=r"hashed-words.*another"):
+        Index(world, tmp_path, projection, open_backend_of("qdrant_edge")).view.open()
