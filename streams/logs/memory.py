@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Batch, Draft, Fenced, PositionExpired, Recorded, Slot
-from streams.logs.placement import check_slot, not_before, partitions_of, place
+from streams.logs.placement import check_partitions, check_slot, not_before, partitions_of, place
 
 MAX_BATCH_RECORDS = 1_000
 
@@ -79,7 +79,7 @@ class MemoryLog:
         self, partitions: Collection[TopicPartition], after: Position, until: Position | None = None
     ) -> Iterator[Batch]:
         """The records of `partitions` from `after` to `until`, shuffled between partitions; see the port."""
-        with self._open():
+        with self._open(partitions):
             runs = {tp: self._run(tp, after, until) for tp in partitions}
             turns = [tp for tp, run in runs.items() for _ in run]
             self._random.shuffle(turns)
@@ -88,19 +88,19 @@ class MemoryLog:
 
     def begin(self, partitions: Collection[TopicPartition]) -> Position:
         """The low watermark of `partitions`: the first offset that was not trimmed."""
-        with self._open():
+        with self._open(partitions):
             return Position({tp: self._partitions[tp].begin_offset for tp in partitions})
 
     def end(self, partitions: Collection[TopicPartition]) -> Position:
         """The high watermark of `partitions`."""
-        with self._open():
+        with self._open(partitions):
             return Position({tp: self._partitions[tp].end_offset for tp in partitions})
 
     def trim(self, before: Position) -> None:
         """Forget the records of topic `requests` below `before`; other topics are refused with ValueError."""
         if any(tp.topic != "requests" for tp in before):
             raise ValueError(f"only topic requests can be trimmed, not {before}")
-        with self._open():
+        with self._open(before):
             for tp, offset in before.items():
                 partition = self._partitions[tp]
                 dropped = min(offset, partition.end_offset) - partition.begin_offset
@@ -114,7 +114,7 @@ class MemoryLog:
         def has_grown() -> bool:
             return any(self._partitions[tp].end_offset > position.offset(tp) for tp in partitions)
 
-        with self._open():
+        with self._open(partitions):
             return self._changed.wait_for(lambda: has_grown() or self._is_closed, timeout_s) and has_grown()
 
     def close(self) -> None:
@@ -123,9 +123,11 @@ class MemoryLog:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _open(self) -> Condition:
+    def _open(self, partitions: Collection[TopicPartition] = ()) -> Condition:
+        """What guards the records of `partitions`, once these and the log have been found to be there."""
         if self._is_closed:
             raise UsageError("the log is closed", hint="open it again")
+        check_partitions(partitions, slot_count=self._slot_count)
         return self._changed
 
     def _add(self, tp: TopicPartition, draft: Draft) -> None:

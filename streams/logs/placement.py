@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -33,6 +33,13 @@ def check_slot(slot: Slot | None, *, slot_count: int) -> None:
     """Raise ValueError if a log of `slot_count` slots has no such slot."""
     if slot is not None and not 0 <= slot < slot_count:
         raise ValueError(f"there is no slot {slot}: this log has {slot_count}")
+
+
+def check_partitions(partitions: Iterable[TopicPartition], *, slot_count: int) -> None:
+    """Raise ValueError if a log of `slot_count` slots lacks any of `partitions`."""
+    for tp in partitions:
+        if tp not in partitions_of(tp.topic, slot_count):
+            raise ValueError(f"this log has no partition {tp.topic}:{tp.partition}")
 
 
 def check_kinds(drafts: Sequence[Draft]) -> None:

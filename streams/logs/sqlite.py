@@ -12,7 +12,7 @@ from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
 from schemas.registries.embedded import EmbeddedRegistry
 from streams.log import Batch, Draft, Slot
-from streams.logs.placement import check_kinds, check_slot, partitions_of
+from streams.logs.placement import check_kinds, check_partitions, check_slot, partitions_of
 from streams.logs.sqlite_commit import GroupCommit
 from streams.logs.sqlite_file import LogFile
 from streams.logs.sqlite_pages import Marks, expired, read_marks, read_page
@@ -26,7 +26,7 @@ TRIM_RECORDS = 10_000
 _SLOT_COUNT = 1
 
 _TRIM = 'DELETE FROM requests WHERE "offset" < ?'
-_MOVE_BEGIN = "UPDATE topics SET begin_offset = ? WHERE topic = 'requests'"
+_MOVE_BEGIN = "UPDATE topics SET begin_offset = max(begin_offset, ?) WHERE topic = 'requests'"
 
 
 class SqliteLog:
@@ -78,31 +78,26 @@ class SqliteLog:
         No transaction is held between batches. What stands before a damaged place is yielded before LogDamaged is
         raised.
         """
-        marks = read_marks(self._file)
-        spans = {tp: _span(tp, marks[tp.topic], after=after, until=until) for tp in partitions}
+        spans = {tp: _span(tp, marks, after=after, until=until) for tp, marks in self._marks(partitions).items()}
         return self._batches(spans, after)
 
     def begin(self, partitions: Collection[TopicPartition]) -> Position:
         """The low watermark of `partitions`: the first offset that was not trimmed."""
-        marks = read_marks(self._file)
-        return Position({tp: marks[tp.topic].begin_offset for tp in partitions})
+        return Position({tp: marks.begin_offset for tp, marks in self._marks(partitions).items()})
 
     def end(self, partitions: Collection[TopicPartition]) -> Position:
         """The high watermark of `partitions`."""
-        marks = read_marks(self._file)
-        return Position({tp: marks[tp.topic].end_offset for tp in partitions})
+        return Position({tp: marks.end_offset for tp, marks in self._marks(partitions).items()})
 
     def trim(self, before: Position) -> None:
         """Forget the records of topic `requests` below `before`; other topics are refused with ValueError."""
         if any(tp.topic != "requests" for tp in before):
             raise ValueError(f"only topic requests can be trimmed, not {before}")
-        begin, end = read_marks(self._file)["requests"]
-        target = min(before.offset(TopicPartition("requests", 0)), end)
-        while begin < target:
-            begin = min(begin + TRIM_RECORDS, target)
-            with self._file.transaction("trim") as connection:
-                connection.execute(_TRIM, (begin,))
-                connection.execute(_MOVE_BEGIN, (begin,))
+        for tp, marks in self._marks(before).items():
+            below, target = marks.begin_offset, min(before.offset(tp), marks.end_offset)
+            while below < target:
+                below = min(below + TRIM_RECORDS, target)
+                self._trim(below)
 
     def wait_beyond(self, partitions: Collection[TopicPartition], position: Position, timeout_s: float) -> bool:
         """Whether any of `partitions` has grown beyond `position`, waiting up to `timeout_s` for it.
@@ -126,6 +121,16 @@ class SqliteLog:
         """Close the file and end every wait; idempotent."""
         self._file.close()
         self._wake()
+
+    def _marks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Marks]:
+        check_partitions(partitions, slot_count=_SLOT_COUNT)
+        marks = read_marks(self._file)
+        return {tp: marks[tp.topic] for tp in partitions}
+
+    def _trim(self, below: int) -> None:
+        with self._file.transaction("trim") as connection:
+            connection.execute(_TRIM, (below,))
+            connection.execute(_MOVE_BEGIN, (below,))
 
     def _wake(self) -> None:
         with self._changed:

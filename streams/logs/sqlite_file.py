@@ -131,8 +131,9 @@ class LogFile:
         with self._writing, self._lock:
             self.is_closed = True
             closing, self._idle = [*self._idle, *filter(None, [self._writer])], []
-        for connection in closing:
-            connection.close()
+        with translated("close", self.path):
+            for connection in closing:
+                connection.close()
 
     def _check_open(self) -> None:
         if self.is_closed:

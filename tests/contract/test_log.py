@@ -298,6 +298,20 @@ def test_batches_are_bounded_and_reading_can_go_on_after_any_of_them(log: EventL
         }
 
 
+def test_a_partition_that_does_not_exist_is_refused(log: EventLog) -> None:
+    absent = TopicPartition(DOCUMENTS, len(log.partitions(DOCUMENTS)))
+    calls: list[Callable[[], object]] = [
+        lambda: list(log.read([absent], Position())),
+        lambda: log.begin([absent]),
+        lambda: log.end([absent]),
+        lambda: log.wait_beyond([absent], Position(), timeout_s=0),
+        lambda: log.trim(Position({TopicPartition(REQUESTS, absent.partition): 1})),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="this log has no partition"):
+            call()
+
+
 def test_reading_without_until_ends_where_the_end_was_when_it_began(log: EventLog) -> None:
     log.append(None, [acted(f"{number}") for number in range(5)])
     batches = log.read(log.partitions("operations"), Position())

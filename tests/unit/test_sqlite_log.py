@@ -23,7 +23,7 @@ from schemas.events import DocumentQueued, DocumentRequested, Meta, OperatorActe
 from schemas.ids import document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
 from schemas.registries.memory import MemoryRegistry
-from streams.log import Draft, LogDamaged, PositionExpired, Recorded, Undecodable
+from streams.log import Draft, LogDamaged, PositionExpired, Recorded, Slot, Undecodable
 from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_errors import MEANINGS, refold_error
 from streams.logs.sqlite_file import FORMAT, checksum_of
@@ -228,7 +228,7 @@ def test_a_reader_cannot_write(log: SqliteLog, path: Path) -> None:
         for write in (
             lambda: reader.append(None, [acted("x")]),
             lambda: reader.trim(Position({REQUESTS: 1})),
-            lambda: reader.own(0),
+            lambda: reader.own(Slot(0)),
         ):
             with pytest.raises(UsageError, match="opened to read only"):
                 write()
@@ -290,6 +290,17 @@ def test_a_reader_that_is_overtaken_by_a_trim_is_told(log: SqliteLog) -> None:
     with pytest.raises(PositionExpired, match="the records 1000 to 1499") as caught:
         next(batches)
     assert caught.value.position == "requests:0=1500"
+
+
+def test_a_long_trim_goes_in_steps_and_keeps_what_it_should(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.logs.sqlite.TRIM_RECORDS", 10)
+    log.append(None, [requested(f"{number}") for number in range(50)])
+    commits = commits_of(log)
+    log.trim(Position({REQUESTS: 35}))
+    assert len(commits) == 4
+    assert [record.offset for record in records(log, REQUESTS, after=log.begin([REQUESTS]))] == list(range(35, 50))
+    log.trim(Position({REQUESTS: 35}))
+    assert len(commits) == 4
 
 
 def test_a_reader_whose_log_is_closed_meanwhile_is_told(log: SqliteLog) -> None:
