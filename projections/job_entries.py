@@ -62,7 +62,7 @@ class JobPace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class JobState:
     """A job as of one position.
 
     `submitted_at` and what else JobSubmitted says are None or empty while only documents of the job were seen.

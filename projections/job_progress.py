@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from projections.job_entries import Job
+from projections.job_entries import JobState
 from projections.jobs import JobsView
 from schemas.events import BatchProgress, JobFinished, JobOutcome, Meta
 from schemas.ids import EventId, JobId, event_id_of
@@ -26,9 +26,10 @@ RATE_WINDOW = timedelta(seconds=60)
 
 @dataclass(slots=True)
 class _Watch:
-    """What is remembered of an unfinished job in this process: its pace, and where the documents ended when it began.
+    """What this process remembers of an unfinished job.
 
-    `fence` is where `documents` ended when the job was first seen cancelled.
+    `answers` is how many there were when, over the last minute; `fence` is where `documents` ended when the job was
+    first seen cancelled.
     """
 
     answers: deque[tuple[datetime, int]] = field(default_factory=deque)
@@ -84,7 +85,7 @@ class JobProgress:
         if drafts:
             self._log.append(None, drafts)
 
-    def _finished(self, job: Job, position: Position, now: datetime) -> JobFinished | None:
+    def _finished(self, job: JobState, position: Position, now: datetime) -> JobFinished | None:
         if not (self._is_cancelled_to_the_end(job, position) if job.is_cancelled else _is_done(job)):
             return None
         return JobFinished(
@@ -95,14 +96,14 @@ class JobProgress:
             duration_ms=int((now - job.submitted_at) / timedelta(milliseconds=1)) if job.submitted_at else 0,
         )
 
-    def _is_cancelled_to_the_end(self, job: Job, position: Position) -> bool:
+    def _is_cancelled_to_the_end(self, job: JobState, position: Position) -> bool:
         # Requests that stood in `documents` when the job was seen cancelled are waited for: the view may be behind.
         watch = self._watched[job.job_id]
         if watch.fence is None:
             watch.fence = self._log.end(self._log.partitions("documents"))
         return position.reaches(watch.fence) and job.counts.answered >= job.counts.taken
 
-    def _progress(self, job: Job, position: Position, now: datetime) -> BatchProgress | None:
+    def _progress(self, job: JobState, position: Position, now: datetime) -> BatchProgress | None:
         answers = job.counts.answered
         per_minute = self._documents_per_minute(job, now)
         new_answers = answers - (job.pace.answers if job.pace else 0)
@@ -122,19 +123,19 @@ class JobProgress:
             checkpoint=str(position),
         )
 
-    def _documents_per_minute(self, job: Job, now: datetime) -> float:
+    def _documents_per_minute(self, job: JobState, now: datetime) -> float:
         answers = self._watched[job.job_id].answers
         answers.append((now, job.counts.answered))
-        while now - answers[0][0] > RATE_WINDOW and len(answers) > 2:  # noqa: PLR2004 - a rate needs two
+        while len(answers) > 1 and now - answers[1][0] >= RATE_WINDOW:
             answers.popleft()
         elapsed_s = (now - answers[0][0]).total_seconds()
         return (job.counts.answered - answers[0][1]) * 60 / elapsed_s if elapsed_s > 0 else 0.0
 
-    def _meta(self, job: Job, event_id: EventId, now: datetime) -> Meta:
+    def _meta(self, job: JobState, event_id: EventId, now: datetime) -> Meta:
         return Meta(event_id=event_id, occurred_at=now, pipeline_id=self._pipeline_id, job_id=job.job_id)
 
 
-def outcome_of(job: Job) -> JobOutcome:
+def outcome_of(job: JobState) -> JobOutcome:
     """How a job whose requests are all answered ended; a document found unchanged when planning counts as well done."""
     counts = job.counts
     if job.is_cancelled:
@@ -145,11 +146,11 @@ def outcome_of(job: Job) -> JobOutcome:
     return JobOutcome.FAILED if counts.failed == counts.answered and not unchanged else JobOutcome.PARTIAL
 
 
-def _is_done(job: Job) -> bool:
+def _is_done(job: JobState) -> bool:
     return job.plan is not None and job.counts.answered >= job.plan.requested
 
 
-def _counts_of(job: Job) -> Mapping[str, int]:
+def _counts_of(job: JobState) -> Mapping[str, int]:
     counts = job.counts
     return {
         "completed": counts.completed,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import Engine
 
 from projections.job_batch import ANSWER_COUNTS, JobChange, JobDocumentChange, JobDocumentsBatch, facts_after
-from projections.job_entries import ControlStates, Job, JobFailure
+from projections.job_entries import ControlStates, JobFailure, JobState
 from projections.sql import job_queries as queries
 from projections.sql.dialects import insert_absent, upsert
 from projections.sql.job_tables import COUNTS, JobTables, job_tables
@@ -55,17 +55,17 @@ class JobsView(SqlView[JobTables, JobsChange]):
             is_read_only=is_read_only,
         )
 
-    def jobs(self, *, limit: int | None = None) -> Sequence[Job]:
+    def jobs(self, *, limit: int | None = None) -> Sequence[JobState]:
         """Jobs, the latest submitted first."""
         with self._store.read() as snapshot:
             return queries.jobs(snapshot, limit=limit)
 
-    def job(self, job_id: JobId) -> Job | None:
+    def job(self, job_id: JobId) -> JobState | None:
         """The job of that id."""
         with self._store.read() as snapshot:
             return queries.job(snapshot, job_id)
 
-    def unfinished(self) -> tuple[Sequence[Job], Position]:
+    def unfinished(self) -> tuple[Sequence[JobState], Position]:
         """Submitted jobs without a JobFinished, oldest first, and the position they are true at."""
         with self._store.read() as snapshot:
             return queries.unfinished(snapshot), snapshot.position
@@ -80,12 +80,17 @@ class JobsView(SqlView[JobTables, JobsChange]):
         with self._store.read() as snapshot:
             return queries.contains(snapshot, job_id, request_ids)
 
+    def request_ids(self, job_id: JobId) -> Iterator[EventId]:
+        """All requests that were taken of the job, in no order, in one snapshot that stands while this is read."""
+        with self._store.read() as snapshot:
+            yield from queries.request_ids(snapshot, job_id)
+
     def control_states(self) -> ControlStates:
         """Which jobs are paused or cancelled."""
         with self._store.read() as snapshot:
             return queries.control_states(snapshot)
 
-    def scan(self) -> Iterator[Job]:
+    def scan(self) -> Iterator[JobState]:
         """Every job."""
         yield from self.jobs()
 

@@ -199,7 +199,7 @@ class Runner(Generic[ChangeT]):
         if not self._has_begun:
             follower.begin()
             self._has_begun = True
-            self._note()
+            self._note(error=self._error)  # it is over when something was applied
         has_grown = self._log.wait_beyond(follower.partitions, follower.read, follower.due_in_s(POLL_S))
         if has_grown:
             follower.read_on(should_stop=self._stopping.is_set)

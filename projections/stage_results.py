@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, select
 
-from projections.sql.dialects import portions, upsert
+from projections.sql.dialects import SCAN_ROWS, portions, upsert
 from projections.sql.sql_view import SqlView
 from projections.sql.stage_tables import StageTables, stage_tables
 from projections.sql.values import json_of, value_of
@@ -117,7 +117,7 @@ class StageResultsView(SqlView[StageTables, StageChange]):
         """Every known result, by input hash, in one snapshot that stands while this is read."""
         with self._store.read() as snapshot:
             table = snapshot.tables.results
-            for row in snapshot.connection.execution_options(yield_per=1_000).execute(
+            for row in snapshot.connection.execution_options(yield_per=SCAN_ROWS).execute(
                 select(table).order_by(table.c.input_hash, table.c.stage, table.c.fingerprint)
             ):
                 yield StageEntry(

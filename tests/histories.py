@@ -206,14 +206,20 @@ class Histories:
         return self._answer(request, DocumentSkipped, reason=reason, finding=request.finding)
 
     def failed(
-        self, request: DocumentQueued, *, is_final: bool = True, error_code: str = "encrypted_pdf"
+        self,
+        request: DocumentQueued,
+        *,
+        is_final: bool = True,
+        error_code: str = "encrypted_pdf",
+        stages_done: int = 1,
+        text: str = "",
     ) -> DocumentFailed:
-        """The attempt failed, in its parse stage."""
+        """The attempt failed after some of its stages."""
         return self._answer(
             request,
             DocumentFailed,
             stage=Stage.PARSE,
-            stages=stage_reports(request.uri)[:1],
+            stages=stage_reports(text or request.uri)[:stages_done],
             error_class=ErrorClass.PERMANENT if is_final else ErrorClass.TRANSIENT,
             error_code=error_code,
             message="it is encrypted",

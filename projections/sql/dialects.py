@@ -12,6 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 PARAMETERS_PER_STATEMENT = 10_000
 """Below SQLite's limit of 32,766 bound values in its default build, and PostgreSQL's of 65,535."""
 
+SCAN_ROWS = 1_000
+"""Rows fetched at a time by a scan: a few MB at the most."""
+
 SORTED_TEXT = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 """Text that sorts by code point in both, so that a prefix is a range."""
 

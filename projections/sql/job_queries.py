@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, select
 
-from projections.job_entries import ControlStates, Job, JobCounts, JobFailure, JobPace, JobPlan, JobStatus
-from projections.sql.dialects import portions
+from projections.job_entries import ControlStates, JobCounts, JobFailure, JobPace, JobPlan, JobState, JobStatus
+from projections.sql.dialects import SCAN_ROWS, portions
 from projections.sql.job_tables import COUNTS, JobTables
 from projections.sql.values import list_of, mapping_of, moment_of, optional_moment_of
 from projections.sql.view_store import Snapshot
@@ -32,19 +32,19 @@ def facts(snapshot: JobsSnapshot, job_ids: Collection[JobId]) -> dict[JobId, dic
     return found
 
 
-def jobs(snapshot: JobsSnapshot, *, limit: int | None) -> list[Job]:
+def jobs(snapshot: JobsSnapshot, *, limit: int | None) -> list[JobState]:
     """Jobs, the latest submitted first."""
     c = snapshot.tables.jobs.c
     return _jobs(snapshot, [], order=[c.submitted_at.desc(), c.job_id], limit=limit)
 
 
-def job(snapshot: JobsSnapshot, job_id: JobId) -> Job | None:
+def job(snapshot: JobsSnapshot, job_id: JobId) -> JobState | None:
     """The job of that id."""
     c = snapshot.tables.jobs.c
     return next(iter(_jobs(snapshot, [c.job_id == job_id], order=[], limit=1)), None)
 
 
-def unfinished(snapshot: JobsSnapshot) -> list[Job]:
+def unfinished(snapshot: JobsSnapshot) -> list[JobState]:
     """Submitted jobs without a JobFinished, oldest first."""
     c = snapshot.tables.jobs.c
     where = [c.submitted_at.is_not(None), c.finished_at.is_(None)]
@@ -94,6 +94,13 @@ def contains(snapshot: JobsSnapshot, job_id: JobId, request_ids: Collection[Even
     }
 
 
+def request_ids(snapshot: JobsSnapshot, job_id: JobId) -> Iterator[EventId]:
+    """All requests that were taken of the job."""
+    c = snapshot.tables.requests.c
+    query = select(c.request_id).where(c.job_id == job_id)
+    yield from snapshot.connection.execution_options(yield_per=SCAN_ROWS).scalars(query)
+
+
 def control_states(snapshot: JobsSnapshot) -> ControlStates:
     """Which jobs are paused or cancelled."""
     c = snapshot.tables.jobs.c
@@ -110,7 +117,7 @@ def _jobs(
     *,
     order: Sequence[ColumnElement[Any]],
     limit: int | None,
-) -> list[Job]:
+) -> list[JobState]:
     query = select(snapshot.tables.jobs).where(*where).order_by(*order).limit(limit)
     rows = snapshot.connection.execute(query).all()
     job_ids = [row.job_id for row in rows]
@@ -127,8 +134,8 @@ def _jobs(
     return [_job(row, skips=skips[row.job_id], stages=stages[row.job_id]) for row in rows]
 
 
-def _job(row: Row[Any], *, skips: dict[str, int], stages: dict[str, StageTotals]) -> Job:
-    return Job(
+def _job(row: Row[Any], *, skips: dict[str, int], stages: dict[str, StageTotals]) -> JobState:
+    return JobState(
         job_id=row.job_id,
         status=_status(row),
         is_cancelled=row.is_cancelled,

@@ -16,7 +16,7 @@ from projections.manifest_entries import (
     ManifestCounts,
     ManifestDocument,
 )
-from projections.sql.dialects import AFTER_EVERY_TEXT, portions
+from projections.sql.dialects import AFTER_EVERY_TEXT, SCAN_ROWS, portions
 from projections.sql.manifest_tables import ManifestTables
 from projections.sql.values import json_of, mapping_of, moment_of, optional_moment_of, value_of
 from projections.sql.view_store import Snapshot
@@ -26,9 +26,6 @@ from streams.document_state import DocumentState
 from streams.document_states import KnownDocument, QueueEntry
 
 ManifestSnapshot = Snapshot[ManifestTables]
-
-SCAN_ROWS = 1_000
-"""Rows fetched at a time by a scan: a few MB of states."""
 
 
 @dataclass(frozen=True, slots=True)

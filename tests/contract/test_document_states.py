@@ -51,7 +51,7 @@ def fold(view: ManifestView, recorded: list[Recorded]) -> DocumentStates:
 
 
 @pytest.mark.parametrize("database", DATABASES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(made=histories(), cuts=st.sets(st.integers(0, 30), max_size=6))
 def test_any_legal_history_in_any_batches_gives_the_fold_of_evolve(
     database: str, made: Histories, cuts: set[int]
