@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData
 
 from projections.sql.dialects import READS, WRITES, insert_absent
 from projections.sql.faults import translated
-from projections.sql.positions import move_position
+from projections.sql.positions import move_position, stored_position
 from projections.view import PositionConflict
 from schemas.errors import FatalError
 from schemas.positions import Position, TopicPartition
@@ -147,7 +147,7 @@ class ViewStore(Generic[TablesT]):
         """
         with self._writing() as connection:
             generation = self._generation(self._row(connection, for_update=True))
-            self._move(connection, generation, expected=expected, at=at)
+            move_position(connection, POSITIONS, self._key(generation), expected=expected, at=at)
             yield Snapshot(connection, self._tables(generation), at)
 
     def position(self) -> Position:
@@ -185,9 +185,9 @@ class ViewStore(Generic[TablesT]):
             row = self._row(connection, for_update=True)
             if beside._pinned is None or row.building != beside._pinned:
                 raise PositionConflict("another rebuild has taken over", op="swap", subject=self.name)
-            served = self._position(connection, row.generation)
+            served = stored_position(connection, POSITIONS, self._key(row.generation))
             reachable = Position({tp: min(offset, log_end.offset(tp)) for tp, offset in served.items()})
-            if not self._position(connection, row.building).reaches(reachable):
+            if not stored_position(connection, POSITIONS, self._key(row.building)).reaches(reachable):
                 return False
             serve = VIEWS.update().where(VIEWS.c.view == self.name)
             connection.execute(
@@ -248,17 +248,8 @@ class ViewStore(Generic[TablesT]):
             raise ViewOutdated(op="read", subject=self.name, hint=f"refold rebuild {self.name}")
         return row.generation
 
-    def _position(self, connection: Connection, generation: int) -> Position:
-        rows = connection.execute(
-            select(POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset).where(
-                POSITIONS.c.view == self.name, POSITIONS.c.generation == generation
-            )
-        )
-        return Position({TopicPartition(topic, partition): offset for topic, partition, offset in rows})
-
-    def _move(self, connection: Connection, generation: int, *, expected: Position, at: Position) -> None:
-        key = {"view": self.name, "generation": generation}
-        move_position(connection, POSITIONS, key, expected=expected, at=at)
+    def _key(self, generation: int) -> dict[str, object]:
+        return {"view": self.name, "generation": generation}
 
     def _drop(self, connection: Connection, generation: int) -> None:
         # By name, for another version may have had other tables.

@@ -1,0 +1,119 @@
+"""What a driver's exceptions become."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from projections.sql import engine as engines
+from projections.sql.engine import open_sqlite
+from projections.sql.faults import SQLITE_FAULTS, translated
+from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, TransientError
+
+OUR_OWN_FAULTS = {
+    "SQLITE_OK",
+    "SQLITE_ERROR",
+    "SQLITE_INTERNAL",
+    "SQLITE_ABORT",
+    "SQLITE_INTERRUPT",
+    "SQLITE_NOTFOUND",
+    "SQLITE_EMPTY",
+    "SQLITE_SCHEMA",
+    "SQLITE_CONSTRAINT",
+    "SQLITE_MISMATCH",
+    "SQLITE_MISUSE",
+    "SQLITE_FORMAT",
+    "SQLITE_RANGE",
+    "SQLITE_NOTICE",
+    "SQLITE_WARNING",
+    "SQLITE_ROW",
+    "SQLITE_DONE",
+}
+"""Result codes that only a mistake in refold can bring about; they become FatalError."""
+
+MAX_PRIMARY_CODE = 0xFF
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    opened = open_sqlite(tmp_path / "view.sqlite")
+    with opened.begin() as connection:
+        connection.execute(text("CREATE TABLE facts (fact TEXT)"))
+    yield opened
+    opened.dispose()
+
+
+def test_every_result_code_of_sqlite_has_a_meaning() -> None:
+    not_result_codes = ("SQLITE_CREATE_", "SQLITE_DROP_", "SQLITE_LIMIT_")
+    codes = {
+        name: getattr(sqlite3, name)
+        for name in dir(sqlite3)
+        if name.startswith("SQLITE_") and not name.startswith(not_result_codes)
+    }
+    results = {name: code for name, code in codes.items() if code in SQLITE_FAULTS and code <= MAX_PRIMARY_CODE}
+    known = {"BUSY", "LOCKED", "FULL", "CORRUPT", "NOTADB", "READONLY", "CANTOPEN", "PERM", "AUTH", "IOERR", "NOMEM"}
+    assert {f"SQLITE_{name}" for name in known} <= set(results)
+    primary = set(range(1, 29)) | {100, 101}
+    unmapped = primary - set(SQLITE_FAULTS) - {codes[name] for name in OUR_OWN_FAULTS}
+    assert not unmapped
+
+
+def test_a_full_disk_is_said_to_be_full(engine: Engine) -> None:
+    many = [{"fact": "x" * 4_000}] * 100
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA max_page_count = 3"))
+        with pytest.raises(DiskFull) as caught, translated("write", "manifest"):
+            connection.execute(text("INSERT INTO facts VALUES (:fact)"), many)
+    assert (caught.value.op, caught.value.subject) == ("write", "manifest")
+    assert caught.value.hint
+
+
+def test_a_damaged_page_is_damage(engine: Engine, tmp_path: Path) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO facts VALUES (:fact)"), [{"fact": "x" * 3_000}] * 50)
+    engine.dispose()
+    path = tmp_path / "view.sqlite"
+    content = bytearray(path.read_bytes())
+    content[4096 : 4096 * 12] = b"\xff" * (4096 * 11)
+    path.write_bytes(content)
+    with pytest.raises(DataFolderDamaged), translated("read", "manifest"), engine.begin() as connection:
+        connection.execute(text("SELECT count(*) FROM facts")).all()
+
+
+def test_a_writer_that_waited_too_long_may_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 0.01)
+    engine = open_sqlite(tmp_path / "view.sqlite")
+    with sqlite3.connect(tmp_path / "view.sqlite", isolation_level=None) as other:
+        other.execute("CREATE TABLE facts (fact TEXT)")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TransientError), translated("write", "manifest"), engine.begin() as connection:
+            connection.execute(text("INSERT INTO facts VALUES ('late')"))
+        other.execute("ROLLBACK")
+    other.close()
+    engine.dispose()
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "none" / "view.sqlite")
+    with pytest.raises(MachineError) as caught, translated("open", "manifest"), engine.begin():
+        pass
+    assert "check that the data folder exists" in str(caught.value.hint)
+
+
+def test_a_mistake_of_ours_is_fatal(engine: Engine) -> None:
+    with pytest.raises(FatalError, match="no such table"), translated("read", "manifest"), engine.begin() as connection:
+        connection.execute(text("SELECT * FROM rumours"))
+
+
+def test_a_path_with_any_characters_can_be_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "50% of a? #folder ä"
+    folder.mkdir()
+    engine = open_sqlite(folder / "view.sqlite")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE facts (fact TEXT)"))
+    engine.dispose()
+    assert (folder / "view.sqlite").exists()
