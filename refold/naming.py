@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from projections.job_entries import Job
+from projections.job_entries import JobState
 from refold.engine import Engine
 from schemas.errors import UsageError
 from schemas.ids import DocumentId, document_id_of
@@ -14,7 +14,7 @@ from streams.uris import file_uri
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def job_named(engine: Engine, name: str) -> Job:
+def job_named(engine: Engine, name: str) -> JobState:
     """The job whose id is or begins with `name`.
 
     Raises:

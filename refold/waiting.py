@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from projections.job_entries import Job
+from projections.job_entries import JobState
 from refold.engine import INDEXES, SQL_VIEWS, Engine
 from refold.naming import document_id_named, job_named
 from schemas.errors import PoisonError, UsageError
@@ -45,7 +45,7 @@ def wait_until_searchable(engine: Engine, what: str, stop: threading.Event) -> M
     return {}
 
 
-def wait_for_job(engine: Engine, job_id: JobId, stop: threading.Event) -> Job | None:
+def wait_for_job(engine: Engine, job_id: JobId, stop: threading.Event) -> JobState | None:
     """The job when it is finished; None when `stop` came first."""
     while not stop.is_set():
         engine.check()

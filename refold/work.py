@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from projections.job_entries import Job as JobRow
+from projections.job_entries import JobState
 from refold.engine import Engine
 from refold.planning import Planning
 from schemas.errors import UsageError
@@ -105,7 +105,7 @@ class EmbeddedWork:
         yield from self._engine.parts.views.jobs.requests(job_id)
 
 
-def _job_of(row: JobRow) -> Job:
+def _job_of(row: JobState) -> Job:
     parameters: Mapping[str, str] = row.parameters
     return Job(
         job_id=row.job_id,

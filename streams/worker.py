@@ -163,6 +163,7 @@ class SlotWorker:
         task.add_done_callback(self._running.discard)
 
     async def _run(self, started_id: EventId, attempt: Attempt) -> None:
+        began_s = self._loop.time()
         try:
             outcome: AttemptOutcome = await self._attempts.run(attempt)
         except FatalError as error:
@@ -180,6 +181,16 @@ class SlotWorker:
             )
         assert self._slot is not None  # noqa: S101 - start() has set it
         self._slot.finished(started_id, outcome)
+        _log.info(
+            "attempt ended",
+            document_id=attempt.request.document_id,
+            job_id=attempt.request.meta.job_id,
+            attempt=attempt.attempt,
+            status=type(outcome).__name__,
+            stage=getattr(outcome, "stage", None),
+            error_code=getattr(outcome, "error_code", None),
+            duration_ms=int((self._loop.time() - began_s) * 1000),
+        )
         self._wakeup.set()
 
     def _cancel_running(self) -> None:

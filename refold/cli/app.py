@@ -9,9 +9,9 @@ import click
 import typer
 
 from refold.cli import cache, config, consistency, documents, ingest, jobs, log, search, status
-from refold.cli.output import EXIT_INTERRUPTED, EXIT_USAGE, err, print_error
+from refold.cli.output import EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, err, print_error
 from refold.control.messages import exit_code_of
-from schemas.errors import RefoldError, UsageError
+from schemas.errors import FatalError, RefoldError, UsageError
 
 app = typer.Typer(
     name="refold",
@@ -52,6 +52,12 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
         sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - a person gets a line and a hint, never a traceback
+        if os.environ.get("REFOLD_LOG_LEVEL") == "debug":
+            raise
+        hint = "this is a bug; please report it with what REFOLD_LOG_LEVEL=debug shows"
+        print_error(FatalError(f"internal error: {error!r}", hint=hint), as_json=as_json)
+        sys.exit(EXIT_MACHINE)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -17,6 +17,7 @@ from schemas.errors import RefoldError
 EXIT_GOOD = 0
 EXIT_NO = 1
 EXIT_USAGE = 2
+EXIT_MACHINE = 4
 EXIT_INTERRUPTED = 130
 
 

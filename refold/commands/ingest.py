@@ -9,8 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from projections.job_entries import Job as JobRow
-from projections.job_entries import JobStatus
+from projections.job_entries import JobState, JobStatus
 from refold.commands import Emit, Json
 from refold.commands.jobs import job_json
 from refold.engine import SQL_VIEWS, Engine
@@ -109,7 +108,7 @@ def _fields(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in Job.__slots__}
 
 
-def _follow(engine: Engine, planning: Planning, emit: Emit, stop: threading.Event, *, wait: bool) -> JobRow | None:
+def _follow(engine: Engine, planning: Planning, emit: Emit, stop: threading.Event, *, wait: bool) -> JobState | None:
     """The job's row when it has finished (or is planned, without `wait`); None when `stop` came first."""
     job_id, failures_told = planning.job.job_id, 0
     while not stop.is_set():
@@ -126,7 +125,7 @@ def _follow(engine: Engine, planning: Planning, emit: Emit, stop: threading.Even
     return None
 
 
-def _tell(engine: Engine, row: JobRow, failures_told: int, emit: Emit) -> int:
+def _tell(engine: Engine, row: JobState, failures_told: int, emit: Emit) -> int:
     """Emit how far the job is, and its new failures; returns how many failures were told so far."""
     new = min(row.counts.failed - failures_told, NEW_FAILURES)
     if new > 0:
@@ -144,7 +143,7 @@ def _tell(engine: Engine, row: JobRow, failures_told: int, emit: Emit) -> int:
     return row.counts.failed
 
 
-def _per_minute(engine: Engine, row: JobRow) -> float:
+def _per_minute(engine: Engine, row: JobState) -> float:
     if row.pace is not None:
         return row.pace.documents_per_minute
     now: datetime = engine.parts.clock()
@@ -152,7 +151,7 @@ def _per_minute(engine: Engine, row: JobRow) -> float:
     return row.counts.answered * 60 / elapsed_s if elapsed_s > 0 else 0.0
 
 
-def _result(engine: Engine, planning: Planning, row: JobRow | None, *, seconds: float, stop: threading.Event) -> Json:
+def _result(engine: Engine, planning: Planning, row: JobState | None, *, seconds: float, stop: threading.Event) -> Json:
     job_id = planning.job.job_id
     row = row or engine.parts.views.jobs.job(job_id)
     is_finished = row is not None and row.finished_at is not None

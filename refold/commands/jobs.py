@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from projections.job_entries import Job
+from projections.job_entries import JobState
 from refold.commands import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.naming import job_named
@@ -67,7 +67,7 @@ def cancel_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: t
     return said if finished is None else job_json(finished)
 
 
-def job_json(job: Job) -> Json:
+def job_json(job: JobState) -> Json:
     """A job as results tell it."""
     return {
         "job_id": job.job_id,
@@ -90,7 +90,7 @@ def job_json(job: Job) -> Json:
     }
 
 
-def _say(engine: Engine, job: Job, kind: type[JobPaused | JobResumed | JobCancelled]) -> Json:
+def _say(engine: Engine, job: JobState, kind: type[JobPaused | JobResumed | JobCancelled]) -> Json:
     meta = Meta(
         event_id=EventId(random_id()),
         occurred_at=engine.parts.clock(),
@@ -102,13 +102,13 @@ def _say(engine: Engine, job: Job, kind: type[JobPaused | JobResumed | JobCancel
     return job_json(job_named(engine, job.job_id))
 
 
-def _unfinished(engine: Engine, arguments: Mapping[str, Any]) -> Job:
+def _unfinished(engine: Engine, arguments: Mapping[str, Any]) -> JobState:
     job = _named(engine, arguments)
     if job.finished_at is not None:
         raise UsageError(f"job {job.job_id} has finished", op="jobs", subject=job.job_id, hint="see: refold jobs list")
     return job
 
 
-def _named(engine: Engine, arguments: Mapping[str, Any]) -> Job:
+def _named(engine: Engine, arguments: Mapping[str, Any]) -> JobState:
     engine.wait_for(engine.end(), SQL_VIEWS)
     return job_named(engine, str(arguments["job"]))
