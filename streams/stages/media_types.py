@@ -28,6 +28,9 @@ HEAD_BYTES: Final = 1024
 MAX_CONTROL_SHARE: Final = 0.01
 """Text in a legacy encoding has hardly any control characters; of random bytes one in ten is one."""
 
+PDF: Final = "application/pdf"
+EPUB: Final = "application/epub+zip"
+
 _OOXML: Final = "application/vnd.openxmlformats-officedocument."
 _ODF: Final = "application/vnd.oasis.opendocument."
 
@@ -42,9 +45,9 @@ PARSERS_BY_MEDIA_TYPE: Final = MappingProxyType(
         "application/yaml": PLAIN_TEXT,
         "text/markdown": MARKDOWN,
         "text/html": HTML,
-        "application/pdf": OFFICE,
+        PDF: OFFICE,
         "application/rtf": OFFICE,
-        "application/epub+zip": OFFICE,
+        EPUB: OFFICE,
         "application/x-ipynb+json": OFFICE,
         "message/rfc822": OFFICE,
         "application/msword": OFFICE,
@@ -61,6 +64,9 @@ PARSERS_BY_MEDIA_TYPE: Final = MappingProxyType(
     }
 )
 """Every media type that can be read; `streams/stages/parse.py` holds the parsers."""
+
+PAGED_MEDIA_TYPES: Final = frozenset([PDF, f"{_OOXML}presentationml.presentation"])
+"""What has pages (or slides) of its own; a word processor's pages are made only when it prints."""
 
 _TEXT_SUFFIXES: Final = MappingProxyType(
     {
@@ -97,7 +103,7 @@ _ZIP_SUFFIXES: Final = MappingProxyType(
         ".odt": f"{_ODF}text",
         ".odp": f"{_ODF}presentation",
         ".ods": f"{_ODF}spreadsheet",
-        ".epub": "application/epub+zip",
+        ".epub": EPUB,
     }
 )
 
@@ -105,12 +111,13 @@ _ZIP_MEMBERS: Final = (
     (b"word/document.xml", f"{_OOXML}wordprocessingml.document"),
     (b"ppt/presentation.xml", f"{_OOXML}presentationml.presentation"),
     (b"xl/workbook.xml", f"{_OOXML}spreadsheetml.sheet"),
+    (b"META-INF/container.xml", EPUB),
 )
 
-_BINARY_SUFFIXES: Final = MappingProxyType({".pdf": "application/pdf", **_OLE_SUFFIXES, **_ZIP_SUFFIXES})
+_BINARY_SUFFIXES: Final = MappingProxyType({".pdf": PDF, **_OLE_SUFFIXES, **_ZIP_SUFFIXES})
 
-_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
 _MAGIC: Final = (
     (b"{\\rtf", "application/rtf"),
@@ -163,14 +170,14 @@ def is_text(sample: bytes) -> bool:
 
 
 def _media_type_by_magic(content: bytes, suffix: str) -> str | None:
-    if content.startswith(_ZIP):
+    if content.startswith(ZIP):
         return _zip_media_type(content, suffix)
-    if content.startswith(_OLE):
+    if content.startswith(OLE):
         return _OLE_SUFFIXES.get(suffix, "application/x-ole-storage")
     for magic, media_type in _MAGIC:
         if content.startswith(magic):
             return media_type
-    return "application/pdf" if b"%PDF-" in content[:HEAD_BYTES] else None
+    return PDF if b"%PDF-" in content[:HEAD_BYTES] else None
 
 
 def _zip_media_type(content: bytes, suffix: str) -> str:
