@@ -1,7 +1,7 @@
 """The process's own log: JSON lines on standard error, one set of names throughout.
 
-Names used: stage, document_id, status, duration_ms, attempt, error_code, run_id, job_id; host, pid and engine are told once,
-with the first line of a process.
+Names used: stage, document_id, status, duration_ms, attempt, error_code, run_id, job_id; host, pid and engine are told
+once, with the first line of a process.
 """
 
 from __future__ import annotations

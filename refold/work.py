@@ -102,7 +102,7 @@ class EmbeddedWork:
     def _taken(self, job_id: JobId) -> Iterator[EventId]:
         log = self._engine.parts.log
         self._engine.wait_for(log.end(log.partitions("documents")), ["jobs"])
-        yield from self._engine.parts.views.jobs.requests(job_id)
+        yield from self._engine.parts.views.jobs.request_ids(job_id)
 
 
 def _job_of(row: JobState) -> Job:

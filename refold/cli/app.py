@@ -52,7 +52,7 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 - a person gets a line and a hint, never a traceback
+    except Exception as error:  # a person gets a line and a hint, never a traceback
         if os.environ.get("REFOLD_LOG_LEVEL") == "debug":
             raise
         hint = "this is a bug; please report it with what REFOLD_LOG_LEVEL=debug shows"
