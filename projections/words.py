@@ -21,9 +21,11 @@ _ASCII = bytes(byte if byte >= _BEYOND_ASCII or chr(byte).isalnum() else ord(" "
 """What becomes of each byte of UTF-8: of ASCII its letters and digits in lower case and else spaces."""
 
 _RUN = re.compile(r"[^\x00-\x7f]+")
-_MARKS_ON_ASCII = re.compile(r"(?:^|(?<=[\x00-\x7f]))[\u0300-\u036f]+")
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")
-"""Soft hyphens, joiners and the like: they stand inside words without parting them."""
+_MARKS_ON_ASCII = re.compile(
+    "(?:^|(?<=[\x00-\x7f]))[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]+"
+)
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]+")
+"""Soft hyphens, joiners, variation selectors and the like: they stand inside words without parting them."""
 
 _LATIN = str.maketrans(
     {

@@ -154,11 +154,8 @@ class TantivyKeywordBackend:
         size = searcher.num_docs
         if asked.is_empty or not size:
             return []
-        try:
-            native = tantivy_query(asked, filters, self._schema)
-        except UnicodeEncodeError:
-            return []  # a filter with half a surrogate pair: no stored text holds one
         with self._translated("search"):
+            native = tantivy_query(asked, filters, self._schema)
             return best(
                 lambda wanted: searcher.search(native, limit=min(wanted, size), count=False).hits,
                 lambda found: _hit(searcher, found, admits),

@@ -121,7 +121,7 @@ class QdrantEdgeVectorBackend:
             some: list[qe.PointId] = list(chunk_ids[start : start + READ_POINTS])
             with self._translated("read"):
                 records = self._shard.retrieve(some, with_payload=True, with_vector=True)
-            entries += [_entry(record) for record in records]
+                entries += [_entry(record) for record in records]
         return entries
 
     def count(self) -> int:
@@ -148,18 +148,18 @@ class QdrantEdgeVectorBackend:
         query, native, admits = qe.Query.Nearest(vector.tolist()), native_filter(filters), admission(filters)
 
         def fetch(wanted: int) -> Sequence[qe.ScoredPoint]:
-            with self._translated("search"):
-                return self._shard.query(
-                    qe.QueryRequest(
-                        query=query,
-                        filter=native,
-                        limit=min(wanted, self._shard.info().points_count),
-                        params=qe.SearchParams(exact=True),
-                        with_payload=True,
-                    )
+            return self._shard.query(
+                qe.QueryRequest(
+                    query=query,
+                    filter=native,
+                    limit=min(wanted, self._shard.info().points_count),
+                    params=qe.SearchParams(exact=True),
+                    with_payload=True,
                 )
+            )
 
-        return best(fetch, lambda point: _hit(point, admits), limit=limit)
+        with self._translated("search"):
+            return best(fetch, lambda point: _hit(point, admits), limit=limit)
 
     def _translated(self, op: str) -> AbstractContextManager[None]:
         return translated(op, "vector", self._directory)
