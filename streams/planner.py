@@ -30,11 +30,6 @@ BATCH_DOCUMENTS = 500
 """Documents looked up in the manifest and appended to the log at once."""
 
 _PAGE_DOCUMENTS = 1_000
-_SKIPPED = {
-    SkipReason.UNCHANGED: PlannedAction.UNCHANGED,
-    SkipReason.EXISTS: PlannedAction.EXISTS,
-    SkipReason.ABSENT: PlannedAction.ABSENT,
-}
 _HEALED_BY_TIME = {"", ErrorClass.TRANSIENT, ErrorClass.UNKNOWN}
 
 Scan = tuple[Origin, Iterator[Found | Unreadable]]
@@ -42,8 +37,13 @@ Scan = tuple[Origin, Iterator[Found | Unreadable]]
 
 @dataclass(slots=True)
 class _Progress:
-    """What one plan remembers while it goes on; `visited` only where a document can come from two sources."""
+    """What one plan remembers while it goes on.
 
+    `verdicts` is the modes table for this plan: by (is live, is unchanged), what is not to run and why. `visited` is
+    there only where a document can come from two sources. `room` is what the limit leaves.
+    """
+
+    verdicts: Mapping[tuple[bool, bool], tuple[PlannedAction, str] | None]
     unmet: Unmet | None
     visited: IdSet | None
     room: int | None
@@ -89,6 +89,7 @@ class Planner:
         with ExitStack() as open_tables:
             removes = removes_what_is_gone(rules.mode) and rules.limit is None
             progress = _Progress(
+                verdicts=_verdicts(rules),
                 unmet=open_tables.enter_context(Unmet(self._scratch)) if removes else None,
                 visited=open_tables.enter_context(IdSet(self._scratch)) if len(scans) > 1 else None,
                 room=rules.limit,
@@ -133,7 +134,7 @@ class Planner:
         planned = []
         for document_id, item in items:
             if isinstance(item, Found):
-                action, reason = self._planned(item, known.get(document_id), rules)
+                action, reason = self._planned(item, known.get(document_id), rules, progress)
                 planned.append(
                     PlannedDocument(document_id, item.uri, action, reason, origin, item.finding, item.metadata)
                 )
@@ -142,12 +143,14 @@ class Planner:
                 planned.append(PlannedDocument(document_id, item.uri, PlannedAction.UNREADABLE, item.reason, origin))
         return planned
 
-    def _planned(self, found: Found, known: KnownDocument | None, rules: PlanRules) -> tuple[PlannedAction, str]:
+    def _planned(
+        self, found: Found, known: KnownDocument | None, rules: PlanRules, progress: _Progress
+    ) -> tuple[PlannedAction, str]:
+        change = self._change(found, known) if known is not None and known.is_live else None
         is_live = known is not None and known.is_live
-        change = self._change(found, known) if known is not None and is_live else None
-        skip = verdict(rules.mode, force=rules.force, is_live=is_live, is_unchanged=is_live and change is None)
-        if skip is not None:
-            return _SKIPPED[skip], _why_skipped(skip, rules)
+        skipped = progress.verdicts[is_live, is_live and change is None]
+        if skipped is not None:
+            return skipped
         if known is not None and not rules.force and self._failed_before(found, known):
             return PlannedAction.FAILED_BEFORE, f"failed before ({known.error_class}), and nothing has changed since"
         if is_live:
@@ -179,9 +182,9 @@ class Planner:
         self, unmet: Unmet, origins: Iterable[Origin], rules: PlanRules, unreadable: set[str]
     ) -> Iterator[Sequence[PlannedDocument]]:
         by_root = {origin.source_root: origin for origin in origins}
-        unmet.spare_below(unreadable)
+        losses = unmet.settle(unreadable)
         if not rules.allow_removals:
-            refuse_mass_removal(unmet.losses())
+            refuse_mass_removal(losses)
         gone = iter(unmet)
         while batch := [
             PlannedDocument(document_id, uri, PlannedAction.REMOVE, "its source no longer holds it", by_root[root])
@@ -207,15 +210,19 @@ def _cut(planned: list[PlannedDocument], room: int) -> list[PlannedDocument]:
     return planned if len(requests) < room else planned[: requests[room - 1] + 1]
 
 
-def _why_skipped(skip: SkipReason, rules: PlanRules) -> str:
+def _verdicts(rules: PlanRules) -> dict[tuple[bool, bool], tuple[PlannedAction, str] | None]:
     mode = rules.mode.lower()
-    match skip:
-        case SkipReason.UNCHANGED:
-            return "size, time and settings are the same"
-        case SkipReason.EXISTS:
-            return f"it is there already, and mode {mode} leaves such documents alone"
-        case _:
-            return f"it is not there yet, and mode {mode} adds nothing"
+    why = {
+        SkipReason.UNCHANGED: (PlannedAction.UNCHANGED, "size, time and settings are the same"),
+        SkipReason.EXISTS: (
+            PlannedAction.EXISTS,
+            f"it is there already, and mode {mode} leaves such documents alone",
+        ),
+        SkipReason.ABSENT: (PlannedAction.ABSENT, f"it is not there yet, and mode {mode} adds nothing"),
+    }
+    states = [(False, False), (True, False), (True, True)]
+    skips = {state: verdict(rules.mode, force=rules.force, is_live=state[0], is_unchanged=state[1]) for state in states}
+    return {state: None if skip is None else why[skip] for state, skip in skips.items()}
 
 
 def _why_added(known: KnownDocument | None) -> str:

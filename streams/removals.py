@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
 from schemas.errors import UsageError
 from schemas.ids import DocumentId
-from streams.scratch import open_scratch
-from streams.sqlite_faults import translated
+from streams.sorted_spool import SortedSpool
 
 GUARDED_FROM = 10
 """Live documents of a source from which on the guard speaks; of fewer, all may leave."""
@@ -19,7 +20,10 @@ GUARDED_FROM = 10
 MAX_REMOVED_PERCENT = 30
 """More than this share of a source leaving at once looks like a disk that is not mounted, not like tidying up."""
 
-_PAGE = 1_000
+ID_LENGTH = 36
+"""Of a uuid in its canonical form."""
+
+_PORTION = 1_000
 
 
 class MassRemovalRefused(UsageError):  # noqa: N818 - a state, as in the error tree
@@ -56,71 +60,69 @@ def refuse_mass_removal(losses: Iterable[SourceLoss]) -> None:
 class Unmet:
     """The live documents of each source, as of before its scan, that no scan has met; open it in a ``with``.
 
-    What became live later is not among them: another job may have added it behind the scan's back.
+    First `expect` and `meet`, in any order, then `settle`, then iterate. What became live after it was asked about is
+    not among them: another job may have added it behind the scan's back.
     """
 
     def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
-        self._table = open_scratch(scratch)
-        self._table.execute(
-            "CREATE TABLE unmet (id TEXT PRIMARY KEY, uri TEXT NOT NULL, root TEXT NOT NULL) WITHOUT ROWID"
-        )
-        self._live: dict[str, int] = {}
+        self._open = ExitStack()
+        self._live = self._open.enter_context(SortedSpool(scratch))
+        self._met = self._open.enter_context(SortedSpool(scratch))
+        self._gone = self._open.enter_context(SortedSpool(scratch))
+        self._live_counts: Counter[str] = Counter()
+        self._gone_counts: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._table.close()
+        self._open.close()
 
     def expect(self, source_root: str, documents: Sequence[tuple[DocumentId, str]]) -> None:
-        """Add live documents of a source, by id and uri."""
-        rows = ((document_id, uri, source_root) for document_id, uri in documents)
-        with translated("plan", self._scratch):
-            self._table.executemany("INSERT OR REPLACE INTO unmet VALUES (?, ?, ?)", rows)
-        self._live[source_root] = self._live.get(source_root, 0) + len(documents)
+        """Add live documents of a source, by id and canonical uri (which has no blanks)."""
+        self._live.add([f"{document_id} {uri} {source_root}" for document_id, uri in documents])
+        self._live_counts[source_root] += len(documents)
 
     def meet(self, document_ids: Iterable[DocumentId]) -> None:
         """Some source holds these."""
-        with translated("plan", self._scratch):
-            self._table.executemany("DELETE FROM unmet WHERE id = ?", ((document_id,) for document_id in document_ids))
+        self._met.add(document_ids)
 
-    def spare_below(self, unreadable: Collection[str]) -> None:
-        """Count as met what lies at or below an `unreadable` uri: nobody knows whether it is gone."""
-        roots = {uri.rstrip("/") for uri in unreadable}
-        if roots:
-            for page in self._pages():
-                self.meet(document_id for document_id, uri, _ in page if _lies_below(uri, roots))
-
-    def losses(self) -> list[SourceLoss]:
-        """What each source has lost."""
-        with (
-            translated("plan", self._scratch),
-            closing(self._table.execute("SELECT root, count(*) FROM unmet GROUP BY root")) as rows,
-        ):
-            gone: dict[str, int] = dict(rows)
-        return [SourceLoss(root, live, gone.get(root, 0)) for root, live in self._live.items()]
+    def settle(self, unreadable: Collection[str]) -> list[SourceLoss]:
+        """What each source has lost. At or below an `unreadable` uri nothing is: nobody knows."""
+        closed = {uri.rstrip("/") for uri in unreadable}
+        for lines in _portions(_without(self._live, self._met)):
+            gone = [line for line in lines if not _lies_below(line.split(" ")[1], closed)]
+            self._gone.add(gone)
+            self._gone_counts.update(line.split(" ")[2] for line in gone)
+        return [SourceLoss(root, live, self._gone_counts[root]) for root, live in self._live_counts.items()]
 
     def __iter__(self) -> Iterator[tuple[DocumentId, str, str]]:
-        """The id, uri and source root of each document still unmet, by id."""
-        for page in self._pages():
-            yield from page
-
-    def _pages(self) -> Iterator[list[tuple[DocumentId, str, str]]]:
-        query = "SELECT id, uri, root FROM unmet WHERE id > ? ORDER BY id LIMIT ?"
-        after = ""
-        while True:
-            with translated("plan", self._scratch), closing(self._table.execute(query, (after, _PAGE))) as rows:
-                page = rows.fetchall()
-            if not page:
-                return
-            yield page
-            after = page[-1][0]
+        """The id, uri and source root of each document that is gone, by id."""
+        for line in self._gone:
+            document_id, uri, source_root = line.split(" ")
+            yield DocumentId(document_id), uri, source_root
 
 
-def _lies_below(uri: str, roots: set[str]) -> bool:
-    while uri:
-        if uri in roots:
+def _without(lines: Iterable[str], ids: Iterable[str]) -> Iterator[str]:
+    """Those of the sorted `lines` that begin with none of the sorted `ids`."""
+    rest = iter(ids)
+    met = next(rest, None)
+    for line in lines:
+        document_id = line[:ID_LENGTH]
+        while met is not None and met < document_id:
+            met = next(rest, None)
+        if met != document_id:
+            yield line
+
+
+def _portions(lines: Iterator[str]) -> Iterator[list[str]]:
+    while portion := list(islice(lines, _PORTION)):
+        yield portion
+
+
+def _lies_below(uri: str, closed: set[str]) -> bool:
+    while uri and closed:
+        if uri in closed:
             return True
         uri = uri.rpartition("/")[0]
     return False

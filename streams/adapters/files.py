@@ -84,7 +84,7 @@ class Files:
                     op="read file",
                     subject=finding.uri,
                 )
-            data = file.read(size_bytes)
+            data = file.read(size_bytes + 1)  # one more than there should be
             file.check_unchanged(len(data))
         finally:
             file.close()
@@ -134,12 +134,11 @@ class _OpenFile:
         return b"".join(pieces)
 
     def check_unchanged(self, read_bytes: int) -> None:
-        """Raise SourceChanged unless the file ends here and looks as it did when it was opened."""
+        """Raise SourceChanged unless all of the file was read, and it looks as it did when it was opened."""
         with self._lock:
-            has_more = bool(self._read_once(1))
             now = os.fstat(self._fd)
         before = (self.opened.st_size, self.opened.st_mtime_ns)
-        if has_more or read_bytes != before[0] or (now.st_size, now.st_mtime_ns) != before:
+        if read_bytes != before[0] or (now.st_size, now.st_mtime_ns) != before:
             raise SourceChanged("the file changed while it was being read", op="read file", subject=self._uri)
 
     def close(self) -> None:

@@ -157,11 +157,12 @@ class FolderWalk:
                 seen = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if stat.S_ISREG(seen.st_mode) and self._is_first_sight(seen, folder, name):
+            is_ordinary = seen.st_nlink == 1 and not self._linked_files
+            if stat.S_ISREG(seen.st_mode) and (is_ordinary or self._is_first_sight(seen, folder, name)):
                 yield self._found(folder, name, seen)
 
     def _is_first_sight(self, seen: os.stat_result, folder: Folder, name: str) -> bool:
-        if self._linked_files and folder.path + name in self._linked_files:
+        if folder.path + name in self._linked_files:
             return False
         return seen.st_nlink == 1 or self._is_new_inode(seen)
 

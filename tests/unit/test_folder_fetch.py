@@ -94,6 +94,26 @@ def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path: Path,
         Files().read(finding(tmp_path / special))
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+async def test_a_file_that_holds_more_than_it_says_is_not_taken_for_what_it_says() -> None:
+    with pytest.raises(SourceChanged):
+        Files().read(finding(Path("/proc/self/status")))
+    with pytest.raises(SourceChanged):
+        await fetched(Files(), finding(Path("/proc/self/status")))
+
+
+def test_what_becomes_a_pipe_between_looking_and_opening_is_refused_and_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = write(tmp_path / "file.md").lstat()
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(os, "lstat", lambda _: looked_at)
+    before = open_descriptors()
+    with pytest.raises(SourceUnreadable, match="no regular file"):
+        Files().read(finding(tmp_path / "pipe"))
+    assert open_descriptors() == before
+
+
 def test_a_file_without_permission_is_unreadable_and_the_hint_says_what_to_do(tmp_path: Path) -> None:
     path = write(open_to_all(tmp_path) / "secret.md")
     path.chmod(0o000)

@@ -29,7 +29,7 @@ def test_a_glob_pattern_knows_which_folders_need_no_walk() -> None:
         "docs/a/img/x/y/",
     ]
     assert not any(glob.may_hold(f) for f in ("src/", "docs/a/text/"))
-    assert not GlobPattern("*.md").may_hold("sub/")
+    assert not any(GlobPattern("*.md").may_hold(f) for f in ("sub/", "folder.md/"))
 
 
 def test_the_folder_of_a_pattern_is_what_stands_before_its_first_magic() -> None:

@@ -167,6 +167,36 @@ def test_a_file_linked_before_the_folder_around_it_comes_once(tmp_path: Path) ->
     assert names(tmp_path / "root") == ["../x/one.md"]
 
 
+def test_a_link_may_name_what_the_rules_of_another_link_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "x" / "a" / "left-out.md")
+    write(tmp_path / "x" / "a" / "taken.md")
+    write(tmp_path / "root" / ".refoldignore", "1-part/left-out.md\n")
+    for link, target in {"1-part": "../x/a", "2-whole": "../x", "3.md": "../x/a/left-out.md"}.items():
+        (tmp_path / "root" / link).symlink_to(target)
+    assert names(tmp_path / "root") == ["../x/a/left-out.md", "../x/a/taken.md"]
+
+
+def test_a_folder_replaced_by_a_link_during_the_scan_is_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "other.md")
+    write(tmp_path / "root" / "a.md")
+    write(tmp_path / "root" / "sub" / "b.md")
+    found = FolderAdapter(str(tmp_path / "root")).scan()
+    next(found)
+    (tmp_path / "root" / "sub").rename(tmp_path / "moved")
+    (tmp_path / "root" / "sub").symlink_to("../elsewhere")
+    assert list(found) == []
+
+
+def test_an_ignore_file_may_be_a_link_and_a_folder_of_that_name_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "shared-rules", "*.log\n")
+    (tmp_path / "one" / "sub").mkdir(parents=True)
+    (tmp_path / "one" / ".refoldignore").symlink_to("../shared-rules")
+    (tmp_path / "one" / "sub" / ".refoldignore").symlink_to("..")
+    for name in ("a.log", "a.md", "sub/b.log", "sub/b.md"):
+        write(tmp_path / "one" / name)
+    assert names(tmp_path / "one") == ["a.md", "sub/b.md"]
+
+
 def test_loops_of_links_are_reported_once_each_and_not_followed(tmp_path: Path) -> None:
     write(tmp_path / "root" / "sub" / "a.md")
     (tmp_path / "root" / "sub" / "up").symlink_to("..")

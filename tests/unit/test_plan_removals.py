@@ -1,11 +1,16 @@
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from schemas.errors import MachineError
+from schemas.errors import DiskFull, MachineError
 from schemas.ids import document_id_of
 from streams.id_set import IdSet
 from streams.removals import MassRemovalRefused, SourceLoss, Unmet, refuse_mass_removal
+from streams.sorted_spool import SortedSpool
 
 DOCS = "file:///docs/"
 
@@ -44,34 +49,64 @@ def test_what_no_scan_met_remains_by_source(tmp_path: Path) -> None:
         expect(unmet, "file:///docs/a", "file:///docs/b", "file:///docs/c")
         expect(unmet, "file:///notes/n", root="file:///notes/")
         unmet.meet([document_id_of("file:///docs/b"), document_id_of("file:///elsewhere/x")])
+        assert unmet.settle(()) == [SourceLoss(DOCS, 3, 2), SourceLoss("file:///notes/", 1, 1)]
         assert {(uri, root) for _, uri, root in unmet} == {
             ("file:///docs/a", DOCS),
             ("file:///docs/c", DOCS),
             ("file:///notes/n", "file:///notes/"),
         }
-        assert unmet.losses() == [SourceLoss(DOCS, 3, 2), SourceLoss("file:///notes/", 1, 1)]
 
 
 def test_what_lies_below_something_unreadable_is_spared(tmp_path: Path) -> None:
     with Unmet(tmp_path) as unmet:
         expect(unmet, "file:///docs/closed/a", "file:///docs/closed/deep/b", "file:///docs/closed-not/c")
         expect(unmet, "file:///docs/broken.md", "file:///docs/d")
-        unmet.spare_below({"file:///docs/closed/", "file:///docs/broken.md"})
+        assert unmet.settle({"file:///docs/closed/", "file:///docs/broken.md"}) == [SourceLoss(DOCS, 5, 2)]
         assert sorted(uri for _, uri, _ in unmet) == ["file:///docs/closed-not/c", "file:///docs/d"]
 
 
 def test_an_unreadable_root_spares_everything(tmp_path: Path) -> None:
     with Unmet(tmp_path) as unmet:
         expect(unmet, "file:///docs/a", "file:///docs/deep/b")
-        unmet.spare_below({"file:///"})
+        assert unmet.settle({"file:///"}) == [SourceLoss(DOCS, 2, 0)]
         assert list(unmet) == []
 
 
-def test_more_than_a_page_is_gone_through_once(tmp_path: Path) -> None:
-    uris = [f"file:///docs/{number}" for number in range(2_500)]
-    with Unmet(tmp_path) as unmet:
-        expect(unmet, *uris)
-        assert sorted(uri for _, uri, _ in unmet) == sorted(uris)
+@given(live=st.sets(st.integers(0, 40)), met=st.lists(st.integers(0, 40)))
+def test_the_unmet_are_the_live_ones_without_those_met(live: set[int], met: list[int]) -> None:
+    uris = {number: f"file:///docs/{number}" for number in range(41)}
+    with TemporaryDirectory() as scratch, Unmet(Path(scratch)) as unmet:
+        expect(unmet, *(uris[number] for number in live))
+        unmet.meet(document_id_of(uris[number]) for number in met)
+        unmet.settle(())
+        assert {uri for _, uri, _ in unmet} == {uris[number] for number in live - set(met)}
+
+
+@pytest.mark.parametrize("run_lines", [1, 7, 1_000, 100_000])
+def test_lines_come_back_sorted_however_many_runs_they_make(tmp_path: Path, run_lines: int) -> None:
+    lines = [f"{number * 7_919 % 20_011:05} {'é' * (number % 9)}" for number in range(2_500)]
+    with SortedSpool(tmp_path, run_lines=run_lines) as spool:
+        for start in range(0, len(lines), 3):
+            spool.add(lines[start : start + 3])
+        assert list(spool) == sorted(lines)
+        assert list(spool) == sorted(lines), "a second time, too"
+
+
+def test_a_spool_holds_one_run_in_memory(tmp_path: Path) -> None:
+    with SortedSpool(tmp_path, run_lines=100) as spool:
+        for number in range(1_000):
+            spool.add([str(number)])
+            assert len(spool._tail) < 100
+
+
+def test_a_full_disk_is_said_so(tmp_path: Path) -> None:
+    with SortedSpool(tmp_path, run_lines=1) as spool:
+        full = os.open("/dev/full", os.O_RDWR)
+        os.dup2(full, spool._file.fileno())
+        os.close(full)
+        with pytest.raises(DiskFull) as caught:
+            spool.add(["line"])
+    assert caught.value.hint is not None
 
 
 def test_an_id_is_new_once(tmp_path: Path) -> None:
@@ -90,6 +125,7 @@ def test_temporary_tables_leave_nothing_in_their_folder_even_while_open(tmp_path
 
 
 def test_a_scratch_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(MachineError, match="temporary tables") as caught:
-        IdSet(tmp_path / "missing")
-    assert caught.value.hint is not None
+    for opened in (IdSet, SortedSpool):
+        with pytest.raises(MachineError, match=r"temporary \w+ cannot be kept") as caught:
+            opened(tmp_path / "missing")
+        assert caught.value.hint is not None

@@ -170,6 +170,8 @@ def test_what_failed_for_good_is_left_alone_until_something_changes(corpus: Corp
     )
     assert corpus.actions(parser="parser-2") == {"broken.pdf": "add"}
     assert corpus.actions(rules=PlanRules(force=True)) == {"broken.pdf": "add"}
+    young = FolderAdapter(str(corpus.docs), clock_ns=lambda: LONG_AGO_NS + 1)
+    assert corpus.actions(young) == {"broken.pdf": "add"}
     path.chmod(0o600)
     assert corpus.actions() == {"broken.pdf": "add"}
     write(path, "mended")
