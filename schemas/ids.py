@@ -16,6 +16,9 @@ EventId = NewType("EventId", str)
 JobId = NewType("JobId", str)
 ChunkId = NewType("ChunkId", str)
 
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""The two highest bits of the digit that RFC 9562 gives to the variant are 10."""
+
 _EVENT_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "refold:event")
 
 
@@ -47,8 +50,5 @@ def random_id() -> str:
 
 def _uuid5(namespace: bytes, name: str) -> str:
     # uuid.uuid5 spends most of its time in UUID's constructor; index reconciliation computes one id per chunk.
-    digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
-    digest[6] = (digest[6] & 0x0F) | 0x50
-    digest[8] = (digest[8] & 0x3F) | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    digest = sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
