@@ -136,9 +136,10 @@ class IndexBookkeeping:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with translated("read", self._subject), self._engine.connect() as connection:
-            connection.execution_options(**READS[connection.dialect.name])
-            with connection.begin():
-                yield connection
+            options = READS[connection.dialect.name]
+            if options:
+                connection.execution_options(**options)
+            yield connection  # the first statement begins the transaction, leaving ends it
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -11,10 +11,10 @@ from functools import partial
 from projections.fusion import FusedChunk, Part, fuse
 from projections.index_backend import Filters, KeywordBackend, ScoredChunk, Vector, VectorBackend
 from projections.index_view import IndexView
-from projections.served import Served
+from projections.served import Standing
 from projections.sql.values import micros_of
 from projections.version_chunks import VersionChunks
-from projections.visible_hits import DocumentsMoved, visible_hits
+from projections.visible_hits import DocumentsMoved, VisibleHits, visible_hits
 from schemas.errors import TransientError, UsageError
 from schemas.events import ArtifactRef
 from schemas.ids import ChunkId, DocumentId
@@ -24,8 +24,11 @@ from streams.stages.embed import Embedder
 
 DEFAULT_LIMIT = 10
 
-FUSION_DEPTH = 50
-"""Hits of each index that fusion looks at, at least: what stands lower has next to no weight in it."""
+FUSION_DEPTH = 30
+"""Hits of each index that fusion looks at, at least."""
+
+DEPTH_PER_HIT = 3
+"""Hits of each index that fusion looks at for each hit of the answer."""
 
 MAX_RUNS = 8
 """How often a query runs before it is given up because documents switch meanwhile."""
@@ -70,7 +73,7 @@ class SearchAnswer:
     mode: SearchMode
 
 
-_Ask = Callable[[int, int], Sequence[ScoredChunk]]
+_Ask = Callable[[int, int], VisibleHits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +148,13 @@ class Search:
             asks[self._keyword.name] = partial(self._wordiest, query, filters)
         return asks
 
-    def _nearest(self, vector: Vector, filters: Filters | None, wanted: int, since_us: int) -> Sequence[ScoredChunk]:
+    def _nearest(self, vector: Vector, filters: Filters | None, wanted: int, since_us: int) -> VisibleHits:
         def ask(backend: VectorBackend, limit: int) -> Sequence[ScoredChunk]:
             return backend.search(vector, limit=limit, filters=filters)
 
         return visible_hits(self._vector, ask, wanted=wanted, since_us=since_us)
 
-    def _wordiest(self, query: str, filters: Filters | None, wanted: int, since_us: int) -> Sequence[ScoredChunk]:
+    def _wordiest(self, query: str, filters: Filters | None, wanted: int, since_us: int) -> VisibleHits:
         def ask(backend: KeywordBackend, limit: int) -> Sequence[ScoredChunk]:
             return backend.search(query, limit=limit, filters=filters)
 
@@ -161,9 +164,10 @@ class Search:
         since_us = micros_of(self._clock())
         # Before the hits: what is found is at least as new as this.
         positions = {name: self._views[name].position() for name in asks}
-        wanted = max(limit, FUSION_DEPTH)
-        fused = fuse({name: ask(wanted, since_us) for name, ask in asks.items()})[:limit]
-        hits = self._hits(fused)
+        wanted = max(limit * DEPTH_PER_HIT, FUSION_DEPTH)
+        found = {name: ask(wanted, since_us) for name, ask in asks.items()}
+        fused = fuse({name: visible.hits for name, visible in found.items()})[:limit]
+        hits = self._hits(fused, {name: visible.standings for name, visible in found.items()})
         if micros_of(self._clock()) - since_us > self._longest_query_us:
             raise DocumentsMoved  # what it found may have been deleted while it looked
         return hits, positions
@@ -176,8 +180,11 @@ class Search:
     def _longest_query_us(self) -> int:
         return int(min(view.longest_query_s for view in self._views.values()) * 1_000_000)
 
-    def _hits(self, fused: Sequence[FusedChunk]) -> Sequence[Hit]:
-        sources = self._sources(fused)
+    def _hits(
+        self, fused: Sequence[FusedChunk], standings: Mapping[str, Mapping[DocumentId, Standing]]
+    ) -> Sequence[Hit]:
+        # Where two indexes hold a chunk, both serve or served its version: either knows its source.
+        sources = {one.chunk_id: _source(one, standings[next(iter(one.parts))][one.document_id]) for one in fused}
         chunks = self._chunks.read({source.chunks for source in sources.values()})
         hits = []
         for one in fused:
@@ -201,21 +208,10 @@ class Search:
             )
         return hits
 
-    def _sources(self, fused: Sequence[FusedChunk]) -> Mapping[ChunkId, _Source]:
-        sources: dict[ChunkId, _Source] = {}
-        for name, view in self._views.items():
-            theirs = [one for one in fused if name in one.parts and one.chunk_id not in sources]
-            served = view.served({one.document_id for one in theirs})
-            for one in theirs:
-                sources[one.chunk_id] = _source(one, served[one.document_id])
-        return sources
 
-
-def _source(one: FusedChunk, served: Served) -> _Source:
-    if served.last is None:
-        raise DocumentsMoved
-    if served.last.version == one.version and served.last.chunks is not None:
-        return _Source(served.last.attributes.uri, served.last.title, served.last.chunks)
-    if served.previous_version == one.version and served.previous_chunks is not None:
-        return _Source(served.last.attributes.uri, served.last.title, served.previous_chunks)
-    raise DocumentsMoved
+def _source(one: FusedChunk, standing: Standing) -> _Source:
+    last = standing.last
+    assert last is not None  # noqa: S101 - a version of it was served
+    chunks = last.chunks if one.version == last.version else standing.previous_chunks
+    assert chunks is not None  # noqa: S101 - a version with a chunk has an artifact of its chunks
+    return _Source(last.attributes.uri, last.title, chunks)

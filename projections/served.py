@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from projections.index_changes import ServeVersion
 from projections.index_tables import SERVED
@@ -48,33 +48,55 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The part of `Served` that tells a search which hits to show."""
+    """What a search needs of `Served` to tell which hits to show; the rest is read where a hit is shown."""
 
     version: int | None
     switched_at_us: int
     previous_version: int | None
     previous_switched_at_us: int | None
+    last_json: str | None = None
+    previous_chunks_json: str | None = None
+
+    @property
+    def last(self) -> ServeVersion | None:
+        """As `Served.last`."""
+        return value_of(ServeVersion, self.last_json) if self.last_json else None
+
+    @property
+    def previous_chunks(self) -> ArtifactRef | None:
+        """As `Served.previous_chunks`."""
+        return value_of(ArtifactRef, self.previous_chunks_json) if self.previous_chunks_json else None
+
+
+_AMONG = (
+    SERVED.c.generation_key == bindparam("of_generation"),
+    SERVED.c.document_id.in_(bindparam("among", expanding=True)),
+)
+# Built once: building them takes as long as running them, and a search waits for both.
+_SERVED = select(SERVED).where(*_AMONG)
+_STANDINGS = select(
+    SERVED.c.document_id,
+    SERVED.c.version,
+    SERVED.c.switched_at_us,
+    SERVED.c.previous_version,
+    SERVED.c.previous_switched_at_us,
+    SERVED.c.last,
+    SERVED.c.previous_chunks,
+).where(*_AMONG)
 
 
 def read_served(
     connection: Connection, generation_key: int, document_ids: Collection[DocumentId]
 ) -> dict[DocumentId, Served]:
     """The rows of those of `document_ids` that have any."""
-    return {row.document_id: _served(row) for row in _rows(connection, generation_key, document_ids, [SERVED])}
+    return {row.document_id: _served(row) for row in _rows(connection, _SERVED, generation_key, document_ids)}
 
 
 def read_standings(
     connection: Connection, generation_key: int, document_ids: Collection[DocumentId]
 ) -> dict[DocumentId, Standing]:
     """What a search needs of those of `document_ids` that have a row."""
-    columns = [
-        SERVED.c.document_id,
-        SERVED.c.version,
-        SERVED.c.switched_at_us,
-        SERVED.c.previous_version,
-        SERVED.c.previous_switched_at_us,
-    ]
-    return {row[0]: Standing(*row[1:]) for row in _rows(connection, generation_key, document_ids, columns)}
+    return {row[0]: Standing(*row[1:]) for row in _rows(connection, _STANDINGS, generation_key, document_ids)}
 
 
 def iter_versions(connection: Connection, generation_key: int) -> Iterator[LatestVersion]:
@@ -104,15 +126,12 @@ def put_served(connection: Connection, generation_key: int, served: Sequence[Ser
 
 
 def _rows(
-    connection: Connection,
-    generation_key: int,
-    document_ids: Collection[DocumentId],
-    columns: Sequence[Any],
+    connection: Connection, query: Select[Any], generation_key: int, document_ids: Collection[DocumentId]
 ) -> Iterator[Any]:
     wanted = list(document_ids)
     for start in range(0, len(wanted), PARAMETERS_PER_STATEMENT):
-        among: ColumnElement[bool] = SERVED.c.document_id.in_(wanted[start : start + PARAMETERS_PER_STATEMENT])
-        yield from connection.execute(select(*columns).where(SERVED.c.generation_key == generation_key, among))
+        among = wanted[start : start + PARAMETERS_PER_STATEMENT]
+        yield from connection.execute(query, {"of_generation": generation_key, "among": among}).all()
 
 
 def _row(generation_key: int, served: Served) -> Mapping[str, Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from projections.fusion import newest_versions
 from projections.index_backend import IndexBackend, ScoredChunk
 from projections.index_view import IndexView
+from projections.served import Standing
 from projections.visibility import Verdict, verdict
+from schemas.ids import DocumentId
 
 BackendT = TypeVar("BackendT", bound=IndexBackend)
 
-SPARE_HITS = 20
-"""Hits asked for beyond those wanted: the versions that one or two documents leave behind when they change."""
+SPARE_HITS = 10
+"""Hits asked for beyond those wanted: what a document or two leave behind when they change."""
 
 GROWTH = 4
 """How many times as many are asked for when too few of them may be shown."""
@@ -23,13 +26,21 @@ class DocumentsMoved(Exception):  # noqa: N818 - a state that makes a query run 
     """Documents switched versions faster than the query could tell what it saw."""
 
 
+@dataclass(frozen=True, slots=True)
+class VisibleHits:
+    """Hits that may be shown, best first, and what was served of their documents when they were found."""
+
+    hits: Sequence[ScoredChunk]
+    standings: Mapping[DocumentId, Standing]
+
+
 def visible_hits(
     view: IndexView[BackendT],
     ask: Callable[[BackendT, int], Sequence[ScoredChunk]],
     *,
     wanted: int,
     since_us: int,
-) -> Sequence[ScoredChunk]:
+) -> VisibleHits:
     """The best `wanted` hits that may be shown, fewer if there are no more; `ask` searches for a number of hits.
 
     Of a document that switches meanwhile only the newer version's hits stay.
@@ -45,7 +56,7 @@ def visible_hits(
             standings = opened.books.standings({hit.document_id for hit in found})
             shown = _shown(found, [verdict(h.version, standings.get(h.document_id), since_us=since_us) for h in found])
             if len(shown) >= wanted or len(found) < asked:
-                return shown[:wanted]
+                return VisibleHits(shown[:wanted], standings)
             asked *= GROWTH
 
 

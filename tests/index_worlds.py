@@ -251,8 +251,8 @@ class Index:
 
         while True:
             with suppress(DocumentsMoved):
-                hits = visible_hits(self.view, ask, wanted=limit, since_us=micros_of(self.world.clock()))
-                return [hit.document_id for hit in hits]
+                found = visible_hits(self.view, ask, wanted=limit, since_us=micros_of(self.world.clock()))
+                return [hit.document_id for hit in found.hits]
 
     def close(self) -> None:
         """Let go of the files, as a process that ends in good order."""
