@@ -81,7 +81,8 @@ class Runner(Generic[ChangeT]):
     ) -> None:
         self._log = log
         self._projection = projection
-        self._follower = Follower(log, projection, view, joining=joining or Joining(), monotonic=monotonic)
+        self._joining = joining or Joining()
+        self._follower = Follower(log, projection, view, joining=self._joining, monotonic=monotonic)
         self._view = view
         self._clock = clock
         self._after_turn = after_turn
@@ -110,6 +111,8 @@ class Runner(Generic[ChangeT]):
     def stop(self) -> None:
         """Apply what was read, and end the thread; idempotent."""
         self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
 
@@ -155,6 +158,7 @@ class Runner(Generic[ChangeT]):
 
         with self._changed:
             self._waiting_count += 1
+            self._changed.notify_all()
             try:
                 self._changed.wait_for(lambda: is_reached() or self._is_stopped, timeout_s)
             finally:
@@ -202,12 +206,19 @@ class Runner(Generic[ChangeT]):
             self._note(error=self._error)  # it is over when something was applied
         has_grown = self._log.wait_beyond(follower.partitions, follower.read, follower.due_in_s(POLL_S))
         if has_grown:
+            self._linger()
             follower.read_on(should_stop=self._stopping.is_set)
         if self._waiting_count:
             follower.apply()
         else:
             follower.apply_if_due()
         return not has_grown
+
+    def _linger(self) -> None:
+        """Let company join before it is read: reading at every append costs more than what it brings."""
+        linger_s = min(self._joining.linger_s, POLL_S)
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting_count > 0 or self._stopping.is_set(), linger_s)
 
     def _note(self, *, is_at_head: bool = False, error: Exception | None = None) -> None:
         now = self._clock()

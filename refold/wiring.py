@@ -57,8 +57,12 @@ from streams.workload import Workload
 GC_THRESHOLDS = (50_000, 10, 10)
 """Events are many small objects without cycles; collecting after every 700 took 40% of a replay."""
 
-SQL_JOINING = Joining(linger_s=0.05)
-"""The manifest may be a twentieth of a second behind: the slot's overlay bridges that."""
+SQL_JOINING: Mapping[str, Joining] = {
+    "manifest": Joining(linger_s=0.25),  # the slot's overlay bridges what the manifest is behind
+    "jobs": Joining(linger_s=0.15),  # people watch it
+    "stage_results": Joining(linger_s=0.5),  # a result not known yet costs work, never correctness
+}
+"""How long changes wait for company: a batch of a hundred documents costs little more than a batch of one."""
 
 INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
 """Batches of a few thousand chunks, or half a second: a commit of an index costs tens of milliseconds."""
@@ -185,7 +189,7 @@ def _runner(
         return Runner(log, projections[name], index, joining=INDEX_JOINING, clock=now, after_turn=index.collect_garbage)
     view: Any = getattr(views, name)
     after_turn = progress.step if name == "jobs" else None
-    return Runner(log, projections[name], view, joining=SQL_JOINING, clock=now, after_turn=after_turn)
+    return Runner(log, projections[name], view, joining=SQL_JOINING[name], clock=now, after_turn=after_turn)
 
 
 def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[str, Projection[Any]]) -> Position:
