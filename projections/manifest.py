@@ -56,7 +56,10 @@ class ManifestView(SqlView[ManifestTables, ManifestChange]):
     def _write(self, snapshot: Snapshot[ManifestTables], changes: Sequence[ManifestChange]) -> None:
         # A statement per table each way: load the states of the documents concerned, fold, write back.
         loaded = queries.stored_states(snapshot, {change.event.document_id for change in changes})
-        batch = ManifestBatch({document_id: stored.state for document_id, stored in loaded.items()})
+        batch = ManifestBatch(
+            {document_id: stored.state for document_id, stored in loaded.items()},
+            {document_id: stored.first_offset for document_id, stored in loaded.items()},
+        )
         for change in changes:
             batch.fold(change)
 
@@ -65,8 +68,7 @@ class ManifestView(SqlView[ManifestTables, ManifestChange]):
         upsert(connection, tables.states, queries.state_rows(batch.changed(), loaded))
         upsert(connection, tables.requests, batch.requests())
         upsert(connection, tables.taken, batch.taken(), highest=["next_offset"])
-        if batch.history:
-            connection.execute(tables.history.insert(), batch.history)
+        upsert(connection, tables.history, batch.history)
 
     def scan(self) -> Iterator[DocumentState]:
         """The state of every document, by document_id, in one snapshot that stands while this is read."""

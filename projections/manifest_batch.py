@@ -42,8 +42,9 @@ class ManifestBatch:
     document's last event alone.
     """
 
-    def __init__(self, states: Mapping[DocumentId, DocumentState]) -> None:
+    def __init__(self, states: Mapping[DocumentId, DocumentState], first_offsets: Mapping[DocumentId, int]) -> None:
         self._states = dict(states)
+        self._first_offsets = dict(first_offsets)
         self._last: dict[DocumentId, tuple[ManifestChange, DocumentQueued]] = {}
         self._requests: dict[tuple[DocumentId, EventId], RowValues] = {}
         self._taken: dict[tuple[str, int], int] = {}
@@ -62,7 +63,8 @@ class ManifestBatch:
         after = evolve(before, event, change.offset)
         self._states[event.document_id] = after
         self._note_request(change, before, after)
-        self.history.append(_history_row(change, version=after.version))
+        first_offset = self._first_offsets.setdefault(event.document_id, change.offset)
+        self.history.append(_history_row(change, first_offset=first_offset, version=after.version))
 
     def documents(self) -> Sequence[RowValues]:
         """A row for each document that changed."""
@@ -71,9 +73,12 @@ class ManifestBatch:
             for document_id, (change, request) in self._last.items()
         ]
 
-    def changed(self) -> Sequence[DocumentState]:
-        """The state of each document that changed."""
-        return [self._states[document_id] for document_id in self._last]
+    def changed(self) -> Sequence[tuple[DocumentState, int, int]]:
+        """The state of each document that changed, with its partition and the offset of its first event."""
+        return [
+            (self._states[document_id], change.partition, self._first_offsets[document_id])
+            for document_id, (change, _) in self._last.items()
+        ]
 
     def requests(self) -> Sequence[RowValues]:
         """A row for each request that changed."""
@@ -157,13 +162,13 @@ def _answer_columns(state: DocumentState) -> RowValues:
     }
 
 
-def _history_row(change: ManifestChange, *, version: int) -> RowValues:
+def _history_row(change: ManifestChange, *, first_offset: int, version: int) -> RowValues:
     event = change.event
     return {
         "partition": change.partition,
-        "offset": change.offset,
-        "document_id": event.document_id,
+        "first_offset": first_offset,
         "sequence": event.meta.sequence,
+        "offset": change.offset,
         "kind": type(event).__name__,
         "occurred_at": micros_of(event.meta.occurred_at),
         "version": version,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, or_, select
@@ -18,10 +20,10 @@ from projections.manifest_entries import (
 )
 from projections.sql.dialects import AFTER_EVERY_TEXT, SCAN_ROWS, portions
 from projections.sql.manifest_tables import ManifestTables
-from projections.sql.values import json_of, mapping_of, moment_of, optional_moment_of, value_of
+from projections.sql.values import json_of, mapping_of, moment_of, optional_moment_of, optional_values_of, value_of
 from projections.sql.view_store import Snapshot
 from schemas.events import DocumentCompleted, Finding, Priority
-from schemas.ids import DocumentId, EventId, JobId
+from schemas.ids import DocumentId, EventId, JobId, document_id_of
 from streams.document_state import DocumentState
 from streams.document_states import KnownDocument, QueueEntry
 
@@ -34,6 +36,7 @@ class StoredState:
 
     state: DocumentState
     live_json: str | None
+    first_offset: int
 
 
 def stored_states(snapshot: ManifestSnapshot, document_ids: Collection[DocumentId]) -> dict[DocumentId, StoredState]:
@@ -42,24 +45,25 @@ def stored_states(snapshot: ManifestSnapshot, document_ids: Collection[DocumentI
     found = {}
     for ids in portions(document_ids):
         for row in snapshot.connection.execute(select(table).where(table.c.document_id.in_(ids))).all():
-            document_id, state, live = row
-            found[document_id] = StoredState(_state(state, live), live)
+            document_id, _, first_offset, state, live = row
+            found[document_id] = StoredState(_state(state, live), live, first_offset)
     return found
 
 
-def state_rows(states: Iterable[DocumentState], loaded: Mapping[DocumentId, StoredState]) -> list[dict[str, Any]]:
-    """The rows that store `states`; `loaded` is what was stored before."""
-    rows = []
-    for state in states:
-        before = loaded.get(state.document_id)
-        if state.live is None:
-            live_json = None
-        elif before is not None and state.live is before.state.live:
-            live_json = before.live_json
-        else:
-            live_json = json_of(state.live)
-        rows.append({"document_id": state.document_id, "state": json_of(replace(state, live=None)), "live": live_json})
-    return rows
+def state_rows(
+    changed: Iterable[tuple[DocumentState, int, int]], loaded: Mapping[DocumentId, StoredState]
+) -> list[dict[str, Any]]:
+    """The rows that store what has `changed` (state, partition, first offset); `loaded` is what was stored before."""
+    return [
+        {
+            "document_id": state.document_id,
+            "partition": partition,
+            "first_offset": first_offset,
+            "state": json_of(replace(state, live=None)),
+            "live": _live_json(state.live, loaded.get(state.document_id)),
+        }
+        for state, partition, first_offset in changed
+    ]
 
 
 def states(snapshot: ManifestSnapshot, document_ids: Collection[DocumentId]) -> dict[DocumentId, DocumentState]:
@@ -151,11 +155,12 @@ def known_documents(
         c.failed_parameters,
         c.error_class,
     ).where(c.answer_kind.is_not(None))
-    return {
-        row[0]: _known(row)
-        for ids in portions(document_ids)
-        for row in snapshot.connection.execute(query.where(c.document_id.in_(ids))).all()
-    }
+    known: dict[DocumentId, KnownDocument] = {}
+    for ids in portions(document_ids):
+        rows = snapshot.connection.execute(query.where(c.document_id.in_(ids))).all()
+        findings = optional_values_of(Finding, [row[4] for row in rows])
+        known.update((row[0], _known(row, finding)) for row, finding in zip(rows, findings, strict=True))
+    return known
 
 
 def live_under(
@@ -178,30 +183,38 @@ def documents(
     """Documents by uri."""
     c = snapshot.tables.documents.c
     wanted: list[ColumnElement[bool]] = []
-    if status is not None:
-        wanted.append(c.status == str(status))
     if uri_prefix:
         wanted += [c.uri >= uri_prefix, c.uri < uri_prefix + AFTER_EVERY_TEXT]
     if after is not None:
         wanted.append(c.uri > after)
     query = select(snapshot.tables.documents).where(*wanted).order_by(c.uri).limit(limit)
-    return [_document(row) for row in snapshot.connection.execute(query)]
+    # One index answers all: by status, and by uri within it.
+    runs = [
+        snapshot.connection.execute(query.where(c.status == str(each))).all()
+        for each in ([status] if status is not None else DocumentStatus)
+    ]
+    return [_document(row) for row in islice(merge(*runs, key=lambda row: row.uri), limit)]
 
 
 def document(snapshot: ManifestSnapshot, id_or_uri: str) -> ManifestDocument | None:
     """The document with that id or uri."""
-    c = snapshot.tables.documents.c
-    query = select(snapshot.tables.documents).where(or_(c.document_id == id_or_uri, c.uri == id_or_uri))
-    row = snapshot.connection.execute(query).first()
+    table = snapshot.tables.documents
+    ids = [id_or_uri, document_id_of(id_or_uri)]
+    row = snapshot.connection.execute(select(table).where(table.c.document_id.in_(ids))).first()
     return _document(row) if row is not None else None
 
 
 def history(snapshot: ManifestSnapshot, document_id: DocumentId) -> list[HistoryEntry]:
     """All events of a document, oldest first."""
-    c = snapshot.tables.history.c
+    state, c = snapshot.tables.states, snapshot.tables.history.c
     query = (
         select(c.sequence, c.partition, c.offset, c.kind, c.occurred_at, c.version, c.summary)
-        .where(c.document_id == document_id)
+        .join_from(
+            state,
+            snapshot.tables.history,
+            (c.partition == state.c.partition) & (c.first_offset == state.c.first_offset),
+        )
+        .where(state.c.document_id == document_id)
         .order_by(c.sequence)
     )
     return [
@@ -248,18 +261,24 @@ def dead_letters(snapshot: ManifestSnapshot, *, limit: int, after: str | None) -
     ]
 
 
+def _live_json(live: DocumentCompleted | None, before: StoredState | None) -> str | None:
+    if live is None:
+        return None
+    return before.live_json if before is not None and live is before.state.live else json_of(live)
+
+
 def _state(state: str, live: str | None) -> DocumentState:
     value = value_of(DocumentState, state)
     return value if live is None else replace(value, live=value_of(DocumentCompleted, live))
 
 
-def _known(row: Sequence[Any]) -> KnownDocument:
+def _known(row: Sequence[Any], finding: Finding | None) -> KnownDocument:
     (
         document_id,
         uri,
         source_root,
         completed_at,
-        finding,
+        _,
         content_hash,
         fingerprint,
         media_type,
@@ -274,7 +293,7 @@ def _known(row: Sequence[Any]) -> KnownDocument:
         uri,
         source_root,
         is_live,
-        value_of(Finding, finding) if finding else None,
+        finding,
         content_hash,
         fingerprint,
         media_type,

@@ -1,4 +1,9 @@
-"""The tables of one generation of the manifest."""
+"""The tables of one generation of the manifest.
+
+Document ids are as good as random, so whatever is sorted by them is written page by page. Rows stand in the order they
+came in (a history by its document's first offset), for what comes in together changes together: a batch then touches
+few pages.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,8 @@ def manifest_tables(generation: int) -> ManifestTables:
             f"{prefix}_states",
             metadata,
             Column("document_id", Text, primary_key=True),
+            Column("partition", Integer, nullable=False),
+            Column("first_offset", BigInteger, nullable=False),  # of its first event: where its history stands
             Column("state", Text, nullable=False),  # DocumentState as JSON, without `live`
             Column("live", Text),  # its DocumentCompleted as JSON
         ),
@@ -78,10 +85,8 @@ def _documents(metadata: MetaData, prefix: str) -> Table:
         Column("attempt", Integer),
         Column("failed_finding", Text),  # Finding as JSON
         Column("failed_parameters", Text),  # JSON
-        sqlite_with_rowid=False,
     )
     Index(f"{prefix}_by_status", documents.c.status, documents.c.uri)
-    Index(f"{prefix}_by_uri", documents.c.uri)
     Index(
         f"{prefix}_live_under",
         documents.c.source_root,
@@ -106,7 +111,6 @@ def _requests(metadata: MetaData, prefix: str) -> Table:
         Column("is_started", Boolean, nullable=False),
         Column("retry_at", BigInteger),
         Column("answer_kind", Text),  # null while it is open
-        sqlite_with_rowid=False,
     )
     Index(
         f"{prefix}_queue",
@@ -121,19 +125,16 @@ def _requests(metadata: MetaData, prefix: str) -> Table:
 
 
 def _history(metadata: MetaData, prefix: str) -> Table:
-    # Keyed by place, for rows that arrive in order are cheap to add.
-    history = Table(
+    return Table(
         f"{prefix}_history",
         metadata,
         Column("partition", Integer, primary_key=True, autoincrement=False),
-        Column("offset", BigInteger, primary_key=True, autoincrement=False),
-        Column("document_id", Text, nullable=False),
-        Column("sequence", BigInteger, nullable=False),
+        Column("first_offset", BigInteger, primary_key=True, autoincrement=False),
+        Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+        Column("offset", BigInteger, nullable=False),
         Column("kind", Text, nullable=False),
         Column("occurred_at", BigInteger, nullable=False),
         Column("version", Integer, nullable=False),
         Column("summary", Text, nullable=False),
         sqlite_with_rowid=False,
     )
-    Index(f"{prefix}_history_of", history.c.document_id, history.c.sequence)
-    return history

@@ -334,6 +334,7 @@ PLANS = {
     "known requests": lambda view: view.known_requests([(document_id_of(REPORT), EventId("x"))]),
     "documents of a status": lambda view: view.documents(status="failed", limit=9),
     "documents by uri": lambda view: view.documents(uri_prefix="folder:docs/", limit=9, after=REPORT),
+    "documents of any status": lambda view: view.documents(limit=9),
     "a document by its uri": lambda view: view.document(REPORT),
     "a history": lambda view: view.history(document_id_of(REPORT)),
 }

@@ -19,6 +19,7 @@ from projections.sql.values import (
     micros_of,
     moment_of,
     optional_moment_of,
+    optional_values_of,
     value_of,
 )
 from schemas.events import ArtifactRef, DocumentQueued, Finding, Priority, Stage, StageReport, VectorsRef
@@ -39,6 +40,12 @@ def test_any_text_number_and_mapping_comes_back(uri: str, validators: dict[str, 
     assert value_of(Finding, json_of(finding)) == finding
     assert mapping_of(mapping_json(validators)) == validators
     assert list_of(list_json([uri, ""])) == (uri, "")
+
+
+def test_many_values_come_back_each_in_its_place() -> None:
+    findings = [Finding(uri="a"), None, Finding(uri="b", size_bytes=3)]
+    assert optional_values_of(Finding, [f and json_of(f) for f in findings]) == findings
+    assert optional_values_of(Finding, []) == []
 
 
 def test_values_keep_their_types() -> None:
