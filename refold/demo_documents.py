@@ -1,118 +1,90 @@
-"""Four small documents in four formats, written by hand so that the demo needs no library to make them."""
+"""Four small documents in four formats, so that the demo has something to search besides the project's own docs."""
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from refold.demo_formats import Article, docx_of, html_of, pdf_of
 
 WRITTEN_AT_S = 1_700_000_000
 """Modification time of the files: old enough for the next ingest to trust it without reading them."""
 
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+TIDES = """
+# How tides work
+
+## Two bulges
+
+The Moon pulls the near side of the Earth more strongly than its centre, and the far side less. The difference
+stretches the oceans along the line to the Moon into two bulges, one on each side.
+
+A coast turns through both of them in a day, so most coasts have high water twice a day. Meanwhile the Moon moves on in
+its orbit, which is why high water comes about fifty minutes later every day.
+
+## Spring tides and neap tides
+
+The Sun raises tides too, a little less than half as high. At new moon and at full moon both pull along one line and
+the range is greatest: spring tides. At the quarters they work against each other: neap tides.
+"""
+
+LIGHTHOUSES = """
+# Lighthouses and their lenses
+
+## Fires on towers
+
+The first sea marks with lights were open fires on hills and towers. The Pharos of Alexandria, built in the third
+century before Christ, is said to have stood more than a hundred metres high.
+
+Coal and wood smoked, and rain put them out. Glass lanterns protected the flame, and mirrors behind oil lamps threw its
+light out to sea.
+
+## The Fresnel lens
+
+In 1822 Augustin Fresnel built a lens out of rings of glass prisms. It bends nearly all the light of a lamp into one
+flat beam, and needs a fraction of the glass of a solid lens.
+
+Each lighthouse turns its beams at a rhythm of its own, so that a ship can tell which light it sees: this rhythm is
+called the character of the light.
+"""
+
+SOURDOUGH = """
+# Sourdough bread
+
+## The starter
+
+A starter is flour and water in which wild yeasts and lactic acid bacteria live together. The yeasts make the gas that
+raises the dough, the bacteria make the acids that give it its taste.
+
+Feed it with fresh flour and water once a day when it stands in a warm kitchen, or once a week in the refrigerator.
+
+## Baking
+
+Bake in a very hot oven, with steam in the first quarter of an hour: the crust stays soft for as long as the loaf still
+grows.
+"""
+
+MAPS = """
+# Why flat maps lie
+
+## No projection keeps everything
+
+A sphere cannot be unrolled. Every flat map of the Earth has to stretch something: areas, angles or distances.
+
+## The Mercator projection
+
+Gerardus Mercator drew his map of 1569 for sailors. It keeps angles, so a constant compass course is a straight line,
+and it pays with areas: Greenland looks as large as Africa, which is in truth fourteen times larger.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Article:
-    """A title and its parts, one page or section each; a part is a heading and paragraphs."""
-
-    title: str
-    parts: Sequence[tuple[str, Sequence[str]]]
-
-
-TIDES = Article(
-    "How tides work",
-    (
-        (
-            "Two bulges",
-            (
-                "The Moon pulls the near side of the Earth more strongly than its centre, and the far side less. The "
-                "difference stretches the oceans along the line to the Moon into two bulges, one on each side.",
-                "A coast turns through both of them in a day, so most coasts have high water twice a day. Meanwhile "
-                "the Moon moves on in its orbit, which is why high water comes about fifty minutes later every day.",
-            ),
-        ),
-        (
-            "Spring tides and neap tides",
-            (
-                "The Sun raises tides too, a little less than half as high. At new moon and at full moon both pull "
-                "along one line and the range is greatest: spring tides. At the quarters they work against each "
-                "other: neap tides.",
-            ),
-        ),
-    ),
-)
-
-LIGHTHOUSES = Article(
-    "Lighthouses and their lenses",
-    (
-        (
-            "Fires on towers",
-            (
-                "The first sea marks with lights were open fires on hills and towers. The Pharos of Alexandria, "
-                "built in the third century before Christ, stood more than a hundred metres high.",
-                "Coal and wood smoked, and rain put them out. Glass lanterns protected the flame, and mirrors behind "
-                "oil lamps threw its light out to sea.",
-            ),
-        ),
-        (
-            "The Fresnel lens",
-            (
-                "In 1822 Augustin Fresnel built a lens out of rings of glass prisms. It bends nearly all the light of "
-                "a lamp into one flat beam, and needs a fraction of the glass of a solid lens.",
-                "Each lighthouse turns its beams at a rhythm of its own, so that a ship can tell which light it sees: "
-                "this rhythm is called the character of the light.",
-            ),
-        ),
-    ),
-)
-
-SOURDOUGH = Article(
-    "Sourdough bread",
-    (
-        (
-            "The starter",
-            (
-                "A starter is flour and water in which wild yeasts and lactic acid bacteria live together. The yeasts "
-                "make the gas that raises the dough, the bacteria make the acids that give it its taste.",
-                "Feed it with fresh flour and water once a day when it stands in a warm kitchen, or once a week in "
-                "the refrigerator.",
-            ),
-        ),
-        (
-            "Baking",
-            (
-                "Bake in a very hot oven, with steam in the first quarter of an hour: the crust stays soft for as "
-                "long as the loaf still grows.",
-            ),
-        ),
-    ),
-)
-
-MAPS = Article(
-    "Why flat maps lie",
-    (
-        (
-            "No projection keeps everything",
-            (
-                "A sphere cannot be unrolled. Every flat map of the Earth has to stretch something: areas, angles or "
-                "distances.",
-            ),
-        ),
-        (
-            "The Mercator projection",
-            (
-                "Gerardus Mercator drew his map of 1569 for sailors. It keeps angles, so a constant compass course is "
-                "a straight line, and it pays with areas: Greenland looks as large as Africa, which is in truth "
-                "fourteen times larger.",
-            ),
-        ),
-    ),
-)
+DOCUMENTS: Mapping[str, Callable[[], bytes]] = {
+    "lighthouses.pdf": lambda: pdf_of(Article.of(LIGHTHOUSES)),
+    "maps.md": lambda: MAPS.lstrip().encode(),
+    "sourdough.docx": lambda: docx_of(Article.of(SOURDOUGH)),
+    "tides.html": lambda: html_of(Article.of(TIDES)),
+}
+"""The demo's files, and how each is made."""
 
 
 def write_documents(folder: Path) -> list[Path]:
@@ -121,139 +93,6 @@ def write_documents(folder: Path) -> list[Path]:
     paths = [folder / name for name in DOCUMENTS]
     for path in paths:
         if not path.exists():
-            article, written = DOCUMENTS[path.name]
-            path.write_bytes(written(article))
+            path.write_bytes(DOCUMENTS[path.name]())
             os.utime(path, (WRITTEN_AT_S, WRITTEN_AT_S))
     return paths
-
-
-def html_of(article: Article) -> bytes:
-    """A page with sections."""
-    sections = "\n".join(
-        f"<h2>{escape(heading)}</h2>\n" + "\n".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
-        for heading, paragraphs in article.parts
-    )
-    title = escape(article.title)
-    page = f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title></head>\n"
-    return f"{page}<body><h1>{title}</h1>\n{sections}\n</body></html>\n".encode()
-
-
-def markdown_of(article: Article) -> bytes:
-    """Markdown with headings."""
-    sections = [f"## {heading}\n\n" + "\n\n".join(paragraphs) for heading, paragraphs in article.parts]
-    return ("\n\n".join([f"# {article.title}", *sections]) + "\n").encode()
-
-
-def docx_of(article: Article) -> bytes:
-    """The least that is a Word document: Office Open XML, ECMA-376 part 1."""
-    paragraphs = [article.title]
-    for heading, texts in article.parts:
-        paragraphs += [heading, *texts]
-    body = "".join(f"<w:p><w:r><w:t>{escape(text)}</w:t></w:r></w:p>" for text in paragraphs)
-    return _zip(
-        {
-            "[Content_Types].xml": _xml(
-                f'<Types xmlns="{_OPC}/content-types">'
-                '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-                '<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument'
-                '.wordprocessingml.document.main+xml"/>'
-                '<Override PartName="/docProps/core.xml" ContentType="application/vnd.openxmlformats-package'
-                '.core-properties+xml"/></Types>'
-            ),
-            "_rels/.rels": _xml(
-                f'<Relationships xmlns="{_OPC}/relationships">'
-                f'<Relationship Id="r1" Type="{_OOXML}/officeDocument/2006/relationships/officeDocument" '
-                'Target="word/document.xml"/>'
-                f'<Relationship Id="r2" Type="{_OPC}/relationships/metadata/core-properties" '
-                'Target="docProps/core.xml"/></Relationships>'
-            ),
-            "word/document.xml": _xml(
-                f'<w:document xmlns:w="{_OOXML}/wordprocessingml/2006/main"><w:body>{body}</w:body></w:document>'
-            ),
-            "docProps/core.xml": _xml(
-                f'<cp:coreProperties xmlns:cp="{_OPC}/metadata/core-properties" '
-                'xmlns:dc="http://purl.org/dc/elements/1.1/">'
-                f"<dc:title>{escape(article.title)}</dc:title></cp:coreProperties>"
-            ),
-        }
-    )
-
-
-def pdf_of(article: Article) -> bytes:
-    """A PDF with a page per part (ISO 32000-1, 7.5): objects, their offsets, a trailer."""
-    pages = [_page_stream(article.title, heading, paragraphs) for heading, paragraphs in article.parts]
-    kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    for number, stream in enumerate(pages):
-        objects += [
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Font << /F1 3 0 R >> >> "
-            f"/Contents {5 + 2 * number} 0 R >>".encode(),
-            b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-        ]
-    objects.append(f"<< /Title ({_pdf_text(article.title)}) >>".encode())
-    return _pdf_file(objects)
-
-
-def _page_stream(title: str, heading: str, paragraphs: Sequence[str]) -> bytes:
-    lines = [(11, title), (16, heading)]
-    for paragraph in paragraphs:
-        lines += [(11, ""), *((11, line) for line in _wrapped(paragraph))]
-    shown = "\n".join(f"/F1 {size} Tf ({_pdf_text(text)}) Tj T*" for size, text in lines)
-    return f"BT 72 770 Td 18 TL\n{shown}\nET".encode("latin-1")
-
-
-def _pdf_file(objects: Sequence[bytes]) -> bytes:
-    out = io.BytesIO()
-    out.write(b"%PDF-1.4\n")
-    offsets = []
-    for number, content in enumerate(objects, start=1):
-        offsets.append(out.tell())
-        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, content))
-    start = out.tell()
-    entries = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    size = len(objects) + 1
-    out.write(f"xref\n0 {size}\n0000000000 65535 f \n{entries}".encode())
-    out.write(f"trailer\n<< /Size {size} /Root 1 0 R /Info {len(objects)} 0 R >>\nstartxref\n{start}\n%%EOF\n".encode())
-    return out.getvalue()
-
-
-def _wrapped(paragraph: str, width: int = 80) -> list[str]:
-    lines: list[str] = []
-    for word in paragraph.split():
-        if lines and len(lines[-1]) + len(word) < width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
-
-
-def _pdf_text(text: str) -> str:
-    return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-
-
-def _zip(files: Mapping[str, str]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), content, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
-def _xml(content: str) -> str:
-    return f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n{content}'
-
-
-_OPC = "http://schemas.openxmlformats.org/package/2006"
-_OOXML = "http://schemas.openxmlformats.org"
-
-DOCUMENTS: Mapping[str, tuple[Article, Callable[[Article], bytes]]] = {
-    "lighthouses.pdf": (LIGHTHOUSES, pdf_of),
-    "sourdough.docx": (SOURDOUGH, docx_of),
-    "tides.html": (TIDES, html_of),
-    "maps.md": (MAPS, markdown_of),
-}
-"""The demo's files: what each says, and in which format."""
