@@ -1,0 +1,239 @@
+"""Attempts at documents: fetch, parse, chunk and embed, with the last three in the stage pool."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from schemas.errors import FatalError, PoisonError, TransientError
+from schemas.events import Action, DocumentQueued, ErrorClass, Finding, Stage, StageReport, VectorsRef
+from streams.artifacts import ArtifactStore
+from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts, Produced, Unchanged, VectorsProduced
+from streams.stage_results import StageResults
+from streams.stages.byte_budget import ByteBudget
+from streams.stages.content import Content, Fetches, ReadsAtOnce, fetch_in_pieces, read_at_once, read_pushed
+from streams.stages.failures import FAILURES, StageFailed, code_of
+from streams.stages.fingerprints import fetch_fingerprint, stage_parameters, version_fingerprint
+from streams.stages.media_types import media_type_of
+from streams.stages.pool import PoolClosed, StagePool
+from streams.stages.stage_runner import StageInput, StageRun, StageRunner
+
+IN_FLIGHT_BYTES: Final = 96 * 1024 * 1024
+"""Content of documents in work; the pool's pipes and processes hold a few times as much."""
+
+UNKNOWN_SIZE_BYTES: Final = 8 * 1024 * 1024
+"""What a document counts whose source does not tell its size: larger than nearly every web page."""
+
+THREADS_PER_PROCESS: Final = 2
+"""While one waits for its process, the other reads the next document or stores the last one."""
+
+_STAGES: Final = (Stage.PARSE, Stage.CHUNK, Stage.EMBED)
+
+
+class PooledAttempts(Attempts):
+    """Runs attempts with a stage pool. `run` belongs to one event loop; reading, hashing and storing happen in threads.
+
+    Args:
+        pool: Does the stages; closed by `close`.
+        adapters: By the name in requests. One that `ReadsAtOnce` is read in a thread, others through `fetch`.
+        artifacts: Keeps what stages give, and holds pushed content.
+        stage_results: Tells what is known.
+        in_flight_bytes: How many bytes of documents may be in work.
+        uses_cache: Whether known stage results are used.
+    """
+
+    def __init__(
+        self,
+        pool: StagePool,
+        *,
+        adapters: Mapping[str, Fetches],
+        artifacts: ArtifactStore,
+        stage_results: StageResults,
+        in_flight_bytes: int = IN_FLIGHT_BYTES,
+        uses_cache: bool = True,
+    ) -> None:
+        self._pool = pool
+        self._settings = pool.configuration.settings
+        self._embedder = pool.configuration.embedder
+        self._adapters = adapters
+        self._artifacts = artifacts
+        self._runner = StageRunner(pool, artifacts=artifacts, stage_results=stage_results, uses_cache=uses_cache)
+        self._budget = ByteBudget(in_flight_bytes)
+        self._threads = ThreadPoolExecutor(pool.processes * THREADS_PER_PROCESS, thread_name_prefix="attempt")
+        self._parameters = stage_parameters(self._settings, embed_fingerprint=self._embedder.fingerprint)
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The stages' fingerprints as DocumentStarted.parameters keeps them."""
+        return self._parameters
+
+    def start(self) -> None:
+        """Start the pool's processes ahead of the first attempt, without waiting for them."""
+        self._pool.start()
+
+    @property
+    def parser_calls(self) -> int:
+        """For how many documents a parser was asked so far."""
+        return self._runner.parser_calls
+
+    @property
+    def embedder_calls(self) -> int:
+        """For how many documents the embedder was asked so far."""
+        return self._runner.embedder_calls
+
+    async def run(self, attempt: Attempt) -> AttemptOutcome:
+        """Run the stages of one attempt; never raises but FatalError, and CancelledError once `close` was called."""
+        try:
+            async with self._budget.holding(_expected_bytes(attempt.request)):
+                if attempt.request.action is Action.REINDEX:
+                    return await self._in_thread(self._embed_live, attempt)
+                adapter = self._adapters.get(attempt.request.adapter)
+                if attempt.request.content_ref is not None or isinstance(adapter, ReadsAtOnce):
+                    return await self._in_thread(self._read_and_build, attempt)
+                return await self._fetch_and_build(attempt, adapter)
+        except PoolClosed as exc:
+            raise asyncio.CancelledError from exc
+        except FatalError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the port's promise: whatever a document does, it ends as an outcome
+            return _failed(exc, stage=Stage.FETCH)
+
+    async def close(self) -> None:
+        """Stop the pool and everything in flight; attempts that still run are cancelled."""
+        await asyncio.to_thread(self._pool.close)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _in_thread(self, function: Callable[[Attempt], AttemptOutcome], attempt: Attempt) -> AttemptOutcome:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, attempt)
+
+    async def _fetch_and_build(self, attempt: Attempt, adapter: Fetches | None) -> AttemptOutcome:
+        request = attempt.request
+        if adapter is None:
+            raise StageFailed("unknown_adapter", f"there is no adapter named {request.adapter!r}")
+        started = time.perf_counter()
+        content = await fetch_in_pieces(adapter, _finding(request), limit_bytes=self._settings.max_document_bytes)
+        fetch_ms = _ms_since(started)
+        return await self._in_thread(lambda attempt: self._build(attempt, content, fetch_ms), attempt)
+
+    def _read_and_build(self, attempt: Attempt) -> AttemptOutcome:
+        started = time.perf_counter()
+        content = self._read(attempt.request)
+        return self._build(attempt, content, _ms_since(started))
+
+    def _read(self, request: DocumentQueued) -> Content:
+        limit_bytes = self._settings.max_document_bytes
+        if request.content_ref is not None:
+            return read_pushed(self._artifacts, request.content_ref, finding=request.finding, limit_bytes=limit_bytes)
+        adapter = self._adapters[request.adapter]
+        assert isinstance(adapter, ReadsAtOnce)  # noqa: S101 - `run` has looked
+        return read_at_once(adapter, _finding(request), limit_bytes=limit_bytes)
+
+    def _build(self, attempt: Attempt, content: Content, fetch_ms: int) -> AttemptOutcome:
+        """What becomes of `content`: nothing new, or what the stages make of it."""
+        request, live = attempt.request, attempt.live
+        content_hash = hashlib.sha256(content.data).hexdigest()
+        media_type = media_type_of(content.data, request.uri)
+        fingerprint = version_fingerprint(
+            self._settings, content_hash=content_hash, media_type=media_type, metadata=request.metadata
+        )
+        if live is not None and live.fingerprint == fingerprint and not request.force:
+            return Unchanged(finding=content.finding)
+        fetched = StageReport(
+            stage=Stage.FETCH,
+            fingerprint=fetch_fingerprint(),
+            input_hash=content_hash,
+            output=request.content_ref,
+            duration_ms=fetch_ms,
+            counts={"bytes": len(content.data)},
+        )
+        given = StageInput(
+            stages=_STAGES,
+            input_hash=content_hash,
+            media_type=media_type,
+            content=content.data,
+            live=live,
+            is_forced=request.force,
+        )
+        run = self._runner.run(given)
+        reports = [fetched, *run.reports]
+        if run.failure is not None:
+            return _failed(run.failure, stage=Stage.PARSE, reports=reports)
+        return Produced(
+            finding=content.finding,
+            content_hash=content_hash,
+            fingerprint=fingerprint,
+            stages=reports,
+            text=run.output(Stage.PARSE),
+            chunks=run.output(Stage.CHUNK),
+            vectors=[self._vectors(run)],
+            chunk_count=run.report(Stage.CHUNK).counts["chunks"],
+            media_type=media_type,
+            title=run.title,
+        )
+
+    def _embed_live(self, attempt: Attempt) -> AttemptOutcome:
+        """The live version's vectors by this pool's embedder."""
+        live = attempt.live
+        if live is None or live.chunks is None:
+            raise StageFailed("no_live_version", "there is no live version to embed", stage=Stage.EMBED)
+        given = StageInput(
+            stages=[Stage.EMBED],
+            input_hash=live.chunks.sha256,
+            chunks=live.chunks,
+            is_forced=attempt.request.force,
+        )
+        run = self._runner.run(given)
+        if run.failure is not None:
+            return _failed(run.failure, stage=Stage.EMBED)
+        return VectorsProduced(vectors=self._vectors(run))
+
+    def _vectors(self, run: StageRun) -> VectorsRef:
+        return VectorsRef(embedder=self._embedder.name, dim=self._embedder.dim, ref=run.output(Stage.EMBED))
+
+
+def _expected_bytes(request: DocumentQueued) -> int:
+    if request.content_ref is not None:
+        return request.content_ref.size_bytes
+    if request.finding is None or request.finding.size_bytes is None:
+        return UNKNOWN_SIZE_BYTES
+    return request.finding.size_bytes
+
+
+def _finding(request: DocumentQueued) -> Finding:
+    return request.finding or Finding(uri=request.uri)
+
+
+def _ms_since(started: float) -> int:
+    return int((time.perf_counter() - started) * 1000)
+
+
+def _failed(exc: Exception, *, stage: Stage, reports: Sequence[StageReport] = ()) -> AttemptFailed:
+    """What the log is told of `exc`; `stage` is where it happened unless the error itself knows."""
+    match exc:
+        case StageFailed():
+            return AttemptFailed(
+                stage=exc.stage or stage,
+                stages=reports,
+                error_class=FAILURES[exc.code].error_class,
+                error_code=exc.code,
+                message=str(exc),
+                hint=FAILURES[exc.code].hint,
+            )
+        case TransientError() | PoisonError():
+            retry_after_s = exc.retry_after_s if isinstance(exc, TransientError) else None
+            return AttemptFailed(
+                stage=stage,
+                stages=reports,
+                error_class=ErrorClass.TRANSIENT if isinstance(exc, TransientError) else ErrorClass.PERMANENT,
+                error_code=code_of(exc),
+                message=str(exc),
+                hint=exc.hint,
+                retry_after_s=retry_after_s,
+            )
+        case _:
+            message = f"{type(exc).__name__}: {exc}"
+            return _failed(StageFailed("stage_failed", message), stage=stage, reports=reports)

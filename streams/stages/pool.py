@@ -1,0 +1,114 @@
+"""The processes that parse, chunk and embed: one document each at a time, and killed with it if need be.
+
+Each process has a pipe of its own and shares no lock with the others, so that whatever kills it, at whatever moment,
+ends one document and no other (`ops/decisions/` tells why this is no process pool from a library).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from schemas.errors import FatalError, MachineError
+from streams.stages.failures import StageFailed
+from streams.stages.pool_member import PoolConfiguration, PoolProcess
+from streams.stages.stage_task import StageAnswer, StageTask
+
+
+class PoolClosed(FatalError):  # noqa: N818 - a state, as in the error tree
+    """The pool was closed while this was in work."""
+
+
+class StagePool:
+    """Runs stage tasks in processes. Thread-safe; `run` blocks, so call it from as many threads as there are processes.
+
+    Args:
+        configuration: What the processes need to know.
+        processes: How many there are.
+    """
+
+    def __init__(self, configuration: PoolConfiguration, *, processes: int) -> None:
+        self.configuration = configuration
+        self.processes = processes
+        self._idle: queue.SimpleQueue[PoolProcess | None] = queue.SimpleQueue()  # None: one is to be started
+        self._alive: set[PoolProcess] = set()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        # The kernel's "kill me when my parent dies" means the thread that started a process, so one thread, which lives
+        # as long as the pool, starts them all.
+        self._launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pool-launcher")
+        for _ in range(processes):
+            self._idle.put(None)
+
+    def start(self) -> None:
+        """Start the processes now, without waiting for them; without this the first tasks do."""
+        for _ in range(self.processes):
+            self._idle.put(self._idle.get() or self._launched())
+
+    def run(self, task: StageTask) -> StageAnswer:
+        """What the stages make of `task`; a process that dies or hangs is a failure of this document alone.
+
+        Raises:
+            PoolClosed: `close` was called.
+            MachineError: processes cannot be started at all.
+        """
+        process = self._idle.get()
+        is_sound = False
+        try:
+            self._refuse_if_closed()
+            process = process or self._launched()
+            answer = process.answer(task)
+            is_sound = not answer.is_last
+        except StageFailed as failed:
+            self._refuse_if_closed()  # closing kills, which is no fault of the document
+            answer = StageAnswer(failure=failed)
+        finally:
+            self._idle.put(process if is_sound else self._replaced(process))
+        return answer
+
+    def close(self) -> None:
+        """Kill every process and wait for them; whoever is in `run` gets PoolClosed. Idempotent."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            for process in self._alive:
+                process.kill()
+        for _ in range(self.processes):
+            idle = self._idle.get()
+            if idle is not None:
+                self._end(idle)
+        self._idle.put(None)  # for one who still waits in `run`, who puts it back for the next
+        self._launcher.shutdown()
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes, for whoever watches their memory."""
+        with self._lock:
+            return [process.pid for process in self._alive]
+
+    def _launched(self) -> PoolProcess:
+        with self._lock:
+            self._refuse_if_closed()
+            process = self._launcher.submit(PoolProcess, self.configuration).result()
+            self._alive.add(process)
+            return process
+
+    def _replaced(self, process: PoolProcess | None) -> PoolProcess | None:
+        """A new process for one that is spent, starting while others work; None leaves it to the next task."""
+        if process is not None:
+            self._end(process)
+        try:
+            return self._launched()
+        except (MachineError, PoolClosed):
+            return None  # the next task tries again and tells
+
+    def _end(self, process: PoolProcess) -> None:
+        with self._lock:
+            self._alive.discard(process)
+        process.end()
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise PoolClosed(op="run stages")

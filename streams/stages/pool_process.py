@@ -1,0 +1,106 @@
+"""The main program of a pool process: takes tasks from its pipe and answers them, until the pipe ends.
+
+`streams/stages/pool.py` starts it as ``python -m streams.stages.pool_process FD PARENT_PID``. Signals that stop a
+pipeline are ignored here (a terminal or a supervisor sends them to the whole group): the parent decides, by closing the
+pipe. If the parent is killed the kernel kills this process too (Linux); elsewhere it ends at its next turn.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.errors import RefoldError
+from schemas.events import Stage
+from streams.stages.frames import pack, unpack
+
+MARK: Final = b"\x1estage "
+"""Begins the line on standard error that tells which stage begins; the parent reads it once this process is dead."""
+
+MAX_TASKS: Final = 5_000
+"""A fresh process after this many documents costs a ten-thousandth of the time and ends what parsers leak."""
+
+RETIRE_BYTES: Final = 384 * 1024 * 1024
+"""A process that keeps more memory than this between documents is replaced: two of them stay below 1 GiB in all."""
+
+MAX_WRITTEN_BYTES: Final = 64 * 1024 * 1024
+"""Parsers have no business with files; this keeps one from filling the disk."""
+
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the pipe at the given file descriptor."""
+    connection = Connection(int(arguments[0]))
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    if not _dies_with(int(arguments[1])):
+        return
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent has closed the pipe: this is the end
+        header, _ = unpack(connection.recv_bytes())
+        _serve(connection, header)
+
+
+def _serve(connection: Connection, configuration: Mapping[str, Any]) -> None:
+    # Imported here, so that the parent can import this module's constants without the libraries behind the stages.
+    from streams.stages.embed import load_embedder  # noqa: PLC0415
+    from streams.stages.fingerprints import StageSettings  # noqa: PLC0415
+    from streams.stages.stage_task import StageTask  # noqa: PLC0415
+    from streams.stages.stage_work import StageWork  # noqa: PLC0415
+
+    settings = StageSettings(**configuration["settings"])
+    try:
+        embedder = load_embedder(configuration["embedder"])
+    except RefoldError as exc:
+        connection.send_bytes(pack({"error": str(exc), "hint": exc.hint}))
+        return
+    work = StageWork(settings, embedder, parsers=configuration["parsers"], begin=_tell)
+    _limit_resources(settings.memory_limit_bytes)
+    connection.send_bytes(pack({"fingerprint": embedder.fingerprint}))
+    retire_bytes = min(RETIRE_BYTES, settings.memory_limit_bytes // 2)
+    for count in range(1, MAX_TASKS + 1):
+        answer = work.answer(StageTask.unpacked(connection.recv_bytes()))
+        is_last = count == MAX_TASKS or _resident_bytes() > retire_bytes
+        connection.send_bytes(answer.packed(is_last=is_last))
+        if is_last:
+            return
+
+
+def _tell(stage: Stage) -> None:
+    os.write(sys.stderr.fileno(), MARK + stage.encode() + b"\n")
+
+
+def _dies_with(parent_pid: int) -> bool:
+    """Whether the parent still lives, after asking the kernel to be killed when it dies (prctl(2))."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent_pid
+
+
+def _limit_resources(memory_bytes: int) -> None:
+    limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MAX_WRITTEN_BYTES)]
+    if sys.platform == "linux":  # elsewhere RLIMIT_DATA does not count what malloc maps
+        limits.append((resource.RLIMIT_DATA, memory_bytes))
+    for limit, value in limits:
+        resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0  # not Linux: processes are then replaced by the number of tasks alone
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
