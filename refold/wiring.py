@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import threading
 import time
@@ -40,6 +41,7 @@ from refold.work import EmbeddedWork
 from schemas.errors import UsageError
 from schemas.ids import JobId, random_id
 from schemas.positions import Position
+from streams.adapters.files import Files
 from streams.answers import AnswerWriter
 from streams.artifact_stores.local import LocalArtifacts
 from streams.document_states import KnownDocument
@@ -49,8 +51,11 @@ from streams.planner import Planner
 from streams.publisher import Publisher
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts
+from streams.stages.attempts import PooledAttempts
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import StageSettings, stage_parameters, version_fingerprint
+from streams.stages.pool import StagePool
+from streams.stages.pool_member import PoolConfiguration
 from streams.worker import SlotWorker
 from streams.workload import Workload
 
@@ -245,6 +250,23 @@ def _work(engine: Engine, *, parameters: Mapping[str, str], stages: StageSetting
         publisher=Publisher(parts.log, pipeline_id=parts.pipeline_id, now=now, scratch=parts.folder.views),
         is_cancelled=partial(_is_cancelled, parts.views.jobs),
         close_attempts=lambda: asyncio.run_coroutine_threadsafe(attempts.close(), engine.loop).result(),
+    )
+
+
+def _attempts(engine: Engine, stages: StageSettings) -> PooledAttempts:
+    settings = engine.parts.settings
+    embedder = load_embedder(settings.indexes.embedder)
+    pool = StagePool(
+        PoolConfiguration(settings=stages, embedder=embedder),
+        processes=settings.pool.processes or os.cpu_count() or 1,
+    )
+    return PooledAttempts(
+        pool,
+        adapters={"folder": Files()},
+        artifacts=engine.parts.artifacts,
+        stage_results=engine.parts.views.stage_results,
+        in_flight_bytes=settings.pool.in_flight_bytes,
+        uses_cache=settings.stage_cache,
     )
 
 
