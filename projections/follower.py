@@ -27,7 +27,8 @@ class Joining:
 
     Attributes:
         max_changes: Changes that are applied together at the most (one event's changes are never parted).
-        linger_s: How long a change waits for company at the end of the log.
+        linger_s: How long a runner lets events gather before it reads them: reading at every append costs more than
+            what it brings.
         store_every_events: Events that need no change and may be passed before the position is stored all the same.
         store_every_s: How long a passed event may wait for that.
     """
@@ -113,13 +114,10 @@ class Follower(Generic[ChangeT]):
         self._forget(self._read)
 
     def apply_if_due(self) -> None:
-        """Apply if enough is joined, or it has waited long enough."""
-        if self._due_in_s() <= 0:
+        """Apply what is joined, unless it is only a position that can wait."""
+        is_old = self._monotonic() - self._since_s >= self._joining.store_every_s
+        if self._changes or is_old or self._event_count >= self._joining.store_every_events:
             self.apply()
-
-    def due_in_s(self, at_most_s: float) -> float:
-        """Seconds until what is joined has waited long enough, between 0 and `at_most_s`."""
-        return min(max(self._due_in_s(), 0.0), at_most_s)
 
     def _take(self, batch: Batch) -> None:
         if self._read == self._stored:
@@ -133,14 +131,6 @@ class Follower(Generic[ChangeT]):
                 self.apply()
         self._event_count += len(batch.recorded)
         self._read = self._read.joined(batch.next_position)
-
-    def _due_in_s(self) -> float:
-        if self._read == self._stored:
-            return float("inf")
-        if not self._changes and self._event_count >= self._joining.store_every_events:
-            return 0.0
-        waits_s = self._joining.linger_s if self._changes else self._joining.store_every_s
-        return self._since_s + waits_s - self._monotonic()
 
     def _forget(self, position: Position) -> None:
         self._stored = self._read = position

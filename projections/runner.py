@@ -85,6 +85,7 @@ class Runner(Generic[ChangeT]):
         self._follower = Follower(log, projection, view, joining=self._joining, monotonic=monotonic)
         self._view = view
         self._clock = clock
+        self._monotonic = monotonic
         self._after_turn = after_turn
         self._thread: Thread | None = None
         self._stopping = Event()
@@ -204,7 +205,7 @@ class Runner(Generic[ChangeT]):
             follower.begin()
             self._has_begun = True
             self._note(error=self._error)  # it is over when something was applied
-        has_grown = self._log.wait_beyond(follower.partitions, follower.read, follower.due_in_s(POLL_S))
+        has_grown = self._log.wait_beyond(follower.partitions, follower.read, POLL_S)
         if has_grown:
             self._linger()
             follower.read_on(should_stop=self._stopping.is_set)
@@ -215,10 +216,14 @@ class Runner(Generic[ChangeT]):
         return not has_grown
 
     def _linger(self) -> None:
-        """Let company join before it is read: reading at every append costs more than what it brings."""
-        linger_s = min(self._joining.linger_s, POLL_S)
+        """Let company join before it is read, unless somebody waits."""
+        until_s = self._monotonic() + self._joining.linger_s
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting_count > 0 or self._stopping.is_set(), linger_s)
+            while (
+                (left_s := until_s - self._monotonic()) > 0 and not self._waiting_count and not self._stopping.is_set()
+            ):
+                self._changed.wait(min(left_s, POLL_S))
+                self._heartbeat_at = self._clock()
 
     def _note(self, *, is_at_head: bool = False, error: Exception | None = None) -> None:
         now = self._clock()

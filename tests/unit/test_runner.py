@@ -79,6 +79,20 @@ class UnreadableLog(MemoryLog):
         raise FatalError("schema 99 is not known", op="decode")
 
 
+class NoticedLog(MemoryLog):
+    """A log that knows when its growth was noticed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_noticed = Event()
+
+    def wait_beyond(self, *args: Any, **kwargs: Any) -> bool:
+        has_grown = super().wait_beyond(*args, **kwargs)
+        if has_grown:
+            self.is_noticed.set()
+        return has_grown
+
+
 class Clock:
     """A clock that is set by hand."""
 
@@ -197,39 +211,40 @@ def test_waiting_for_what_does_not_come_ends(log: MemoryLog, start: Callable[...
     assert not start(log, ListView()).wait_for(Position.parse("documents:0=1"), 0.01)
 
 
-def test_changes_wait_for_company_but_not_while_somebody_waits(
-    log: MemoryLog, made: Histories, start: Callable[..., Runner[str]]
-) -> None:
-    view = ListView()
-    turns = Event()
-    runner = start(log, view, joining=Joining(linger_s=3_600), after_turn=turns.set)
+def test_events_gather_until_somebody_waits(made: Histories, start: Callable[..., Runner[str]]) -> None:
+    log, view = NoticedLog(), ListView()
+    runner = start(log, view, joining=Joining(linger_s=3_600))
     made.ingested("folder:docs/1.md")
     append(log, made)
+    assert log.is_noticed.wait(WAIT_S)
     made.ingested("folder:docs/2.md")
     end = append(log, made)
-    assert turns.wait(WAIT_S)
     assert view.batches == []
     assert runner.wait_for(end, WAIT_S)
-    assert list(view.scan()) == ["DocumentCompleted"] * 2
+    assert view.batches == [("DocumentCompleted",) * 2]
 
 
-def test_changes_that_linger_are_applied_together_when_they_are_due(log: MemoryLog, made: Histories) -> None:
-    now = [100.0]
+def test_events_gather_for_as_long_as_they_may(log: MemoryLog, made: Histories) -> None:
+    made.ingested("folder:docs/1.md")
+    append(log, made)
+    seconds = iter(range(100))
     view = ListView()
-    follower = Follower(log, Kinds(), view, joining=Joining(linger_s=2.0), monotonic=lambda: now[0])
-    follower.begin()
-    for n in range(3):
-        made.ingested(f"folder:docs/{n}.md")
-        append(log, made)
-        follower.read_on()
-        follower.apply_if_due()
-        assert view.batches == []
-        assert follower.reached == Position()
-        now[0] += 0.9
-    assert follower.due_in_s(9.0) == 0.0
-    follower.apply_if_due()
-    assert view.batches == [("DocumentCompleted",) * 3]
-    assert follower.reached == view.position() == log.end(log.partitions("documents"))
+    empty_seconds: list[float] = []
+
+    def monotonic() -> float:
+        now = float(next(seconds))
+        if not view.batches:
+            empty_seconds.append(now)
+        return now
+
+    applied = Event()
+    joining = Joining(linger_s=2.0)
+    runner = Runner(log, Kinds(), view, joining=joining, clock=utc_now, monotonic=monotonic, after_turn=applied.set)
+    runner.start()
+    assert applied.wait(WAIT_S)
+    runner.stop()
+    assert view.batches == [("DocumentCompleted",)]
+    assert empty_seconds[-1] - empty_seconds[0] >= 2.0
 
 
 def test_a_position_that_needs_no_change_is_stored_now_and_then(log: MemoryLog, made: Histories) -> None:
@@ -329,14 +344,14 @@ def test_a_view_beyond_the_end_of_the_log_stops_it(log: MemoryLog, start: Callab
         Runner(log, Kinds(), view, clock=utc_now).catch_up()
 
 
-def test_stop_applies_what_lingers(log: MemoryLog, made: Histories) -> None:
-    view = ListView()
-    turns = Event()
-    runner = Runner(log, Kinds(), view, joining=Joining(linger_s=3_600), clock=utc_now, after_turn=turns.set)
+def test_stop_ends_the_lingering_and_applies_what_gathered(made: Histories) -> None:
+    log, view = NoticedLog(), ListView()
+    runner = Runner(log, Kinds(), view, joining=Joining(linger_s=3_600), clock=utc_now)
     made.ingested()
     end = append(log, made)
     runner.start()
-    assert turns.wait(WAIT_S)
+    assert log.is_noticed.wait(WAIT_S)
+    assert view.batches == []
     runner.stop()
     runner.stop()
     assert view.position() == end

@@ -44,7 +44,7 @@ def test_any_text_number_and_mapping_comes_back(uri: str, validators: dict[str, 
 
 def test_many_values_come_back_each_in_its_place() -> None:
     findings = [Finding(uri="a"), None, Finding(uri="b", size_bytes=3)]
-    assert optional_values_of(Finding, [f and json_of(f) for f in findings]) == findings
+    assert optional_values_of(Finding, [json_of(f) if f else None for f in findings]) == findings
     assert optional_values_of(Finding, []) == []
 
 
