@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
+from schemas.sqlite_faults import translated
 from streams.scratch import open_scratch
-from streams.sqlite_faults import translated
 
 MAX_IDS_PER_CALL = 1_000
 """Well below the number of variables that SQLite takes in one statement."""

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from schemas.errors import MachineError
-from streams.sqlite_faults import translated
+from schemas.sqlite_faults import translated
 
 CACHE_KIB = 8 * 1024
 """Memory per table; about 100,000 ids stay off the disk."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from schemas.errors import DataFolderDamaged, DataFolderVersion, MachineError, RefoldError, UsageError
-from streams.sqlite_faults import translated
+from schemas.sqlite_faults import translated
+from schemas.sqlite_uri import can_keep_reading, reading_uri
 
 BUSY_TIMEOUT_S = 30.0
 """How long to wait for another process that writes; commits take milliseconds, so more means that it hangs."""
@@ -49,24 +49,37 @@ class SqliteFile:
     alone, though SQLite may put its ``-wal`` and ``-shm`` files beside it; a folder that may not be written is read as
     it lies there.
 
+    Args:
+        path: Where it lies.
+        kind: What is in it.
+        read_only: Whether to leave it alone.
+        fill: Puts the first rows into a new file, in the transaction that makes it.
+
     Raises:
         MachineError: there is no such file, it is something else, or the folder does not allow it.
         DataFolderVersion: a newer release wrote it.
     """
 
-    def __init__(self, path: Path, kind: FileKind, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        kind: FileKind,
+        *,
+        read_only: bool,
+        fill: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
         self.path = path
-        self._kind = kind
-        self._is_closed = False
+        self.kind = kind
+        self.is_closed = False
         self._lock = Lock()
         self._idle: list[sqlite3.Connection] = []
+        self._keeps_readers = can_keep_reading(path)
         self._writing = Lock()
-        self._how_to_read = "mode=ro"
         if read_only and not path.is_file():
-            raise self._error(MachineError, f"there is no {kind.noun} at {path}", hint="ingest something")
-        self._writer = None if read_only else self._open_to_write()
+            raise self._error(MachineError, f"there is no {kind.noun} at {path}", hint="ingest something first")
+        self._writer = None if read_only else self._open_to_write(fill)
         try:
-            self._open_to_read()
+            self._check_readable()
         except BaseException:
             self.close()
             raise
@@ -116,39 +129,37 @@ class SqliteFile:
     def close(self) -> None:
         """Let a running transaction end and close what is idle now, the rest as it is given back; idempotent."""
         with self._writing, self._lock:
-            self._is_closed = True
+            self.is_closed = True
             closing, self._idle = [*self._idle, *filter(None, [self._writer])], []
-        for connection in closing:
-            connection.close()
+        with self._translated("close"):
+            for connection in closing:
+                connection.close()
 
     def _check_open(self) -> None:
-        if self._is_closed:
-            raise self._error(UsageError, f"the {self._kind.noun} is closed", hint="open it again")
+        if self.is_closed:
+            raise self._error(UsageError, f"the {self.kind.noun} is closed", hint="open it again")
 
     def _borrow(self) -> sqlite3.Connection:
         with self._lock:
             self._check_open()
             if self._idle:
                 return self._idle.pop()
-        return self._connect(self._how_to_read)
+        return _connect(reading_uri(self.path))
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:
-            if not self._is_closed:
+            if self._keeps_readers and not self.is_closed:
                 self._idle.append(connection)
                 return
         connection.close()
 
-    def _connect(self, how: str) -> sqlite3.Connection:
-        uri = f"{self.path.absolute().as_uri()}?{how}"
-        # A connection serves one thread at a time, though not always the same.
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-
-    def _open_to_write(self) -> sqlite3.Connection:
-        with self._translated("open"):
-            connection = self._connect("mode=rwc")
+    def _open_to_write(self, fill: Callable[[sqlite3.Connection], None] | None) -> sqlite3.Connection:
+        with self._translated(f"open {self.kind.noun}"):
+            connection = _connect(f"{self.path.absolute().as_uri()}?mode=rwc")
             try:
                 self._prepare(connection)
+                if _is_empty(connection):
+                    self._create(connection, fill)
             except BaseException:
                 connection.close()
                 raise
@@ -166,55 +177,49 @@ class SqliteFile:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+
+    def _create(self, connection: sqlite3.Connection, fill: Callable[[sqlite3.Connection], None] | None) -> None:
         connection.execute("BEGIN IMMEDIATE")
         if _is_empty(connection):  # another process may have been quicker
-            for statement in self._kind.layout:
+            for statement in self.kind.layout:
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {self._kind.application_id}")
-            connection.execute(f"PRAGMA user_version = {self._kind.format}")
+            if fill is not None:
+                fill(connection)
+            connection.execute(f"PRAGMA application_id = {self.kind.application_id}")
+            connection.execute(f"PRAGMA user_version = {self.kind.format}")
         connection.execute("COMMIT")
 
-    def _open_to_read(self) -> None:
-        try:
-            self._check_readable()
-        except MachineError:
-            if not self._is_at_rest():
-                raise
-            # Nobody can write here, so nothing can change under a reader that takes no locks.
-            self._how_to_read = "immutable=1"
-            self._check_readable()
-
-    def _is_at_rest(self) -> bool:
-        wal = self.path.with_name(self.path.name + "-wal")
-        has_wal = wal.exists() and wal.stat().st_size > 0
-        return self._writer is None and not has_wal and not os.access(self.path.parent, os.W_OK)
-
     def _check_readable(self) -> None:
-        with self.reader("open") as connection:
+        with self.reader(f"open {self.kind.noun}") as connection:
             self._check_kind(connection)
 
     def _check_kind(self, connection: sqlite3.Connection, *, may_be_empty: bool = False) -> None:
         application_id, version = _numbers(connection)
         if may_be_empty and application_id == 0 and _is_empty(connection):
             return
-        if application_id != self._kind.application_id:
+        if application_id != self.kind.application_id:
             raise self._error(
                 MachineError,
-                f"{self.path} is no refold {self._kind.noun}, or its first page is damaged",
+                f"{self.path} is not a refold {self.kind.noun}, or its first page is damaged",
                 hint="name another data folder, or restore a backup",
             )
-        if version > self._kind.format:
+        if version > self.kind.format:
             raise self._error(
                 DataFolderVersion,
-                f"{self.path} has format {version}; this release knows formats up to {self._kind.format}",
+                f"{self.path} has format {version}; this release knows formats up to {self.kind.format}",
                 hint="install the release that wrote it, or a newer one",
             )
 
     def _translated(self, op: str) -> AbstractContextManager[None]:
-        return translated(f"{op} ({self._kind.noun})", self.path, damaged=self._kind.damaged)
+        return translated(op, self.path, damaged=self.kind.damaged)
 
     def _error(self, error: type[RefoldError], message: str, *, hint: str) -> RefoldError:
-        return error(message, op=f"open {self._kind.noun}", subject=str(self.path), hint=hint)
+        return error(message, op=f"open {self.kind.noun}", subject=str(self.path), hint=hint)
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    # A connection serves one thread at a time, though not always the same.
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
 def _numbers(connection: sqlite3.Connection) -> tuple[int | None, int]:

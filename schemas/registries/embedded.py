@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Lock
 
 from schemas.avro_files import released_schemas
-from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError, TransientError
 from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
+from schemas.sqlite_faults import translated
 from schemas.sqlite_uri import reading_uri
 
 BUSY_TIMEOUT_S = 30.0
@@ -106,23 +106,9 @@ class EmbeddedRegistry:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            uri = reading_uri(self._path) if self._read_only else f"{self._path.absolute().as_uri()}?mode=rwc"
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
-                yield connection
-        except sqlite3.Error as exc:
-            raise _translated(exc, self._path) from exc
-
-
-def _translated(exc: sqlite3.Error, path: Path) -> RefoldError:
-    op, subject = "read schemas", str(path)
-    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
-        message = f"the schemas in {path} do not read back: {exc}"
-        return DataFolderDamaged(message, op=op, subject=subject, hint="restore a backup")
-    if code == sqlite3.SQLITE_FULL:
-        return DiskFull(f"no space for the schemas in {path}", op=op, subject=subject, hint="free some space")
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return TransientError(f"{path} is busy", op=op, subject=subject, hint="try again")
-    message = f"{path} cannot be opened: {exc}"
-    return MachineError(message, op=op, subject=subject, hint="check that it exists, and its permissions")
+        uri = reading_uri(self._path) if self._read_only else f"{self._path.absolute().as_uri()}?mode=rwc"
+        with (
+            translated("read schemas", self._path),
+            closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection,
+        ):
+            yield connection

@@ -14,7 +14,7 @@ from schemas.registries.embedded import EmbeddedRegistry
 from streams.log import Batch, Draft, Slot
 from streams.logs.placement import check_kinds, check_partitions, check_slot, partitions_of
 from streams.logs.sqlite_commit import GroupCommit
-from streams.logs.sqlite_file import LogFile
+from streams.logs.sqlite_layout import open_log_file, read_log_id
 from streams.logs.sqlite_pages import Marks, expired, read_marks, read_page
 
 POLL_S = 0.05
@@ -43,9 +43,9 @@ class SqliteLog:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, new_id: Callable[[], str] = random_id) -> None:
-        self._file = LogFile(path, read_only=read_only, new_id=new_id)
-        self.log_id = self._file.log_id
+        self._file = open_log_file(path, read_only=read_only, new_id=new_id)
         try:
+            self.log_id = read_log_id(self._file)
             self._codec = Codec(EmbeddedRegistry(path, read_only=read_only))
         except BaseException:
             self._file.close()

@@ -16,7 +16,8 @@ from schemas.events import PipelineEvent
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Draft, UnknownOutcome
 from streams.logs.placement import not_before
-from streams.logs.sqlite_file import LogFile, checksum_of
+from streams.logs.sqlite_layout import checksum_of
+from streams.sqlite_file import SqliteFile
 
 # Topics are constants: nothing foreign gets into these statements.
 _INSERT = {topic: f"INSERT INTO {topic} VALUES (?, ?, ?, ?)" for topic in TOPIC_NAMES}  # noqa: S608 - as said above
@@ -66,7 +67,7 @@ class GroupCommit:
     transaction fail, each of its appends is tried alone. `committed` is called after every commit.
     """
 
-    def __init__(self, file: LogFile, codec: Codec, *, committed: Callable[[], None]) -> None:
+    def __init__(self, file: SqliteFile, codec: Codec, *, committed: Callable[[], None]) -> None:
         self._file = file
         self._encode = codec.encode
         self._committed = committed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,8 +11,8 @@ from schemas.codec import Codec, UnreadableEvent
 from schemas.errors import RefoldError
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, LogDamaged, PositionExpired, Recorded, Undecodable
-from streams.logs.sqlite_errors import refold_error
-from streams.logs.sqlite_file import LogFile, checksum_of
+from streams.logs.sqlite_layout import checksum_of
+from streams.sqlite_file import SqliteFile
 
 MAX_PAGE_RECORDS = 1_000
 MAX_PAGE_BYTES = 8 << 20
@@ -48,13 +47,13 @@ class Page:
     failure: RefoldError | None = None
 
 
-def read_marks(file: LogFile) -> dict[str, Marks]:
+def read_marks(file: SqliteFile) -> dict[str, Marks]:
     """The kept offsets of every topic."""
     with file.reader("read") as connection:
         return {topic: Marks(begin, end) for topic, begin, end in connection.execute(_MARKS)}
 
 
-def read_page(file: LogFile, codec: Codec, *, tp: TopicPartition, offsets: range) -> Page:
+def read_page(file: SqliteFile, codec: Codec, *, tp: TopicPartition, offsets: range) -> Page:
     """As many of the records at `offsets`, of which there is at least one, as make a page."""
     page = Page(offsets.start)
     rows, page.failure = _read_rows(file, tp, offsets[:MAX_PAGE_RECORDS])
@@ -79,21 +78,23 @@ def expired(tp: TopicPartition, offset: int, *, begin_offset: int) -> PositionEx
     )
 
 
-def _read_rows(file: LogFile, tp: TopicPartition, offsets: range) -> tuple[list[_Row], RefoldError | None]:
+def _read_rows(file: SqliteFile, tp: TopicPartition, offsets: range) -> tuple[list[_Row], RefoldError | None]:
     """The rows at `offsets` up to the byte limit, and the error that cut them short."""
     rows: list[_Row] = []
     size_bytes = 0
-    with file.reader("read") as connection:
-        try:
-            with closing(connection.execute(_SELECT[tp.topic], (offsets.start, offsets.stop))) as cursor:
-                for row in cursor:
-                    rows.append(row)
-                    size_bytes += len(row[3])
-                    if size_bytes >= MAX_PAGE_BYTES:
-                        break
-        except sqlite3.Error as exc:
-            position = str(Position({tp: offsets.start + len(rows)}))
-            return rows, refold_error(exc, op="read", path=file.path, position=position)
+    try:
+        with (
+            file.reader("read") as connection,
+            closing(connection.execute(_SELECT[tp.topic], (offsets.start, offsets.stop))) as cursor,
+        ):
+            for row in cursor:
+                rows.append(row)
+                size_bytes += len(row[3])
+                if size_bytes >= MAX_PAGE_BYTES:
+                    break
+    except RefoldError as exc:
+        exc.position = str(Position({tp: offsets.start + len(rows)}))
+        return rows, exc
     return rows, None
 
 
@@ -116,7 +117,7 @@ def _add(page: Page, tp: TopicPartition, row: _Row, codec: Codec) -> RefoldError
     return None
 
 
-def _gap(file: LogFile, tp: TopicPartition, offset: int) -> RefoldError:
+def _gap(file: SqliteFile, tp: TopicPartition, offset: int) -> RefoldError:
     begin_offset = read_marks(file)[tp.topic].begin_offset
     if offset < begin_offset:  # trimmed while it was being read
         return expired(tp, offset, begin_offset=begin_offset)

@@ -358,7 +358,7 @@ def test_a_foreign_file_is_refused_and_left_alone(
     (folder / "incoming" / "somebody's").touch()
     write(folder / "packed.sqlite")
     before = (folder / "packed.sqlite").read_bytes()
-    with pytest.raises(MachineError, match="no refold artifact store"):
+    with pytest.raises(MachineError, match="not a refold artifact store"):
         open_store(read_only=read_only)
     assert (folder / "packed.sqlite").read_bytes() == before
     assert (folder / "incoming" / "somebody's").exists()

@@ -23,10 +23,10 @@ from schemas.events import DocumentQueued, DocumentRequested, Meta, OperatorActe
 from schemas.ids import document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
 from schemas.registries.memory import MemoryRegistry
+from schemas.sqlite_faults import MEANINGS, translated
 from streams.log import Draft, LogDamaged, PositionExpired, Recorded, Slot, Undecodable
 from streams.logs.sqlite import SqliteLog
-from streams.logs.sqlite_errors import MEANINGS, refold_error
-from streams.logs.sqlite_file import FORMAT, checksum_of
+from streams.logs.sqlite_layout import LOG_FILE, checksum_of
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 OPERATIONS = TopicPartition("operations", 0)
@@ -140,8 +140,8 @@ def test_a_database_of_something_else_is_refused_and_left_alone(path: Path, *, r
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_log_of_a_newer_format_is_refused(path: Path, *, read_only: bool) -> None:
     SqliteLog(path).close()
-    tamper(path, f"PRAGMA user_version = {FORMAT + 1}")
-    with pytest.raises(DataFolderVersion, match=f"has format {FORMAT + 1}") as caught:
+    tamper(path, f"PRAGMA user_version = {LOG_FILE.format + 1}")
+    with pytest.raises(DataFolderVersion, match=f"has format {LOG_FILE.format + 1}") as caught:
         SqliteLog(path, read_only=read_only)
     assert "install" in str(caught.value.hint)
 
@@ -198,10 +198,11 @@ _RESULT_CODES = {
 def _raised(code: int) -> RefoldError:
     error = sqlite3.OperationalError("as SQLite says it")
     error.sqlite_errorcode = code
-    translated = refold_error(error, op="append", path=Path("log.sqlite"))
-    assert translated.hint
-    assert translated.subject == "log.sqlite"
-    return translated
+    with pytest.raises(RefoldError) as caught, translated("append", Path("log.sqlite"), damaged=LOG_FILE.damaged):
+        raise error
+    assert caught.value.hint
+    assert caught.value.subject == "log.sqlite"
+    return caught.value
 
 
 # Readers beside the writer
@@ -382,17 +383,19 @@ def test_an_event_that_cannot_be_written_fails_its_own_append_and_no_other(log: 
     assert actions(log) == ["next"]
 
 
-def test_ctrl_c_within_a_shared_commit_leaves_the_outcome_of_the_others_unknown(log: SqliteLog) -> None:
+def test_ctrl_c_within_a_shared_commit_leaves_the_outcome_of_the_others_unknown(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     transaction = log._file.transaction
 
     @contextmanager
     def interrupted(op: str) -> Iterator[sqlite3.Connection]:
         with transaction(op) as connection:
             yield connection
-        log._file.transaction = transaction
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
-    log._file.transaction = interrupted
+    monkeypatch.setattr(log._file, "transaction", interrupted)
     outcomes = append_while_held(log, [[acted("a")], [acted("b")], [acted("c")]])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeyboardInterrupt"] + ["UnknownOutcome"] * 2
     log.append(None, [acted("d")])
@@ -410,7 +413,7 @@ def limit_pages(log: SqliteLog, count: int) -> None:
 def test_on_a_full_disk_nothing_is_appended_and_everything_before_is_still_read(log: SqliteLog) -> None:
     limit_pages(log, 120)
     count = 0
-    with pytest.raises(DiskFull, match="nothing was appended") as caught:  # noqa: PT012 - until the disk is full
+    with pytest.raises(DiskFull, match="nothing was written") as caught:  # noqa: PT012 - until the disk is full
         while True:
             log.append(None, [acted(f"{count}/{n}") for n in range(10)])
             count += 10

@@ -19,8 +19,8 @@ import pytest
 from schemas.events import DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
+from streams import sqlite_file
 from streams.log import Draft
-from streams.logs import sqlite_file
 from streams.logs.sqlite import SqliteLog
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -23,6 +23,7 @@ _BUSY = _Meaning(DataFolderLocked, "another process keeps writing to {path}", "l
 _FORBIDDEN = _Meaning(
     MachineError, "{path} cannot be opened or written", "check that its folder exists and who may write there"
 )
+_TOO_BIG = _Meaning(MachineError, "this is larger than {path} can hold", "keep large content in artifacts")
 _BROKEN = _Meaning(MachineError, "{path} cannot be read or written", "check the disk, its quota and the system's log")
 
 MEANINGS: dict[int, _Meaning] = {
@@ -41,8 +42,25 @@ MEANINGS: dict[int, _Meaning] = {
     sqlite3.SQLITE_CANTOPEN: _FORBIDDEN,
     sqlite3.SQLITE_PERM: _FORBIDDEN,
     sqlite3.SQLITE_AUTH: _FORBIDDEN,
+    sqlite3.SQLITE_TOOBIG: _TOO_BIG,
 }
 """By result code (sqlite.org/rescode.html), an extended one before its primary one; any other is _BROKEN."""
+
+
+def refold_error(
+    exc: sqlite3.Error,
+    *,
+    op: str,
+    path: Path,
+    damaged: type[RefoldError] = DataFolderDamaged,
+    position: str | None = None,
+) -> RefoldError:
+    """What `exc`, met while doing `op` to the file at `path`, is to the rest of refold; damage is `damaged`."""
+    code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL)
+    meaning = MEANINGS.get(code) or MEANINGS.get(code & 0xFF) or _BROKEN
+    error = damaged if meaning is _DAMAGED else meaning.error
+    message = f"{meaning.message.format(path=path)} ({exc})"
+    return error(message, op=op, subject=str(path), position=position, hint=meaning.hint)
 
 
 @contextmanager
@@ -51,8 +69,4 @@ def translated(op: str, path: Path, *, damaged: type[RefoldError] = DataFolderDa
     try:
         yield
     except sqlite3.Error as exc:
-        code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL)
-        meaning = MEANINGS.get(code) or MEANINGS.get(code & 0xFF) or _BROKEN
-        error = damaged if meaning is _DAMAGED else meaning.error
-        message = f"{meaning.message.format(path=path)} ({exc})"
-        raise error(message, op=op, subject=str(path), hint=meaning.hint) from exc
+        raise refold_error(exc, op=op, path=path, damaged=damaged) from exc

@@ -1,0 +1,65 @@
+"""What stands in the SQLite file of a log, and how its checksums are computed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+from streams.log import TOPIC_NAMES, LogDamaged
+from streams.sqlite_file import FileKind, SqliteFile
+
+# A table per topic keeps appends at the right edge of a tree of their own, where SQLite appends without splitting
+# pages, and keeps damage and trimming to one topic. `crc32` is that of the frame, seeded with that of the key:
+# SQLite does not notice a flipped bit in a page.
+LOG_FILE = FileKind(
+    noun="log",
+    application_id=int.from_bytes(b"rfld"),
+    format=1,
+    layout=(
+        "CREATE TABLE log (log_id TEXT NOT NULL) STRICT",
+        """
+        CREATE TABLE topics (
+            topic TEXT PRIMARY KEY,
+            begin_offset INTEGER NOT NULL DEFAULT 0,
+            end_offset INTEGER NOT NULL DEFAULT 0,
+            last_occurred_at TEXT
+        ) STRICT, WITHOUT ROWID
+        """,
+        *(
+            f"""
+            CREATE TABLE {topic} (
+                "offset" INTEGER PRIMARY KEY,
+                "key" TEXT NOT NULL,
+                crc32 INTEGER NOT NULL,
+                frame BLOB NOT NULL
+            ) STRICT
+            """
+            for topic in TOPIC_NAMES
+        ),
+    ),
+    damaged=LogDamaged,
+)
+
+
+def open_log_file(path: Path, *, read_only: bool, new_id: Callable[[], str]) -> SqliteFile:
+    """The log file at `path`, with `new_id` as its id if it is new; raises as `SqliteFile` does."""
+
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO log VALUES (?)", (new_id(),))
+        connection.executemany("INSERT INTO topics (topic) VALUES (?)", [(topic,) for topic in TOPIC_NAMES])
+
+    return SqliteFile(path, LOG_FILE, read_only=read_only, fill=fill)
+
+
+def read_log_id(file: SqliteFile) -> str:
+    """The id of the log in `file`."""
+    with file.reader("open log") as connection:
+        (log_id,) = connection.execute("SELECT log_id FROM log").fetchone()
+        return str(log_id)
+
+
+def checksum_of(key: bytes, frame: bytes) -> int:
+    """What column `crc32` holds."""
+    return crc32(frame, crc32(key))
