@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from schemas.events import DocumentCompleted, DocumentRemoved
 from schemas.ids import DocumentId
 from schemas.positions import Position
 from streams.log import Batch, EventLog, Recorded
+from streams.scratch import open_scratch
 
-CACHE_KIB = 16 * 1024
-"""Page cache; what does not fit goes to a temporary file."""
-
-_SCHEMA = f"""
-PRAGMA cache_size = -{CACHE_KIB};
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-CREATE TABLE latest(
+_SCHEMA = """
+CREATE TABLE latest (
     document_id TEXT PRIMARY KEY, sequence INTEGER, version INTEGER, chunk_count INTEGER
-) WITHOUT ROWID;
+) WITHOUT ROWID
 """
 
 _FOLD = """
@@ -40,20 +35,20 @@ class LatestVersion(NamedTuple):
 
 
 class LatestVersions:
-    """The fold of topic `documents` up to `position`; close it, and its temporary file is gone."""
+    """The fold of topic `documents` up to `position`; close it, and its temporary file in `scratch` is gone."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, scratch: Path) -> None:
         self._log = log
         self._partitions = log.partitions("documents")
-        self._rows = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._rows.executescript(_SCHEMA)
+        self._rows = open_scratch(scratch)
+        self._rows.execute(_SCHEMA)
         self.position = Position()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._rows.close()
+        self.close()
 
     def __iter__(self) -> Iterator[LatestVersion]:
         """All documents that were ever completed or removed, by document_id."""
@@ -75,11 +70,13 @@ class LatestVersions:
         row = self._rows.execute("SELECT sequence FROM latest WHERE document_id = ?", (document_id,)).fetchone()
         return row[0] if row else 0
 
+    def close(self) -> None:
+        """Let the temporary file go."""
+        self._rows.close()
+
     def _fold(self, batch: Batch) -> None:
         rows = [row for recorded in batch.recorded if (row := _row(recorded)) is not None]
-        self._rows.execute("BEGIN")
         self._rows.executemany(_FOLD, rows)
-        self._rows.execute("COMMIT")
 
 
 def _row(recorded: Recorded) -> tuple[DocumentId, int, int | None, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from projections.follower import Follower, Joining
 from projections.generations import Generation, number_of
@@ -39,6 +40,7 @@ def rebuild_index(
     projection: Projection[IndexChange],
     log: EventLog,
     *,
+    scratch: Path,
     pipeline_id: str,
     clock: Callable[[], datetime],
     on_progress: Callable[[int], None] | None = None,
@@ -46,14 +48,24 @@ def rebuild_index(
     """Empty the index of `view`, which need not be open, and write it again up to the end of the log.
 
     What would apply changes to `view` meanwhile waits, and then meets a PositionConflict: it has to begin again where
-    the view stands, as a runner does. `on_progress` is told how many documents were applied, batch by batch.
+    the view stands, as a runner does. What grows with documents is kept in `scratch`, a folder on a disk. `on_progress`
+    is told how many documents were applied, batch by batch.
 
     Raises:
         PoisonError: a version cannot be written; the generation stays unfinished.
     """
     began = clock()
     view.renew()
-    return _build(view, projection, log, began=began, pipeline_id=pipeline_id, clock=clock, on_progress=on_progress)
+    return _build(
+        view,
+        projection,
+        log,
+        began=began,
+        scratch=scratch,
+        pipeline_id=pipeline_id,
+        clock=clock,
+        on_progress=on_progress,
+    )
 
 
 def finish_rebuild(
@@ -61,6 +73,7 @@ def finish_rebuild(
     projection: Projection[IndexChange],
     log: EventLog,
     *,
+    scratch: Path,
     pipeline_id: str,
     clock: Callable[[], datetime],
     on_progress: Callable[[int], None] | None = None,
@@ -70,7 +83,16 @@ def finish_rebuild(
     Otherwise as `rebuild_index`.
     """
     began = clock()
-    return _build(view, projection, log, began=began, pipeline_id=pipeline_id, clock=clock, on_progress=on_progress)
+    return _build(
+        view,
+        projection,
+        log,
+        began=began,
+        scratch=scratch,
+        pipeline_id=pipeline_id,
+        clock=clock,
+        on_progress=on_progress,
+    )
 
 
 def created_draft(generation: Generation, *, pipeline_id: str, now: datetime) -> Draft:
@@ -113,11 +135,12 @@ def _build(
     log: EventLog,
     *,
     began: datetime,
+    scratch: Path,
     pipeline_id: str,
     clock: Callable[[], datetime],
     on_progress: Callable[[int], None] | None,
 ) -> RebuildReport:
-    with view.paused(), LatestVersions(log) as latest:
+    with view.paused(), LatestVersions(log, scratch) as latest:
         log.append(None, [created_draft(view.generation, pipeline_id=pipeline_id, now=clock())])
         latest.fold_to(log.end(log.partitions("documents")))
         joining = Joining(max_changes=BATCH_DOCUMENTS)

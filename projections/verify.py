@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Self
 
 from projections.chunk_ids import chunk_ids, id_array
 from projections.deep_check import DeepFindings, deep_check
@@ -119,19 +121,28 @@ class _Finding:
 
 
 def verify(
-    views: Iterable[IndexView[IndexBackend]], log: EventLog, *, artifacts: ArtifactStore, deep: bool = False
+    views: Iterable[IndexView[IndexBackend]],
+    log: EventLog,
+    *,
+    artifacts: ArtifactStore,
+    scratch: Path,
+    deep: bool = False,
 ) -> VerifyReport:
     """Compare each of `views` with the log up to the position it stands at, while everything goes on.
 
     An index is compared while it stands still: nothing is applied to it for as long as its ids are read (some 200,000
     a second). Waiting for a moment between two batches instead could last for ever on a busy system. Searches go on.
     A `deep` check reads every entry and every artifact too, and holds each index up for a page of documents at a time.
-    Needs about 40 bytes of memory per chunk.
+    Needs about 40 bytes of memory per chunk, and `scratch`, a folder on a disk, for what grows with documents.
 
     Raises:
         IndexForeign: an index is not open.
     """
-    return VerifyReport({view.name: _verify_index(view, log, artifacts=artifacts, deep=deep) for view in views})
+    reports = {}
+    with _Replay(log, scratch) as replay:
+        for view in views:
+            reports[view.name] = _verify_index(view, log, replay, artifacts=artifacts, deep=deep)
+    return VerifyReport(reports)
 
 
 def consistency_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, cause: str) -> list[Draft]:
@@ -177,23 +188,43 @@ def repair_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, caus
     ]
 
 
-def _verify_index(view: IndexView[IndexBackend], log: EventLog, *, artifacts: ArtifactStore, deep: bool) -> IndexReport:
-    with LatestVersions(log) as latest:
-        latest.fold_to(view.position())  # most of the log, before the index has to stand still
-        with view.paused() as opened:
-            position = opened.books.position()
-            latest.fold_to(position)
-            parked = opened.books.parked()
-            desired = desired_of(
-                latest, opened.books.served_versions(), parked={one: p.change.version for one, p in parked.items()}
-            )
-            difference, strays = _compare(opened, log, desired, parked=parked, position=position)
-        deeper = deep_check(view, latest, artifacts) if deep else DeepFindings()
-        findings = [
-            *_missing(difference, latest),
-            *_strays(difference, strays),
-            *_corrupt(deeper),
-        ]
+class _Replay:
+    """The fold of the log that all indexes are compared with, each at its own position."""
+
+    def __init__(self, log: EventLog, scratch: Path) -> None:
+        self._log = log
+        self._scratch = scratch
+        self._latest = LatestVersions(log, scratch)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._latest.close()
+
+    def at(self, position: Position) -> LatestVersions:
+        """The latest versions at `position`; read on from where the last ones were, if that is not beyond it."""
+        if not position.reaches(self._latest.position):
+            self._latest.close()
+            self._latest = LatestVersions(self._log, self._scratch)
+        self._latest.fold_to(position)
+        return self._latest
+
+
+def _verify_index(
+    view: IndexView[IndexBackend], log: EventLog, replay: _Replay, *, artifacts: ArtifactStore, deep: bool
+) -> IndexReport:
+    replay.at(view.position())  # most of the log, before the index has to stand still
+    with view.paused() as opened:
+        position = opened.books.position()
+        latest = replay.at(position)
+        parked = opened.books.parked()
+        desired = desired_of(
+            latest, opened.books.served_versions(), parked={one: p.change.version for one, p in parked.items()}
+        )
+        difference, strays = _compare(opened, log, desired, parked=parked, position=position)
+    deeper = deep_check(view, latest, artifacts) if deep else DeepFindings()
+    findings = [*_missing(difference, latest), *_strays(difference, strays), *_corrupt(deeper)]
     awaiting = sum(one.is_awaiting for one in parked.values())
     return IndexReport(
         generation=opened.generation.name,

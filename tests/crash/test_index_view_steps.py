@@ -103,7 +103,9 @@ def test_killed_at_a_step_and_started_again_the_index_comes_to_the_same_end(
     version, chunk_count = index.served_version(REPORT) or (0, 0)
     assert index.served_chunks(REPORT) == chunk_count
     assert document_id_of(REPORT) in index.find(f"report edition {version}", limit=20)
-    assert verify([index.view], world.log, artifacts=world.artifacts).indexes[index.view.name].stale == 0
+    assert (
+        verify([index.view], world.log, artifacts=world.artifacts, scratch=tmp_path).indexes[index.view.name].stale == 0
+    )
 
     index.catch_up()
     index.collect_all()

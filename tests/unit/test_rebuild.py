@@ -55,11 +55,20 @@ def index(world: World, tmp_path: Path, backend: str) -> Iterator[Index]:
 
 
 def rebuild(index: Index) -> RebuildReport:
-    return rebuild_index(index.view, index.projection, index.world.log, pipeline_id="run-2", clock=index.world.clock)
+    return rebuild_index(
+        index.view,
+        index.projection,
+        index.world.log,
+        scratch=index.directory.parent,
+        pipeline_id="run-2",
+        clock=index.world.clock,
+    )
 
 
 def is_consistent(index: Index) -> bool:
-    return verify([index.view], index.world.log, artifacts=index.world.artifacts, deep=True).is_consistent
+    return verify(
+        [index.view], index.world.log, artifacts=index.world.artifacts, scratch=index.directory.parent, deep=True
+    ).is_consistent
 
 
 def test_a_rebuilt_index_holds_the_same_under_a_new_generation(world: World, index: Index) -> None:
@@ -156,13 +165,23 @@ def test_a_rebuild_that_was_cut_short_is_finished(
             raise Stopped
 
     with pytest.raises(Stopped):
-        rebuild_index(index.view, index.projection, world.log, pipeline_id="r", clock=world.clock, on_progress=stop)
+        rebuild_index(
+            index.view,
+            index.projection,
+            world.log,
+            scratch=tmp_path,
+            pipeline_id="r",
+            clock=world.clock,
+            on_progress=stop,
+        )
     index.close()
 
     index = make(world, tmp_path, backend)
     index.view.open()
     assert not index.view.generation.is_live
-    report = finish_rebuild(index.view, index.projection, world.log, pipeline_id="r", clock=world.clock)
+    report = finish_rebuild(
+        index.view, index.projection, world.log, scratch=tmp_path, pipeline_id="r", clock=world.clock
+    )
 
     assert report.generation == "g2"
     assert index.view.generation.is_live
@@ -183,7 +202,7 @@ def test_a_rebuild_that_died_before_the_folder_was_whole_begins_again(
 
     index = make(world, tmp_path, backend)
     index.view.open()
-    finish_rebuild(index.view, index.projection, world.log, pipeline_id="r", clock=world.clock)
+    finish_rebuild(index.view, index.projection, world.log, scratch=tmp_path, pipeline_id="r", clock=world.clock)
 
     assert index.entries() == entries
     index.close()

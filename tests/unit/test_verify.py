@@ -44,7 +44,9 @@ def index(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Itera
 
 
 def check(index: Index, *, deep: bool = False) -> IndexReport:
-    return verify([index.view], index.world.log, artifacts=index.world.artifacts, deep=deep).indexes[index.view.name]
+    return verify(
+        [index.view], index.world.log, artifacts=index.world.artifacts, scratch=index.directory.parent, deep=deep
+    ).indexes[index.view.name]
 
 
 def troubles(report: IndexReport) -> dict[str, int]:
@@ -53,7 +55,7 @@ def troubles(report: IndexReport) -> dict[str, int]:
 
 def repair(index: Index, report: IndexReport) -> None:
     """Ask through the log for the repair of what `report` found, and let the index do it."""
-    whole = verify([index.view], index.world.log, artifacts=index.world.artifacts)
+    whole = verify([index.view], index.world.log, artifacts=index.world.artifacts, scratch=index.directory.parent)
     drafts = repair_drafts(
         replace(whole, indexes={index.view.name: report}), pipeline_id="r", now=NOW, cause=random_id()
     )
@@ -219,7 +221,7 @@ def test_a_document_that_the_index_believes_to_be_at_another_version_needs_a_reb
 
 def test_a_report_is_kept_as_an_event_per_index(index: Index) -> None:
     tamper(index, delete=[chunk_id_of(document_id_of(LETTER), 1, 0)])
-    report = verify([index.view], index.world.log, artifacts=index.world.artifacts)
+    report = verify([index.view], index.world.log, artifacts=index.world.artifacts, scratch=index.directory.parent)
 
     (draft,) = consistency_drafts(report, pipeline_id="run-2", now=NOW, cause=random_id())
 
@@ -231,7 +233,7 @@ def test_a_report_is_kept_as_an_event_per_index(index: Index) -> None:
 
 
 def test_repairs_are_asked_for_a_thousand_documents_at_a_time(index: Index) -> None:
-    report = verify([index.view], index.world.log, artifacts=index.world.artifacts)
+    report = verify([index.view], index.world.log, artifacts=index.world.artifacts, scratch=index.directory.parent)
     assert repair_drafts(report, pipeline_id="run-2", now=NOW, cause=random_id()) == []
 
     many = [document_id_of(f"folder:docs/{number}") for number in range(2_001)]
