@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -54,6 +54,10 @@ class PlannedDocument:
     origin: Origin
     finding: Finding | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+Plan = Generator[Sequence[PlannedDocument], None, None]
+"""A plan as it is made, in batches; to be closed by whoever does not iterate to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

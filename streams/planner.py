@@ -22,7 +22,7 @@ from streams.adapter import Found, Unreadable
 from streams.document_states import DocumentStates, KnownDocument
 from streams.id_set import IdSet
 from streams.modes import removes_what_is_gone, verdict
-from streams.plan import Origin, PlannedAction, PlannedDocument, PlanRules
+from streams.plan import Origin, Plan, PlannedAction, PlannedDocument, PlanRules
 from streams.removals import Unmet, refuse_mass_removal
 from streams.source import Source
 
@@ -73,10 +73,10 @@ class Planner:
         self._expected_fingerprint = expected_fingerprint
         self._scratch = scratch
 
-    def plan(self, sources: Sequence[Source], rules: PlanRules) -> Iterator[Sequence[PlannedDocument]]:
+    def plan(self, sources: Sequence[Source], rules: PlanRules) -> Plan:
         """The plan of all `sources` together, in batches, as the scans go on; each document once.
 
-        Close the iterator to give up early.
+        Whoever does not iterate to the end closes it.
 
         Raises:
             UsageError: a source does not exist, raised by this call or while iterating.
@@ -85,7 +85,7 @@ class Planner:
         scans = [(Origin(source.name, source.source_root), source.scan()) for source in sources]
         return self._batches(scans, rules)
 
-    def _batches(self, scans: Sequence[Scan], rules: PlanRules) -> Iterator[Sequence[PlannedDocument]]:
+    def _batches(self, scans: Sequence[Scan], rules: PlanRules) -> Plan:
         with ExitStack() as open_tables:
             removes = removes_what_is_gone(rules.mode) and rules.limit is None
             progress = _Progress(
@@ -146,8 +146,8 @@ class Planner:
     def _planned(
         self, found: Found, known: KnownDocument | None, rules: PlanRules, progress: _Progress
     ) -> tuple[PlannedAction, str]:
-        change = self._change(found, known) if known is not None and known.is_live else None
         is_live = known is not None and known.is_live
+        change = self._change(found, known) if known is not None and is_live else None
         skipped = progress.verdicts[is_live, is_live and change is None]
         if skipped is not None:
             return skipped

@@ -19,6 +19,7 @@ when the removals were refused: all else was asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -38,10 +39,8 @@ from schemas.ids import EventId, event_id_of
 from streams.id_set import MAX_IDS_PER_CALL, IdSet
 from streams.job import Job
 from streams.log import Draft, EventLog
-from streams.plan import PlannedAction, PlannedDocument
+from streams.plan import Plan, PlannedAction, PlannedDocument
 from streams.removals import MassRemovalRefused
-
-Plan = Iterable[Sequence[PlannedDocument]]
 
 
 class Permission(Enum):
@@ -87,7 +86,7 @@ class Publisher:
 
         Args:
             job: The job.
-            plan: Its plan, from `Planner.plan`.
+            plan: Its plan, from `Planner.plan`; closed in the end.
             adapters: The names of the adapters whose sources are planned.
             gate: Back-pressure, cancellation and shutdown.
             already: For a job that goes on: the ids of its requests in the log (`requests_in_log`). None submits it.
@@ -96,19 +95,17 @@ class Publisher:
             MassRemovalRefused: after JobPlanned; everything but the removals was asked for.
             RefoldError: a scan or the log failed; the job is not planned.
         """
-        with IdSet(self._scratch) as requests:
+        with closing(plan), IdSet(self._scratch) as requests:
             for ids in _chunks(already or (), MAX_IDS_PER_CALL):
                 requests.add(ids)
             publication = _Publication(job, requests, adapters, self._pipeline_id, self._now)
             self._log.append(None, publication.opening(is_new=already is None))
-            return self._publish(publication, iter(plan), gate)
+            return self._publish(publication, plan, gate)
 
-    def _publish(
-        self, publication: _Publication, batches: Iterator[Sequence[PlannedDocument]], gate: Gate
-    ) -> Published:
+    def _publish(self, publication: _Publication, plan: Plan, gate: Gate) -> Published:
         while (permission := gate()) is Permission.GO_ON:
             try:
-                batch = next(batches, None)
+                batch = next(plan, None)
             except MassRemovalRefused as exc:
                 self._log.append(
                     None, [publication.report("removals_refused", str(exc)), *publication.planned(str(exc))]

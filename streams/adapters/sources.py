@@ -15,8 +15,8 @@ ADAPTERS: Mapping[str, Callable[[str, FolderOptions | None], Source]] = {
 }
 """By the scheme of the source; "" is a path."""
 
+# Two slashes make a uri: `notes: 2024/` is a path.
 _uri_scheme = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE).match
-# One slash is enough for file:, two are needed elsewhere: `notes: 2024/` is a path.
 
 
 def adapter_for(source: str, options: FolderOptions | None = None) -> Source:

@@ -3,8 +3,11 @@
 import os
 import socket
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
 
 from schemas.errors import UsageError
@@ -195,6 +198,56 @@ def test_an_ignore_file_may_be_a_link_and_a_folder_of_that_name_is_none(tmp_path
     for name in ("a.log", "a.md", "sub/b.log", "sub/b.md"):
         write(tmp_path / "one" / name)
     assert names(tmp_path / "one") == ["a.md", "sub/b.md"]
+
+
+FOLDERS = ("root", "root/a", "root/a/b", "root/c", "out", "out/d", "out/d/e")
+
+
+@settings(deadline=None)  # disks have bad days
+@given(
+    files=st.sets(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(["1.md", "2.md"])), max_size=8),
+    links=st.dictionaries(
+        st.tuples(st.sampled_from(FOLDERS), st.sampled_from(["k", "l", "z"])),
+        st.one_of(
+            st.sampled_from(FOLDERS),
+            st.tuples(st.sampled_from(FOLDERS), st.sampled_from(["1.md", "2.md", "k", "l"])).map("/".join),
+        ),
+        max_size=6,
+    ),
+)
+def test_whatever_links_there_are_each_reachable_file_is_found_once(
+    files: set[tuple[str, str]], links: dict[tuple[str, str], str]
+) -> None:
+    with TemporaryDirectory() as folder:
+        base = Path(folder).resolve()
+        for name in FOLDERS:
+            (base / name).mkdir(parents=True, exist_ok=True)
+        for where, name in files:
+            write(base / where / name)
+        for (where, name), target in links.items():
+            if not (base / where / name).exists():
+                (base / where / name).symlink_to(base / target)
+        found = [path_of(item.uri) for item in scan(base / "root") if isinstance(item, Found)]
+        assert len(found) == len(set(found))
+        # A link that leads up is a loop from some places and a way from others: it bounds from both sides.
+        above_links = {above for where, _ in links for above in (base / where, *(base / where).parents)}
+        assert _reachable(base / "root", without=above_links) <= set(found) <= _reachable(base / "root", without=set())
+
+
+def _reachable(root: Path, *, without: set[Path]) -> set[Path]:
+    """The real files that one gets to from `root` by any path, following no link to one of `without`."""
+    seen: set[Path] = set()
+    waiting = [root]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.exists():
+            continue
+        seen.add(path)
+        for below in path.iterdir() if path.is_dir() else ():
+            target = Path(os.path.realpath(below))
+            if not (below.is_symlink() and target in without):
+                waiting.append(target)
+    return {path for path in seen if path.is_file()}
 
 
 def test_loops_of_links_are_reported_once_each_and_not_followed(tmp_path: Path) -> None:

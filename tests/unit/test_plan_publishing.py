@@ -28,7 +28,7 @@ from schemas.positions import Position, TopicPartition
 from streams.adapter import Found, Unreadable
 from streams.job import Job, requests_in_log
 from streams.logs.memory import MemoryLog
-from streams.plan import PlannedDocument, PlanRules
+from streams.plan import Plan, PlanRules
 from streams.planner import BATCH_DOCUMENTS, Planner
 from streams.publisher import Permission, Published, Publisher
 from streams.removals import MassRemovalRefused
@@ -82,7 +82,7 @@ class Planning:
         self._scratch = scratch
         self._runs = count(1)
 
-    def plan(self, source: Documents, rules: PlanRules | None = None) -> Iterator[Sequence[PlannedDocument]]:
+    def plan(self, source: Documents, rules: PlanRules | None = None) -> Plan:
         planner = Planner(
             self.states,
             parameters=PARAMETERS,

@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 from schemas.events import Finding, Mode
 from streams.adapter import Found, Unreadable
 from streams.adapters import FolderAdapter, FolderOptions
-from streams.plan import PlannedAction, PlannedDocument, PlanRules
+from streams.plan import Plan, PlannedAction, PlannedDocument, PlanRules
 from streams.planner import BATCH_DOCUMENTS, Planner
 from streams.removals import MassRemovalRefused
 from streams.source import Source
@@ -38,7 +38,7 @@ class Corpus:
         rules: PlanRules | None = None,
         parameters: Mapping[str, str] = PARAMETERS,
         parser: str = "parser-1",
-    ) -> Iterator[Sequence[PlannedDocument]]:
+    ) -> Plan:
         planner = Planner(
             self.states,
             parameters=parameters,
@@ -383,7 +383,7 @@ def test_a_plan_given_up_closes_its_temporary_tables(corpus: Corpus) -> None:
     before = open_descriptors()
     batches = corpus.batches(many(2 * BATCH_DOCUMENTS), many(3))
     next(batches)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert open_descriptors() == before
 
 
