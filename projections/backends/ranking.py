@@ -29,13 +29,20 @@ def best(
     """
     if limit < 1:
         return []
-    wanted = limit + SPARE_HITS
-    while True:
-        found = fetch(wanted)
-        hits = [hit for hit in map(admit, found) if hit is not None]
-        if len(found) < wanted or _is_settled(hits, limit):
-            return ranked(hits)[:limit]
-        wanted *= GROWTH
+    asked = limit + SPARE_HITS
+    while (hits := best_of(fetch(asked), admit, limit=limit, asked=asked)) is None:
+        asked *= GROWTH
+    return hits
+
+
+def best_of(
+    found: Sequence[FoundT], admit: Callable[[FoundT], ScoredChunk | None], *, limit: int, asked: int
+) -> list[ScoredChunk] | None:
+    """The `limit` best of what was `found` when `asked` were wanted; None if one not found may belong among them."""
+    hits = [hit for hit in map(admit, found) if hit is not None]
+    if len(found) < asked or _is_settled(hits, limit):
+        return ranked(hits)[:limit]
+    return None
 
 
 def ranked(hits: Sequence[ScoredChunk]) -> list[ScoredChunk]:

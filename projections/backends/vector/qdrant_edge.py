@@ -1,12 +1,13 @@
 """A vector index in one folder by qdrant-edge: exact search over vectors in mapped files, without a server.
 
-Of each chunk the process keeps about 250 bytes in anonymous memory while it writes and 70 once opened again (ids and
-versions; measured at 256 dimensions). Vectors and payloads are in mapped files that the system can drop: 4 bytes per
-dimension, and about twice the length of the uri.
+Of each chunk the process keeps about 250 bytes in anonymous memory while it writes and 70 once opened again: ids and
+versions, whatever the dimensions. Vectors and payloads are in mapped files, which the system can drop: 4 bytes per
+dimension, and some 400 with a uri of 70 characters.
 
 The driver holds Python's interpreter lock in every call: a search for as long as it takes to compare all vectors (10 ms
-at 100,000 chunks), an upsert of UPSERT_POINTS about 5 ms, a flush 20 to 150 ms, a vacuum about 10 ms per 1,000 chunks
-kept. No HNSW graph is ever built: building one would stop every thread for seconds.
+at 100,000 chunks of 256 dimensions; twenty times that behind a filter that few chunks pass), an upsert of UPSERT_POINTS
+about 5 ms, a flush 20 to 150 ms, a vacuum about 15 ms per 1,000 chunks kept. No HNSW graph is ever built: building one
+would stop every thread for seconds.
 
 There is no write-ahead log. What was flushed survives a kill at any moment; of what was not, some may be there: it is
 whole, and writing it again changes nothing.
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from projections.backends.driver_errors import translated
 from projections.backends.folder import FolderMark, allocated_bytes, open_folder
 from projections.backends.matching import Admission, admission
-from projections.backends.ranking import best
+from projections.backends.ranking import best, best_of
 from projections.backends.vector.qdrant_payload import Packer, native_filter, unpacked
 from projections.backends.vector.vectors import checked_rows, vector_digest
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector
@@ -42,6 +43,9 @@ SCAN_POINTS = 2_000
 
 READ_POINTS = 500
 """Points read with payload and vector in one call."""
+
+UNFILTERED_HITS = 500
+"""Hits looked at before the driver is asked to filter: it reads every payload then, which takes 20 times as long."""
 
 NO_GRAPH_KB = 2**40
 """Vectors of a segment, in KiB, from which `optimize` would build a graph: out of reach."""
@@ -145,21 +149,30 @@ class QdrantEdgeVectorBackend:
 
     def search(self, vector: Vector, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` most similar chunks, best first, equal scores by chunk id."""
-        query, native, admits = qe.Query.Nearest(vector.tolist()), native_filter(filters), admission(filters)
+        query, admits = qe.Query.Nearest(vector.tolist()), admission(filters)
 
-        def fetch(wanted: int) -> Sequence[qe.ScoredPoint]:
-            return self._shard.query(
-                qe.QueryRequest(
-                    query=query,
-                    filter=native,
-                    limit=min(wanted, self._shard.info().points_count),
-                    params=qe.SearchParams(exact=True),
-                    with_payload=True,
-                )
-            )
+        def admit(point: qe.ScoredPoint) -> ScoredChunk | None:
+            return _hit(point, admits)
 
         with self._translated("search"):
-            return best(fetch, lambda point: _hit(point, admits), limit=limit)
+            if filters is not None and 0 < limit < UNFILTERED_HITS:
+                found = self._found(query, None, UNFILTERED_HITS)
+                hits = best_of(found, admit, limit=limit, asked=UNFILTERED_HITS)
+                if hits is not None:
+                    return hits
+            native = native_filter(filters)
+            return best(lambda wanted: self._found(query, native, wanted), admit, limit=limit)
+
+    def _found(self, query: qe.Query, native: qe.Filter | None, wanted: int) -> Sequence[qe.ScoredPoint]:
+        return self._shard.query(
+            qe.QueryRequest(
+                query=query,
+                filter=native,
+                limit=min(wanted, self._shard.info().points_count),
+                params=qe.SearchParams(exact=True),
+                with_payload=True,
+            )
+        )
 
     def _translated(self, op: str) -> AbstractContextManager[None]:
         return translated(op, "vector", self._directory)

@@ -78,12 +78,14 @@ def native_filter(filters: Filters | None) -> qe.Filter | None:
     """A filter of the driver's that lets pass at least what `filters` do; None where nothing can be left out."""
     if filters is None:
         return None
-    conditions: list[qe.ConditionType] = [_holds(part) for part in _parts(filters)]
+    # Each condition reads the payload of what passed the one before: the narrowest come first.
+    conditions: list[qe.ConditionType] = []
     if filters.uri_prefix is not None:
         conditions.append(_uri_begins(filters.uri_prefix))
     if filters.uri_glob is not None:
         first, *others = literals_of(filters.uri_glob)
         conditions += [_uri_begins(first), *(_holds(_inner(other)) for other in others if other)]
+    conditions += [_holds(pair) for pair in _pairs(filters)]
     if filters.modified_from_ns is not None or filters.modified_to_ns is not None:
         conditions.append(_modified_within(filters.modified_from_ns, filters.modified_to_ns))
     return qe.Filter(must=conditions) if conditions else None
@@ -103,8 +105,8 @@ def _packed(chunk: IndexedChunk) -> str:
     return json.dumps(document)
 
 
-def _parts(filters: Filters) -> list[str]:
-    """Parts of the packed string of every document that passes, spelled as `_packed` spells them."""
+def _pairs(filters: Filters) -> list[str]:
+    """What the packed string of every document that passes holds, spelled as `_packed` spells it."""
     pairs = [_pair(key, value) for key, value in filters.metadata.items()]
     if filters.source is not None:
         pairs.append(_pair("source", filters.source))
