@@ -65,6 +65,10 @@ class IndexHome(Generic[BackendT_co]):
         self._engine = engine
         self._generations = Generations(engine)
 
+    def current(self) -> Generation | None:
+        """The generation there is, live or being built; None before the first."""
+        return self._generations.current(self.spec.name)
+
     def open(self) -> OpenIndex[BackendT_co]:
         """The current generation; the first one is made here.
 
@@ -72,7 +76,7 @@ class IndexHome(Generic[BackendT_co]):
             IndexForeign: the folder was wiped or is another's, or the index was written from another log.
             UsageError: it was written with another embedder.
         """
-        generation = self._generations.current(self.spec.name)
+        generation = self.current()
         if generation is None:
             opened = self.renewed()
             return replace(opened, generation=self.promoted(opened.generation))

@@ -118,8 +118,8 @@ class IndexView(Generic[BackendT_co]):
         """The generation that is open; one that is not live has to be built to its end."""
         return self._held.generation
 
-    def open(self) -> None:
-        """Open the current generation; the first one is made here.
+    def open(self) -> bool:
+        """Open the current generation; True if there was none, and the first one was made.
 
         Raises:
             IndexForeign: the folder was wiped or is another's; only `renew` helps.
@@ -127,7 +127,9 @@ class IndexView(Generic[BackendT_co]):
         """
         with self._turn, self._gate.closed():
             self._let_go()
+            is_first = self._home.current() is None
             self._opened = self._home.open()
+            return is_first
 
     def renew(self) -> None:
         """Begin a new, empty generation; until it is built and promoted, searches find what is there by then.

@@ -11,7 +11,7 @@ from typing import Self
 from projections.chunk_ids import chunk_ids, id_array
 from projections.deep_check import DeepFindings, deep_check
 from projections.index_backend import IndexBackend, IndexEntry
-from projections.index_home import OpenIndex
+from projections.index_home import OpenIndex, rebuild_hint
 from projections.index_sweep import actual_ids, read_entries
 from projections.index_view import IndexView
 from projections.latest_versions import LatestVersions
@@ -26,6 +26,7 @@ from projections.reconcilers.index_contents import (
     owners_of,
     parked_ids,
 )
+from schemas.errors import UsageError
 from schemas.events import ConsistencyVerified, Meta, RepairRequested
 from schemas.ids import ChunkId, DocumentId, event_id_of
 from schemas.positions import Position
@@ -137,6 +138,7 @@ def verify(
 
     Raises:
         IndexForeign: an index is not open.
+        UsageError: one was not built to its end.
     """
     reports = {}
     with _Replay(log, scratch) as replay:
@@ -169,11 +171,15 @@ def repair_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, caus
 
     `cause` is a new random id. Documents that are misserved are beyond this: their index has to be rebuilt.
     """
-    asked = [
-        (name, some)
-        for name, index in report.indexes.items()
-        for some in _runs(sorted(index.damaged), REPAIR_DOCUMENTS)
-    ]
+    damaged = {name: index.damaged for name, index in report.indexes.items()}
+    return rewrite_drafts(damaged, pipeline_id=pipeline_id, now=now, cause=cause)
+
+
+def rewrite_drafts(
+    documents: Mapping[str, Collection[DocumentId]], *, pipeline_id: str, now: datetime, cause: str
+) -> list[Draft]:
+    """What asks indexes, by name, to write documents again; parked versions among them are tried again."""
+    asked = [(name, some) for name, ids in documents.items() for some in _runs(sorted(ids), REPAIR_DOCUMENTS)]
     return [
         Draft(
             "operations",
@@ -216,6 +222,13 @@ def _verify_index(
 ) -> IndexReport:
     replay.at(view.position())  # most of the log, before the index has to stand still
     with view.paused() as opened:
+        if not opened.generation.is_live:
+            raise UsageError(
+                f"the {view.name} index was not built to its end",
+                op="verify",
+                subject=view.name,
+                hint=rebuild_hint(view.name),
+            )
         position = opened.books.position()
         latest = replay.at(position)
         parked = opened.books.parked()

@@ -1,0 +1,177 @@
+"""What sources, stores and stages do wrong, as the log is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from attempt_world import REINDEX, AttemptWorld, completed, make_pool, reports_of
+
+from schemas.errors import DiskFull
+from schemas.events import ArtifactRef, ErrorClass, Finding, Stage
+from streams.adapter import SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
+from streams.stages.byte_budget import ByteBudget
+from streams.stages.failures import FAILURES
+from streams.stages.fingerprints import StageSettings
+from streams.stages.pool import StagePool
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[StagePool]:
+    pool = make_pool(StageSettings(max_document_bytes=10_000))
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, pool: StagePool) -> AttemptWorld:
+    return AttemptWorld(tmp_path, pool)
+
+
+class FaultySource:
+    """Gives two pieces and then raises."""
+
+    def __init__(self, error: Exception | None = None, *, pieces: Sequence[bytes] = (b"one ", b"two")) -> None:
+        self._error = error
+        self._pieces = pieces
+
+    async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:  # noqa: ARG002 - the port's signature
+        for piece in self._pieces:
+            yield piece
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "error_class", "code"),
+    [
+        (SourceGone("away", hint="look"), ErrorClass.PERMANENT, "source_gone"),
+        (SourceUnreadable("no permission", hint="chmod"), ErrorClass.PERMANENT, "source_unreadable"),
+        (SourceUnavailable("busy", hint="wait", retry_after_s=7.5), ErrorClass.TRANSIENT, "source_unavailable"),
+        (SourceChanged("it grows", hint="wait"), ErrorClass.TRANSIENT, "source_changed"),
+    ],
+)
+async def test_a_source_tells_what_is_wrong_with_it(
+    tmp_path: Path, pool: StagePool, error: SourceGone, error_class: ErrorClass, code: str
+) -> None:
+    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource(error)})
+    failed = await world.failed("page", uri="https://host/page", adapter="web", finding=None)
+    assert (failed.stage, failed.error_class, failed.error_code) == (Stage.FETCH, error_class, code)
+    assert (failed.message, failed.hint) == (str(error), error.hint)
+    assert failed.retry_after_s == (7.5 if code == "source_unavailable" else None)
+
+
+async def test_a_source_in_pieces_is_joined(tmp_path: Path, pool: StagePool) -> None:
+    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource()})
+    produced = await world.produced("page", uri="https://host/page", adapter="web", finding=None)
+    assert reports_of(produced)[Stage.FETCH].counts == {"bytes": 7}
+
+
+async def test_a_bug_in_an_adapter_is_an_outcome_too(tmp_path: Path, pool: StagePool) -> None:
+    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource(ZeroDivisionError("oops"))})
+    failed = await world.failed("page", uri="https://host/page", adapter="web", finding=None)
+    assert (failed.error_class, failed.error_code) == (ErrorClass.PERMANENT, "stage_failed")
+    assert failed.message == "ZeroDivisionError: oops"
+
+
+async def test_an_unknown_adapter_and_missing_content(world: AttemptWorld) -> None:
+    unknown = await world.failed("x", uri="gopher://x", adapter="gopher", finding=None)
+    assert unknown.error_code == "unknown_adapter"
+    missing = ArtifactRef(sha256="ab" * 32, size_bytes=3)
+    lost = await world.failed("x", uri="push:x", finding=None, content_ref=missing)
+    assert lost.error_code == "content_missing"
+
+
+async def test_too_much_content_is_refused_however_it_comes(tmp_path: Path, pool: StagePool) -> None:
+    endless = FaultySource(pieces=[b"x" * 4_000] * 100)
+    world = AttemptWorld(tmp_path, pool, adapters={"web": endless})
+    assert (await world.failed("x", uri="https://h/x", adapter="web", finding=None)).error_code == "too_large"
+    files = AttemptWorld(tmp_path, pool)
+    files.write("large.txt", "x" * 10_001)
+    files.write("fitting.txt", "x" * 10_000)
+    assert (await files.failed("large.txt")).error_code == "too_large"
+    assert (await files.produced("fitting.txt")).chunk_count > 0
+    pushed = ArtifactRef(sha256="ab" * 32, size_bytes=10_001)
+    assert (await files.failed("x", uri="push:x", finding=None, content_ref=pushed)).error_code == "too_large"
+    assert files.calls == (1, 1)
+
+
+async def test_reindexing_what_is_not_live(world: AttemptWorld) -> None:
+    world.write("a.txt", "x")
+    failed = await world.failed("a.txt", **REINDEX)
+    assert (failed.stage, failed.error_code) == (Stage.EMBED, "no_live_version")
+
+
+async def test_a_document_that_kills_its_process_is_poison_and_counts_as_parsed(world: AttemptWorld) -> None:
+    world.write("killer.txt", "!kill")
+    failed = await world.failed("killer.txt")
+    assert (failed.stage, failed.error_class) == (Stage.PARSE, ErrorClass.POISON)
+    assert failed.error_code == "pool_process_died"
+    assert failed.hint == FAILURES["pool_process_died"].hint
+    assert [report.stage for report in failed.stages] == [Stage.FETCH]
+    assert world.calls == (1, 0)
+
+
+async def test_a_failed_update_leaves_the_live_version_alone(world: AttemptWorld) -> None:
+    world.write("a.txt", "good words")
+    live = completed(await world.produced("a.txt"))
+    world.write("a.txt", "!divide")
+    failed = await world.failed("a.txt", live=live)
+    assert failed.error_code == "parser_failed"
+    assert live.text is not None
+    assert world.artifacts.get(live.text)
+
+
+async def test_a_full_disk_is_not_the_document_s_fault(world: AttemptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(blobs: Sequence[bytes]) -> list[ArtifactRef]:
+        raise DiskFull(op="put", subject=str(len(blobs)))
+
+    world.write("a.txt", "some words")
+    monkeypatch.setattr(world.artifacts, "put", full)
+    with pytest.raises(DiskFull):
+        await world.outcome("a.txt")
+
+
+async def test_closing_cancels_what_is_in_work(tmp_path: Path) -> None:
+    world = AttemptWorld(tmp_path, make_pool(processes=1))
+    for number in range(4):
+        world.write(f"{number}.txt", "!hang")
+    running = [asyncio.create_task(world.outcome(f"{number}.txt")) for number in range(4)]
+    await asyncio.sleep(0)
+    await world.attempts.close()
+    results = await asyncio.gather(*running, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 4
+
+
+async def test_documents_wait_their_turn_while_bytes_are_short() -> None:
+    budget = ByteBudget(100)
+    order: list[str] = []
+    let_go = asyncio.Event()
+
+    async def hold(name: str, size_bytes: int) -> None:
+        async with budget.holding(size_bytes):
+            order.append(name)
+            await let_go.wait()
+
+    holders = [
+        asyncio.create_task(hold(name, size)) for name, size in [("60", 60), ("40", 40), ("1", 1), ("huge", 999)]
+    ]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert order == ["60", "40"]
+    let_go.set()
+    await asyncio.gather(*holders)
+    assert order == ["60", "40", "1", "huge"]
+
+
+async def test_one_who_is_cancelled_while_waiting_holds_nothing() -> None:
+    budget = ByteBudget(100)
+    async with budget.holding(100):
+        waiting = asyncio.create_task(contextlib.AsyncExitStack().enter_async_context(budget.holding(50)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+    async with budget.holding(100):
+        pass
