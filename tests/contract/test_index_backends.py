@@ -229,7 +229,7 @@ LIBRARY = [
     DocumentAttributes(uri="file:///srv/docs/deep/er/b.html", source_root="file:///srv/docs", media_type="text/html"),
     DocumentAttributes(uri="file:///srv/docs-old/a.md", source_root="file:///srv/docs-old", media_type="text/markdown"),
     DocumentAttributes(uri="https://example.org/?q=*&x=[a]#top", media_type="text/html", modified_at_ns=-5),
-    DocumentAttributes(uri='push:quo"te\\{s}', metadata={"source": "file:///srv/docs", "a": "b"}),
+    DocumentAttributes(uri='push:quo"te\\{s}', metadata={"source": "file:///srv/docs", "a": "b", "a1": ":b"}),
     DocumentAttributes(uri="push:naïve/東京\nsecond line", metadata={"a:1": "b", "": "", "lang": "ja 東京"}),
     DocumentAttributes(uri="push:A", metadata={"a": "1:b", "media_type": "text/html"}, modified_at_ns=2**63 - 1),
     DocumentAttributes(uri="push:a", metadata={"a": "b", "b": "\x00\x1f"}, modified_at_ns=1_700_000_000_000_000_001),
@@ -325,6 +325,9 @@ def test_a_search_answers_with_all_that_pass_its_filters(
     [
         Filters(uri_prefix="file:///srv/docs/"),
         Filters(uri_glob="*/a.md"),
+        Filters(uri_glob="*東*line"),
+        Filters(uri_glob='*"te\\{s}*'),
+        Filters(metadata={"a": "1:b"}),
         Filters(source="file:///srv/docs"),
         Filters(media_type="text/html"),
         Filters(modified_from_ns=1_700_000_000_000_000_002, modified_to_ns=2**63),
