@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from refold.cli import cache, config, consistency, documents, ingest, jobs, log, search, status
 from refold.cli.output import EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, err, print_error
@@ -43,10 +43,10 @@ def run() -> None:
     except RefoldError as error:
         print_error(error, as_json=as_json)
         sys.exit(exit_code_of(error))
-    except click.UsageError as error:
+    except TyperException as error:
         print_error(UsageError(error.format_message(), hint=_help_hint(error)), as_json=as_json)
         sys.exit(EXIT_USAGE)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         err().print("refold: stopped; what was done is kept, and the job goes on with the next ingest")
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
@@ -61,6 +61,6 @@ def run() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _help_hint(error: click.UsageError) -> str:
-    path = error.ctx.command_path if error.ctx is not None else "refold"
-    return f"see: {path} --help"
+def _help_hint(error: TyperException) -> str:
+    context: typer.Context | None = getattr(error, "ctx", None)
+    return f"see: {context.command_path if context is not None else 'refold'} --help"

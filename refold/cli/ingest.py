@@ -126,7 +126,7 @@ def plan(
 def _planned(sources: list[str], mode: str, *, force: bool, as_name: str | None, limit: int | None) -> dict[str, Any]:
     return {
         "sources": [_absolute(source) for source in sources],
-        "mode": mode.upper(),
+        "mode": mode,
         "force": force,
         "as_name": as_name,
         "limit": limit,

@@ -104,7 +104,7 @@ def test_a_damaged_log_page_is_told_and_what_is_indexed_stays_searchable(cli: Cl
     cli("ingest", str(docs))
     log = cli.data / "log.sqlite"
     data = bytearray(log.read_bytes())
-    place = data.find(b"note-3.txt")
+    place = data.rfind(b"note-3.txt")
     data[place : place + 4] = b"\xff\xff\xff\xff"
     log.write_bytes(data)
     told(cli("log", "export", str(tmp_path / "export"), exit_code=4))
