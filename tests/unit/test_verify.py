@@ -14,6 +14,7 @@ from index_worlds import HashedWords, Index, World, projection_of, texts_of
 from projections.index_backend import DocumentAttributes, IndexedChunk
 from projections.index_tables import SERVED
 from projections.verify import IndexReport, consistency_drafts, repair_drafts, verify
+from schemas.errors import UsageError
 from schemas.events import ConsistencyVerified, RepairRequested
 from schemas.ids import ChunkId, chunk_id_of, chunk_ids_of, document_id_of, random_id
 
@@ -211,12 +212,30 @@ def test_parked_and_awaiting_documents_are_counted_and_their_old_versions_expect
         assert report.expected == 6 + 3
 
 
+def test_what_was_written_of_a_parked_version_is_no_orphan(world: World, index: Index) -> None:
+    lost = world.store(texts_of(REPORT, 3, 5))
+    world.artifacts.delete([lost.chunks])
+    world.complete(REPORT, [], stored=lost)
+    index.catch_up()
+    tamper(index, upsert=[chunk_of(REPORT, version=3, ordinal=0, text="before it was refused")])
+
+    assert troubles(check(index)) == {"parked": 1}
+
+
 def test_a_document_that_the_index_believes_to_be_at_another_version_needs_a_rebuild(index: Index) -> None:
     with index.view.paused(), index._engine.begin() as connection:
         connection.execute(SERVED.update().where(SERVED.c.document_id == document_id_of(LETTER)).values(version=7))
 
     report = check(index)
     assert troubles(report) == {"misserved": 1, "missing": 3}
+
+
+def test_an_index_that_was_not_built_to_its_end_is_not_compared(index: Index) -> None:
+    index.view.renew()
+
+    with pytest.raises(UsageError) as caught:
+        check(index)
+    assert caught.value.hint == f"refold rebuild {index.view.name}"
 
 
 def test_a_report_is_kept_as_an_event_per_index(index: Index) -> None:
