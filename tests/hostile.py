@@ -5,7 +5,6 @@ Pool processes import this module by name: `OBEDIENT_PARSERS` puts `parse_as_tol
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import signal
@@ -138,7 +137,7 @@ _MISBEHAVIOURS: Mapping[str, Callable[[], None]] = {
     "!eat-as-rust-does": _eat_as_rust_does,
     "!keep": _keep,
     "!kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "!crash": lambda: ctypes.string_at(0) and None,
+    "!crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "!leave": lambda: os._exit(0),
     "!divide": _divide,
 }

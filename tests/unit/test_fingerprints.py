@@ -84,4 +84,4 @@ def test_settings_that_cannot_work_are_refused() -> None:
         {"timeout_s": 0},
     ):
         with pytest.raises(UsageError):
-            StageSettings(**settings)  # type: ignore[arg-type]
+            StageSettings(**settings)
