@@ -37,7 +37,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "ingest": Command("ingest", "ingest", creates_folder=True),
-    "plan": Command("plan", "plan", creates_folder=True),
+    "plan": Command("ingest", "plan", creates_folder=True),
     "search": Command("search", "search"),
     "status": Command("status", "status"),
     "jobs list": Command("jobs", "list_jobs"),

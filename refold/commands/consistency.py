@@ -21,7 +21,11 @@ def verify_indexes(engine: Engine, arguments: Mapping[str, Any], emit: Emit, sto
     engine.wait_for(engine.end())
     parts = engine.parts
     report = verify(
-        parts.views.indexes.values(), parts.log, artifacts=parts.artifacts, deep=bool(arguments.get("deep"))
+        parts.views.indexes.values(),
+        parts.log,
+        artifacts=parts.artifacts,
+        scratch=parts.folder.views,
+        deep=bool(arguments.get("deep")),
     )
     drafts = consistency_drafts(report, pipeline_id=parts.pipeline_id, now=parts.clock(), cause=random_id())
     parts.log.append(None, drafts)
@@ -62,6 +66,7 @@ def _rebuilt(engine: Engine, name: str, emit: Emit) -> Json:
             parts.views.indexes[name],
             parts.projection(name),
             parts.log,
+            scratch=parts.folder.views,
             pipeline_id=parts.pipeline_id,
             clock=parts.clock,
             on_progress=lambda done: emit({"type": "rebuild", "index": name, "documents": done}),
