@@ -25,7 +25,7 @@ DocumentArgument = Annotated[str, typer.Argument(help="A document id, its uri, o
     "refold documents list --uri 'file:///srv/docs/' --json",
 )
 def list_(
-    status: Annotated[str | None, typer.Option(help="live, failed, removed, pending or absent.")] = None,
+    status: Annotated[str | None, typer.Option(help="live, failed, queued, removed or absent.")] = None,
     uri: Annotated[str | None, typer.Option(help="Only uris that begin with this.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
     after: Annotated[str | None, typer.Option(help="Begin after this uri (the `next` of the page before).")] = None,
