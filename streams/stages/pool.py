@@ -1,7 +1,7 @@
 """The processes that parse, chunk and embed: one document each at a time, and killed with it if need be.
 
 Each process has a pipe of its own and shares no lock with the others, so that whatever kills it, at whatever moment,
-ends one document and no other (`ops/decisions/` tells why this is no process pool from a library).
+ends one document and no other (`ops/decisions/0009-a-pool-of-our-own.md` tells why).
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ class StagePool:
             process = process or self._launched()
             answer = process.answer(task)
             is_sound = not answer.is_last
-        except StageFailed as failed:
-            self._refuse_if_closed()  # closing kills, which is no fault of the document
-            answer = StageAnswer(failure=failed)
+        except (StageFailed, MachineError) as exc:
+            self._refuse_if_closed()  # closing kills, which is nobody's fault
+            if not isinstance(exc, StageFailed):
+                raise
+            answer = StageAnswer(failure=exc)
         finally:
             self._idle.put(process if is_sound else self._replaced(process))
         return answer

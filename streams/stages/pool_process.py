@@ -67,10 +67,12 @@ def _serve(connection: Connection, configuration: Mapping[str, Any]) -> None:
     work = StageWork(settings, embedder, parsers=configuration["parsers"], begin=_tell)
     _limit_resources(settings.memory_limit_bytes)
     connection.send_bytes(pack({"fingerprint": embedder.fingerprint}))
-    retire_bytes = min(RETIRE_BYTES, settings.memory_limit_bytes // 2)
+    # What one document leaves behind is missing for the next, so this process ends when half of its room is taken.
+    most_data_bytes = (_memory_bytes()[1] + settings.memory_limit_bytes) // 2
     for count in range(1, MAX_TASKS + 1):
         answer = work.answer(StageTask.unpacked(connection.recv_bytes()))
-        is_last = count == MAX_TASKS or _resident_bytes() > retire_bytes
+        resident_bytes, data_bytes = _memory_bytes()
+        is_last = count == MAX_TASKS or resident_bytes > RETIRE_BYTES or data_bytes > most_data_bytes
         connection.send_bytes(answer.packed(is_last=is_last))
         if is_last:
             return
@@ -95,11 +97,13 @@ def _limit_resources(memory_bytes: int) -> None:
         resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
 
 
-def _resident_bytes() -> int:
+def _memory_bytes() -> tuple[int, int]:
+    """What this process has in memory, and what counts against its limit (proc(5), statm)."""
     try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
+        pages = Path("/proc/self/statm").read_text("ascii").split()
     except OSError:
-        return 0  # not Linux: processes are then replaced by the number of tasks alone
+        return 0, 0  # not Linux: processes are then replaced by the number of tasks alone
+    return int(pages[1]) * resource.getpagesize(), int(pages[5]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-import chardet
-
 from streams.stages.failures import StageFailed
 from streams.stages.media_types import is_text
 
@@ -66,6 +64,8 @@ def _decoded_as(charset: str, content: bytes) -> str | None:
 
 
 def _guessed_charset(content: bytes) -> str:
+    import chardet  # noqa: PLC0415 - it takes 28 MiB, and most files never need it
+
     return chardet.detect(content[:GUESS_BYTES])["encoding"] or FALLBACK_CHARSET
 
 

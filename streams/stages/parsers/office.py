@@ -82,7 +82,7 @@ def _failure(content: bytes, media_type: str, exc: exceptions.KreuzbergError) ->
     if "password" in told.lower() or "encrypt" in told.lower():
         return StageFailed("encrypted_document", "the document asks for a password")
     if media_type == PDF and b"%%EOF" not in content:
-        return StageFailed("damaged_document", f"the PDF has no end, as if it were cut off: {told}")
+        return StageFailed("damaged_document", "the PDF has no end, as if it were cut off")
     return StageFailed("damaged_document", f"the document cannot be read: {told}")
 
 
