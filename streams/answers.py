@@ -105,7 +105,7 @@ class AnswerWriter:
             error_class=ErrorClass.POISON,
             error_code="crashed_repeatedly",
             message=f"the process died {crashes} times while this document was in work",
-            hint="look at the process's own log for the cause; retry with: refold dead-letters retry",
+            hint="look at the process's own log for the cause, then: refold ingest SOURCE --force",
             attempt=request.failures + 1,
         )
 

@@ -20,7 +20,7 @@ class FailureKind:
 
 
 _PERMANENT: Final = ErrorClass.PERMANENT
-_RETRY: Final = "then: refold dead-letters retry"
+_RETRY: Final = "then: refold ingest SOURCE"
 
 FAILURES: Final = MappingProxyType(
     {
