@@ -124,7 +124,7 @@ def _eat_as_rust_does() -> None:
 
 
 def _keep() -> None:
-    _kept.append(b"x" * (200 * MIB))
+    _kept.append(b"x" * (250 * MIB))
 
 
 def _divide() -> None:

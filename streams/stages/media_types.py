@@ -120,7 +120,6 @@ OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
 _MAGIC: Final = (
-    (b"{\\rtf", "application/rtf"),
     (b"\x89PNG\r\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
@@ -151,11 +150,13 @@ def media_type_of(content: bytes, name: str) -> str:
     if not content:
         return EMPTY
     suffix = PurePosixPath(name.partition("?")[0]).suffix.lower()
-    by_magic = _media_type_by_magic(content, suffix)
-    if by_magic is not None:
-        return by_magic
-    if not is_text(content[:SAMPLE_BYTES]):
-        return _BINARY_SUFFIXES.get(suffix, NOISE)
+    seems_text = is_text(content[:SAMPLE_BYTES])
+    if _is_pdf(content, suffix, seems_text=seems_text):
+        return PDF
+    if content.startswith(b"{\\rtf"):
+        return "application/rtf"
+    if not seems_text:
+        return _binary_media_type(content, suffix)
     if _begins_like_html(content):
         return "text/html"
     return _TEXT_SUFFIXES.get(suffix, "text/plain")
@@ -169,15 +170,20 @@ def is_text(sample: bytes) -> bool:
     return b"\x00" not in sample and controls <= len(sample) * MAX_CONTROL_SHARE
 
 
-def _media_type_by_magic(content: bytes, suffix: str) -> str | None:
+def _is_pdf(content: bytes, suffix: str, *, seems_text: bool) -> bool:
+    """Whether a PDF begins in the first bytes; in a text further down it is only talked about."""
+    if content.startswith(b"%PDF-"):
+        return True
+    return b"%PDF-" in content[:HEAD_BYTES] and (suffix == ".pdf" or not seems_text)
+
+
+def _binary_media_type(content: bytes, suffix: str) -> str:
     if content.startswith(ZIP):
         return _zip_media_type(content, suffix)
     if content.startswith(OLE):
         return _OLE_SUFFIXES.get(suffix, "application/x-ole-storage")
-    for magic, media_type in _MAGIC:
-        if content.startswith(magic):
-            return media_type
-    return PDF if b"%PDF-" in content[:HEAD_BYTES] else None
+    by_magic = next((media_type for magic, media_type in _MAGIC if content.startswith(magic)), None)
+    return by_magic or _BINARY_SUFFIXES.get(suffix, NOISE)
 
 
 def _zip_media_type(content: bytes, suffix: str) -> str:

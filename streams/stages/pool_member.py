@@ -64,10 +64,13 @@ class PoolProcess:
     def __init__(self, configuration: PoolConfiguration) -> None:
         self._configuration = configuration
         self._is_ready = False
-        self._last_words = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - `end` closes it
-        self._pipe, theirs = Pipe()
-        with theirs:
-            self._process = self._popen(theirs.fileno())
+        try:
+            self._last_words = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - `end` closes it
+            self._pipe, theirs = Pipe()
+            with theirs:
+                self._process = self._popen(theirs.fileno())
+        except OSError as exc:
+            raise _unstartable(str(exc)) from exc
         self.pid = self._process.pid
 
     def answer(self, task: StageTask) -> StageAnswer:
@@ -84,7 +87,7 @@ class PoolProcess:
             self._pipe.send_bytes(task.packed())
             if not self._pipe.poll(self._configuration.settings.timeout_s):
                 raise self._overdue(task)
-            return StageAnswer.unpacked(self._pipe.recv_bytes())
+            return StageAnswer.unpacked(self._pipe.recv_bytes(self._configuration.settings.memory_limit_bytes))
         except (EOFError, OSError, ValueError, LookupError, TypeError) as exc:
             raise self._died(task) from exc
 
@@ -113,8 +116,6 @@ class PoolProcess:
                 pass_fds=[pipe_fd],
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": search_path},
             )
-        except OSError as exc:
-            raise _unstartable(str(exc)) from exc
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -187,6 +187,16 @@ def test_an_embedder_of_another_version_is_refused() -> None:
     pool.close()
 
 
+def test_a_machine_that_starts_no_processes_is_told_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = StagePool(PoolConfiguration(settings=StageSettings(), embedder=_Stranger(DEFAULT_EMBEDDER)), processes=1)
+    monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
+    for _ in range(2):
+        with pytest.raises(MachineError, match="does not start") as refused:
+            pool.run(text_task("x"))
+        assert refused.value.hint
+    pool.close()
+
+
 SCRIPT = """
 import sys, threading
 from streams.stages.embed import load_embedder

@@ -14,7 +14,10 @@ HTML = b"\n\t<!DOCTYPE html><html><body>hello"
     ("name", "content", "media_type"),
     [
         ("file:///a/report.pdf", pdf(["x"]), "application/pdf"),
-        ("report", b"\n\n junk before" + pdf(["x"]), "application/pdf"),
+        ("report", b"\x00\x01 junk before" + pdf(["x"]), "application/pdf"),
+        ("report.pdf", b"junk before" + pdf(["x"]), "application/pdf"),
+        ("on-magic.md", b"# Magic\n\nA PDF begins with %PDF- and a GIF with GIF8.", "text/markdown"),
+        ("id3.txt", b"ID3 tags begin with ID3", "text/plain"),
         ("error-page.pdf", HTML, "text/html"),
         ("letter.docx", docx(["x"]), f"{OOXML}wordprocessingml.document"),
         ("letter", docx(["x"]), f"{OOXML}wordprocessingml.document"),

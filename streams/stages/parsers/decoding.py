@@ -50,7 +50,7 @@ def decoded(content: bytes, *, declared: str | None = None) -> tuple[str, dict[s
         return text, {}
     as_utf8 = content.decode("utf-8", "replace")
     broken = as_utf8.count(_REPLACEMENT)
-    if broken <= _MAX_BROKEN_SHARE * sum(not char.isascii() for char in as_utf8):
+    if broken <= _MAX_BROKEN_SHARE * (len(as_utf8) - len(as_utf8.encode("ascii", "ignore"))):
         return as_utf8, {"replaced_characters": broken}
     text, counts = _counted(content.decode(_guessed_charset(content), "replace"))
     return text, {"guessed_charset": 1, **counts}
