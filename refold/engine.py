@@ -17,6 +17,7 @@ from projections.manifest import ManifestView
 from projections.projection import Projection
 from projections.runner import Runner
 from projections.search import Search
+from projections.sql.sql_view import SqlView
 from projections.stage_results import StageResultsView
 from refold.control.messages import Call, Json
 from refold.control.server import ControlServer, Emit
@@ -125,6 +126,9 @@ class Engine:
                 view.open()
             except IndexForeign as error:
                 self._running.index_errors[name] = error
+        for name in SQL_VIEWS:
+            if self._sql_view(name).is_outdated:
+                self.parts.rebuild_view(name)
         for name in (*SQL_VIEWS, *INDEXES):
             if name not in self._running.index_errors:
                 self.follow(name)
@@ -132,6 +136,10 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _sql_view(self, name: str) -> SqlView[Any, Any]:
+        view: SqlView[Any, Any] = getattr(self.parts.views, name)
+        return view
 
     # -- projections
 

@@ -37,6 +37,7 @@ from refold.data_folder import DataFolder
 from refold.engine import Engine, Parts, Views
 from refold.settings import Settings
 from refold.telemetry import configure_logging
+from refold.trimming import RequestsTrimmer
 from refold.work import EmbeddedWork
 from schemas.errors import UsageError
 from schemas.ids import JobId, random_id
@@ -193,7 +194,7 @@ def _runner(
         index = views.indexes[name]
         return Runner(log, projections[name], index, joining=INDEX_JOINING, clock=now, after_turn=index.collect_garbage)
     view: Any = getattr(views, name)
-    after_turn = progress.step if name == "jobs" else None
+    after_turn = {"jobs": progress.step, "manifest": RequestsTrimmer(log, views.manifest).step}.get(name)
     return Runner(log, projections[name], view, joining=SQL_JOINING[name], clock=now, after_turn=after_turn)
 
 
