@@ -19,6 +19,7 @@ from streams.stages.content import Content, Fetches, ReadsAtOnce, fetch_in_piece
 from streams.stages.failures import FAILURES, StageFailed, code_of
 from streams.stages.fingerprints import fetch_fingerprint, stage_parameters, version_fingerprint
 from streams.stages.media_types import media_type_of
+from streams.stages.parse import missing_parser
 from streams.stages.pool import PoolClosed, StagePool
 from streams.stages.stage_runner import StageInput, StageRun, StageRunner
 
@@ -150,6 +151,9 @@ class PooledAttempts(Attempts):
             duration_ms=fetch_ms,
             counts={"bytes": len(content.data)},
         )
+        failure = missing_parser(media_type)
+        if failure is not None:
+            return _failed(failure, stage=Stage.PARSE, reports=[fetched])
         given = StageInput(
             stages=_STAGES,
             input_hash=content_hash,

@@ -36,14 +36,18 @@ def parse(
     Raises:
         StageFailed: binary_noise, unsupported_media_type, too_large, and whatever the parser says.
     """
-    name = PARSERS_BY_MEDIA_TYPE.get(media_type)
-    if name is None:
-        raise _without_parser(media_type)
-    text, counts = assembled(_imported(parsers[name])(content, media_type, settings), settings)
+    failure = missing_parser(media_type)
+    if failure is not None:
+        raise failure
+    parser = _imported(parsers[PARSERS_BY_MEDIA_TYPE[media_type]])
+    text, counts = assembled(parser(content, media_type, settings), settings)
     return text, {"bytes": len(content), **counts}
 
 
-def _without_parser(media_type: str) -> StageFailed:
+def missing_parser(media_type: str) -> StageFailed | None:
+    """Why content of `media_type` cannot be parsed, or None if there is a parser for it."""
+    if media_type in PARSERS_BY_MEDIA_TYPE:
+        return None
     if media_type == NOISE:
         return StageFailed("binary_noise", "the content is neither a known format nor text")
     what = f"there is no parser for {media_type}"

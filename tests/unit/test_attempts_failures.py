@@ -99,6 +99,15 @@ async def test_too_much_content_is_refused_however_it_comes(tmp_path: Path, pool
     assert files.calls == (1, 1)
 
 
+async def test_what_has_no_parser_costs_no_trip_to_the_pool(world: AttemptWorld) -> None:
+    world.write("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(100))
+    failed = await world.failed("picture.png")
+    assert (failed.stage, failed.error_code) == (Stage.PARSE, "unsupported_media_type")
+    assert "OCR" in failed.message
+    assert [report.stage for report in failed.stages] == [Stage.FETCH]
+    assert world.calls == (0, 0)
+
+
 async def test_reindexing_what_is_not_live(world: AttemptWorld) -> None:
     world.write("a.txt", "x")
     failed = await world.failed("a.txt", **REINDEX)
