@@ -15,10 +15,12 @@ REQUESTS = TopicPartition("requests", 0)
 
 
 class Taken:
-    def __init__(self) -> None:
+    def __init__(self, log: MemoryLog) -> None:
         self.offset = 0
+        self._log_id = log.log_id
 
     def taken_offset(self, log_id: str, partition: int) -> int:
+        assert (log_id, partition) == (self._log_id, 0)
         return self.offset
 
 
@@ -31,7 +33,8 @@ def asked(number: int) -> Draft:
 
 
 def test_only_what_is_taken_is_trimmed_and_only_when_it_is_worth_it() -> None:
-    log, taken = MemoryLog(), Taken()
+    log = MemoryLog()
+    taken = Taken(log)
     trimmer = RequestsTrimmer(log, taken, every=10)  # type: ignore[arg-type]
     log.append(None, [asked(n) for n in range(25)])
     trimmer.step()
