@@ -14,7 +14,7 @@ from markdown_blocks import ROOT, blocks, code
 from test_links import PAGES
 
 PACKAGES = ("schemas", "streams", "projections", "refold")
-IN_A_SENTENCE = re.compile(r"(?:^|[:,;·] |then )refold ([a-z][a-z-]+)(?: ([a-z][a-z-]+))?")
+IN_A_SENTENCE = re.compile(r"(?:^|[:,;·] |then )refold (?!was )([a-z][a-z-]+)(?: ([a-z][a-z-]+))?")
 
 
 def is_command(words: list[str]) -> bool:
@@ -44,8 +44,11 @@ def hints(path: Path) -> Iterator[str]:
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
+    within = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings | within:
             yield node.value
 
 

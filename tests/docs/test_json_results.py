@@ -172,7 +172,7 @@ def keys_of(value: object, told: set[str], at: str = "") -> Iterator[str]:
 def sections() -> dict[str, str]:
     """What stands under each heading."""
     chapters = [chapter.partition("\n") for chapter in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]]
-    told = {}
+    told: dict[str, str] = {}
     for heading, _, text in chapters:
         first, *others = heading.split(", ")
         group = first.rpartition(" ")[0]
