@@ -70,9 +70,9 @@ def upsert(
 
 def insert_absent(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert `row`; False, and nothing done, if its primary key is there already."""
-    insert = _INSERTS[connection.dialect.name](table)
-    done = connection.execute(insert.on_conflict_do_nothing(index_elements=list(table.primary_key)), [dict(row)])
-    return done.rowcount == 1
+    insert = _INSERTS[connection.dialect.name](table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+    # SQLAlchemy keeps the row count of an insert only when told to.
+    return connection.execute(insert.execution_options(preserve_rowcount=True), dict(row)).rowcount == 1
 
 
 class _Merging(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -166,8 +167,7 @@ class ViewStore(Generic[TablesT]):
         """A store over new, empty tables, which nobody reads before `swap_in`; an unfinished one is dropped."""
         with self._writing() as connection:
             row = self._row(connection, for_update=True)
-            if row.building is not None:
-                self._drop(connection, row.building)
+            self._drop_all_but(connection, {row.generation})
             building = max(row.generation, row.building or 0) + 1
             self._tables(building).metadata.create_all(connection)
             connection.execute(VIEWS.update().where(VIEWS.c.view == self.name).values(building=building))
@@ -176,10 +176,10 @@ class ViewStore(Generic[TablesT]):
         return beside
 
     def swap_in(self, beside: ViewStore[TablesT], *, log_end: Position) -> bool:
-        """Serve the tables of `beside` instead, and drop the others, in one transaction.
+        """Serve the tables of `beside` instead; False, and nothing done, while they are behind what is served.
 
-        False, and nothing done, while they have not reached the position of what is served. What it says beyond
-        `log_end` can never be reached and does not count: such a view was not made from this log.
+        What is served beyond `log_end` can never be reached and does not count: it was not made from this log. The old
+        tables may have readers still; they are dropped when the view is opened for writing or rebuilt the next time.
         """
         with self._writing() as connection:
             row = self._row(connection, for_update=True)
@@ -193,7 +193,6 @@ class ViewStore(Generic[TablesT]):
             connection.execute(
                 serve.values(generation=row.building, version=self._version, log_id=self._log_id, building=None)
             )
-            self._drop(connection, row.generation)
             beside._pinned = None
             return True
 
@@ -222,6 +221,8 @@ class ViewStore(Generic[TablesT]):
             first = {"view": self.name, "generation": 1, "version": self._version, "log_id": self._log_id}
             if insert_absent(connection, VIEWS, first):
                 self._tables(1).metadata.create_all(connection)
+            row = self._row(connection, for_update=True)
+            self._drop_all_but(connection, {row.generation, row.building} - {None})
 
     def _row(self, connection: Connection, *, for_update: bool = False) -> _ViewRow:
         query = select(VIEWS.c.generation, VIEWS.c.version, VIEWS.c.log_id, VIEWS.c.building)
@@ -251,11 +252,12 @@ class ViewStore(Generic[TablesT]):
     def _key(self, generation: int) -> dict[str, object]:
         return {"view": self.name, "generation": generation}
 
-    def _drop(self, connection: Connection, generation: int) -> None:
+    def _drop_all_but(self, connection: Connection, generations: Collection[int | None]) -> None:
         # By name, for another version may have had other tables.
-        for table in inspect(connection).get_table_names():
-            if table.startswith(f"{self.name}_{generation}_"):
-                Table(table, MetaData()).drop(connection)
+        for name in inspect(connection).get_table_names():
+            found = re.match(rf"{re.escape(self.name)}_(\d+)_", name)
+            if found and int(found[1]) not in generations:
+                Table(name, MetaData()).drop(connection)
         connection.execute(
-            POSITIONS.delete().where(POSITIONS.c.view == self.name, POSITIONS.c.generation == generation)
+            POSITIONS.delete().where(POSITIONS.c.view == self.name, POSITIONS.c.generation.not_in(generations))
         )

@@ -250,6 +250,9 @@ def test_a_rebuild_gives_the_same_rows_in_new_tables(case: ViewCase) -> None:
     before, old_tables = rows_of(engine, name), tables_of(engine, name)
     rebuild(a_log(recorded), projection, view)
     assert rows_of(engine, name) == before
+
+    VIEWS[name][1](engine, log_id="log-a")  # the next time it is opened
+    assert rows_of(engine, name) == before
     assert not set(tables_of(engine, name)) & set(old_tables)
     assert len(tables_of(engine, name)) == len(old_tables)
 
@@ -291,11 +294,24 @@ def test_a_rebuild_that_was_left_is_dropped_by_the_next(case: ViewCase) -> None:
     left = view.build_beside()
     apply(left, projection, recorded[:5])
     rebuild(a_log(recorded), projection, view)
-    assert len(tables_of(engine, name)) == table_count
+    assert len(tables_of(engine, name)) == table_count * 2, "those that were served are there for their readers"
     with pytest.raises(PositionConflict):
         left.apply(
             [], left_position := end_of(projection, recorded[:5]), left_position.joined(end_of(projection, recorded))
         )
+
+
+def test_opening_a_view_leaves_a_rebuild_that_is_under_way(case: ViewCase) -> None:
+    name, projection, view, engine = case
+    recorded = a_busy_history().recorded
+    apply(view, projection, recorded)
+    before = rows_of(engine, name)
+    beside = view.build_beside()
+    apply(beside, projection, recorded[:5])
+    reopened = VIEWS[name][1](engine, log_id="log-a")
+    apply(beside, projection, recorded[5:])
+    assert reopened.swap_in(beside, log_end=end_of(projection, recorded))
+    assert rows_of(engine, name) == before
 
 
 def test_a_reader_within_a_swap_keeps_the_tables_it_began_with(case: ViewCase) -> None:
