@@ -183,9 +183,10 @@ class IndexView(Generic[BackendT_co]):
             )
 
             # (1) the new chunks, until they are durable and visible
-            self._write(held.backend, turns, on_poison)
+            is_written = self._write(held.backend, turns, on_poison)
             self._fault("1 upserted")
-            held.backend.flush()
+            if is_written:
+                held.backend.flush()
             self._fault("1 flushed")
 
             # (2) what makes them served, in one transaction with the position
@@ -263,19 +264,22 @@ class IndexView(Generic[BackendT_co]):
     def _now_us(self) -> int:
         return micros_of(self._clock())
 
-    def _write(self, backend: IndexBackend, turns: Sequence[DocumentTurn], on_poison: OnPoison) -> None:
-        # Where a document's final version is refused, the one before it gets its chance.
+    def _write(self, backend: IndexBackend, turns: Sequence[DocumentTurn], on_poison: OnPoison) -> bool:
+        """Write the final versions, and where one is refused the one before it; whether anything was there to write."""
         writer = IndexWriter(backend, self._artifacts, dim=self.spec.dim)
         pending = {turn.document_id: turn for turn in turns}
+        is_written = False
         while pending:
-            finals = [turn.final for turn in pending.values()]
-            refusals = writer.write([final for final in finals if isinstance(final, ServeVersion)])
+            versions = [final for turn in pending.values() if isinstance(final := turn.final, ServeVersion)]
+            is_written |= bool(versions)
+            refusals = writer.write(versions)
             if refusals and on_poison is OnPoison.STOP:
                 raise self._poison(refusals)
             pending = {document_id: pending[document_id] for document_id in refusals}
             for document_id, turn in pending.items():
                 assert turn.final is not None  # noqa: S101 - only a written version can be refused
                 turn.refusals[turn.final.sequence] = refusals[document_id]
+        return is_written
 
     def _poison(self, refusals: Mapping[DocumentId, Refusal]) -> PoisonError:
         document_id, refusal = next(iter(refusals.items()))

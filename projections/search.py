@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 
 from projections.fusion import FusedChunk, Part, fuse
 from projections.index_backend import Filters, KeywordBackend, ScoredChunk, Vector, VectorBackend
@@ -105,7 +105,7 @@ class Search:
     ) -> None:
         self._vector = vector
         self._keyword = keyword
-        self._embedder = embedder
+        self._embedder = cache(embedder)
         self._chunks = VersionChunks(artifacts)
         self._clock = clock
 

@@ -60,7 +60,8 @@ class HashedWords:
                 seed = int.from_bytes(sha256(word.encode()).digest()[:4])
                 sums[row] += np.random.default_rng(seed).standard_normal(self.dim, np.float32)
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        return np.divide(sums, lengths, out=sums, where=lengths > 0)
+        np.divide(sums, lengths, out=sums, where=lengths > 0)
+        return sums
 
 
 class Clock:
@@ -105,8 +106,9 @@ class World:
             digest = sha256(text.encode()).hexdigest()
             chunks.append(Chunk(ordinal, start, start + len(text), 1, text, digest))
             start += len(text)
-        refs = self.artifacts.put([encode_chunks(chunks), encode_vectors(self.embedder.embed(texts))])
-        return Stored(*refs, len(texts))
+        blobs = [encode_chunks(chunks), encode_vectors(self.embedder.embed(texts))]
+        chunks_ref, vectors_ref = self.artifacts.put(blobs)
+        return Stored(chunks_ref, vectors_ref, len(texts))
 
     def complete(
         self,
@@ -210,7 +212,7 @@ class Index:
         """What the log holds after `after`: changes, position before, position after."""
         log = self.world.log
         partitions = [tp for topic in self.projection.topics for tp in log.partitions(topic)]
-        batches = []
+        batches: list[tuple[Sequence[IndexChange], Position, Position]] = []
         for batch in log.read(partitions, after):
             changes = [change for recorded in batch.recorded for change in self.projection.changes(recorded)]
             batches.append((changes, after, batch.next_position))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from index_worlds import HashedWords, Index, World, projection_of, texts_of
 
 from projections.index_backend import DocumentAttributes, IndexedChunk, IndexForeign
 from projections.index_view import OnPoison
+from projections.verify import verify
 from projections.view import PositionConflict
 from schemas.errors import PoisonError
 from schemas.ids import chunk_ids_of, document_id_of
@@ -31,6 +33,15 @@ def world() -> World:
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
+
+
+@pytest.fixture
+def quickly_switching_threads() -> Iterator[None]:
+    """Threads take turns every 0.1 ms instead of 5: more interleavings, in less time."""
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(0.0001)
+    yield
+    sys.setswitchinterval(usual_s)
 
 
 def open_index(world: World, folder: Path, backend: str, **settings: object) -> Index:
@@ -352,6 +363,16 @@ def test_a_wiped_or_foreign_folder_is_noticed(world: World, tmp_path: Path, back
     assert caught.value.hint == f"refold rebuild {index.view.name}"
 
 
+def test_the_first_generation_is_made_at_the_first_opening(world: World, tmp_path: Path, backend: str) -> None:
+    index = Index(world, tmp_path, projection_of(INDEX_OF[backend]), open_backend_of(backend))
+
+    assert index.view.open()
+    assert (index.view.generation.name, index.view.generation.is_live) == ("g1", True)
+    if backend in DURABLE_BACKENDS:
+        assert not index.view.open()
+    index.close()
+
+
 def test_an_index_that_is_not_open_says_how_to_rebuild_it(world: World, tmp_path: Path, backend: str) -> None:
     index = open_index(world, tmp_path, backend)
     index.close()
@@ -361,6 +382,7 @@ def test_an_index_that_is_not_open_says_how_to_rebuild_it(world: World, tmp_path
     assert caught.value.hint == f"refold rebuild {index.view.name}"
 
 
+@pytest.mark.usefixtures("quickly_switching_threads")
 def test_during_200_updates_a_document_is_never_missing(world: World, index: Index) -> None:
     world.complete(REPORT, texts_of(REPORT, 1, 2))
     world.complete(LETTER, texts_of(LETTER, 1, 2))
@@ -388,6 +410,52 @@ def test_during_200_updates_a_document_is_never_missing(world: World, index: Ind
     assert asked > 0
     assert missed == []
     assert index.served_version(REPORT) == (201, 2)
+
+
+@pytest.mark.usefixtures("quickly_switching_threads")
+def test_an_index_is_found_consistent_at_any_moment_while_it_is_written(
+    world: World, index: Index, tmp_path: Path
+) -> None:
+    uris = [f"folder:docs/{number}.md" for number in range(5)]
+    is_done = threading.Event()
+
+    def write() -> None:
+        for version in range(1, 16):
+            for uri in uris:
+                world.complete(uri, texts_of(uri, version, version % 3))
+            index.catch_up()
+            index.collect_all()
+        is_done.set()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    reports = [verify([index.view], world.log, artifacts=world.artifacts, scratch=tmp_path)]
+    while not is_done.is_set():
+        reports.append(verify([index.view], world.log, artifacts=world.artifacts, scratch=tmp_path, deep=True))
+    writing.join()
+
+    assert [report for report in reports if not report.is_consistent] == []
+
+
+def test_an_index_is_emptied_only_when_running_searches_have_left(world: World, index: Index) -> None:
+    world.complete(REPORT, texts_of(REPORT, 1, 2))
+    index.catch_up()
+    happened: list[str] = []
+
+    def renew() -> None:
+        index.view.renew()
+        happened.append("renewed")
+
+    renewing = threading.Thread(target=renew)
+    with index.view.searching() as opened:
+        renewing.start()
+        while not index.view._gate._is_closed:
+            pass  # until it waits for this search
+        happened.append(f"{opened.backend.count()} chunks seen")
+    renewing.join()
+
+    assert happened == ["2 chunks seen", "renewed"]
+    assert index.entries() == {}
 
 
 def _write_some_history(world: World) -> None:

@@ -24,11 +24,11 @@ def world() -> World:
     return World()
 
 
-@pytest.fixture
-def indexes(world: World, tmp_path: Path) -> Iterator[list[Index]]:
+@pytest.fixture(params=[("flat", "memory"), ("qdrant_edge", "tantivy")], ids="-".join)
+def indexes(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[list[Index]]:
     indexes = [
-        Index(world, tmp_path, projection_of("vector"), open_backend_of("flat")),
-        Index(world, tmp_path, projection_of("keyword"), open_backend_of("memory")),
+        Index(world, tmp_path, projection_of(index), open_backend_of(backend))
+        for index, backend in zip(("vector", "keyword"), request.param, strict=True)
     ]
     for index in indexes:
         index.view.open()
