@@ -15,6 +15,7 @@ from projections.index_view import IndexView
 from projections.jobs import JobsView
 from projections.manifest import ManifestView
 from projections.projection import Projection
+from projections.rebuild import created_draft, finish_rebuild, promoted_drafts
 from projections.runner import Runner
 from projections.search import Search
 from projections.sql.sql_view import SqlView
@@ -121,11 +122,8 @@ class Engine:
 
     def __enter__(self) -> Self:
         self._loop_thread.start()
-        for name, view in self.parts.views.indexes.items():
-            try:
-                view.open()
-            except IndexForeign as error:
-                self._running.index_errors[name] = error
+        for name in INDEXES:
+            self._open_index(name)
         for name in SQL_VIEWS:
             if self._sql_view(name).is_outdated:
                 self.parts.rebuild_view(name)
@@ -136,6 +134,27 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open_index(self, name: str) -> None:
+        """Open an index, tell the log of its first generation, and go on with a rebuild that was cut short."""
+        parts, view = self.parts, self.parts.views.indexes[name]
+        try:
+            is_first = view.open()
+        except IndexForeign as error:
+            self._running.index_errors[name] = error
+            return
+        told: dict[str, Any] = {"pipeline_id": parts.pipeline_id, "now": parts.clock()}
+        if is_first:
+            parts.log.append(None, [created_draft(view.generation, **told), *promoted_drafts(view.generation, **told)])
+        elif not view.generation.is_live:
+            finish_rebuild(
+                view,
+                parts.projection(name),
+                parts.log,
+                scratch=parts.folder.views,
+                pipeline_id=parts.pipeline_id,
+                clock=parts.clock,
+            )
 
     def _sql_view(self, name: str) -> SqlView[Any, Any]:
         view: SqlView[Any, Any] = getattr(self.parts.views, name)
