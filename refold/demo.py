@@ -40,7 +40,7 @@ SEARCHES = 3
 HITS = 2
 
 _TITLES_READ = 500
-_WORDS = re.compile(r"[^\W\d_]{3,}")
+_LETTERS = re.compile(r"[^\W\d_]{3}")
 _QUESTION_WORDS = 6
 
 
@@ -86,7 +86,7 @@ class Demo:
         prefix = file_uri(source.resolve()) if source.exists() else None
         wanted = {"status": "live", "uri": prefix, "limit": _TITLES_READ}
         for document in Session(self.settings).call("documents list", wanted)["documents"]:
-            words = _WORDS.findall(document["title"] or "") or _WORDS.findall(_file_name(document["uri"]))
+            words = _words(document["title"] or "") or _words(_file_name(document["uri"]))
             if words:
                 yield " ".join(words[:_QUESTION_WORDS])
 
@@ -166,6 +166,11 @@ def _shown(path: Path) -> str:
 
 def _file_name(uri: str) -> str:
     return Path(unquote(uri.rpartition("/")[2])).stem
+
+
+def _words(name: str) -> list[str]:
+    """The words of a title or file name; none where it says nothing, such as ``a1``."""
+    return re.findall(r"[^\W_]+", name) if _LETTERS.search(name) else []
 
 
 def _spread(names: Sequence[str]) -> Sequence[str]:
