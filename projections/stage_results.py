@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, Select, Table, select
 
-from projections.sql.dialects import SCAN_ROWS, portions, upsert
+from projections.sql.dialects import SCAN_ROWS, upsert
+from projections.sql.lookups import rows_among
 from projections.sql.sql_view import SqlView
 from projections.sql.stage_tables import StageTables, stage_tables
 from projections.sql.values import json_of, value_of
@@ -100,17 +103,11 @@ class StageResultsView(SqlView[StageTables, StageChange]):
         """The results known for `keys`; unknown keys are absent."""
         wanted = set(keys)
         with self._store.read() as snapshot:
-            table = snapshot.tables.results
-            rows = [
-                row
-                for input_hashes in portions({key.input_hash for key in wanted})
-                for row in snapshot.connection.execute(
-                    select(table.c.input_hash, table.c.stage, table.c.fingerprint, table.c.result).where(
-                        table.c.input_hash.in_(input_hashes)
-                    )
-                )
-            ]
-        found = {StageKey(Stage(row.stage), row.input_hash, row.fingerprint): row.result for row in rows}
+            query, column = _results_query(snapshot.tables.results)
+            rows = rows_among(snapshot.connection, query, column, {key.input_hash for key in wanted})
+        found = {
+            StageKey(Stage(stage), input_hash, fingerprint): result for input_hash, stage, fingerprint, result in rows
+        }
         return {key: value_of(StageResult, found[key]) for key in wanted if key in found}
 
     def scan(self) -> Iterator[StageEntry]:
@@ -125,3 +122,9 @@ class StageResultsView(SqlView[StageTables, StageChange]):
                     value_of(StageResult, row.result),
                     row.reference_count,
                 )
+
+
+@cache
+def _results_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
+    c = table.c
+    return select(c.input_hash, c.stage, c.fingerprint, c.result), c.input_hash

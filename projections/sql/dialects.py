@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Compiled, Connection, Dialect, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
-PARAMETERS_PER_STATEMENT = 10_000
-"""Below SQLite's limit of 32,766 bound values in its default build, and PostgreSQL's of 65,535."""
+PARAMETERS_PER_STATEMENT = 8_192
+"""A power of two, below SQLite's limit of 32,766 bound values in its default build, and PostgreSQL's of 65,535."""
 
 SCAN_ROWS = 1_000
 """Rows fetched at a time by a scan: a few MB at the most."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from heapq import merge
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, Table, func, or_, select
 
 from projections.manifest_entries import (
     DeadLetter,
@@ -18,7 +19,8 @@ from projections.manifest_entries import (
     ManifestCounts,
     ManifestDocument,
 )
-from projections.sql.dialects import AFTER_EVERY_TEXT, SCAN_ROWS, portions
+from projections.sql.dialects import AFTER_EVERY_TEXT, SCAN_ROWS
+from projections.sql.lookups import rows_among
 from projections.sql.manifest_tables import ManifestTables
 from projections.sql.values import json_of, mapping_of, moment_of, optional_moment_of, optional_values_of, value_of
 from projections.sql.view_store import Snapshot
@@ -41,13 +43,11 @@ class StoredState:
 
 def stored_states(snapshot: ManifestSnapshot, document_ids: Collection[DocumentId]) -> dict[DocumentId, StoredState]:
     """The stored states of those that have any event."""
-    table = snapshot.tables.states
-    found = {}
-    for ids in portions(document_ids):
-        for row in snapshot.connection.execute(select(table).where(table.c.document_id.in_(ids))).all():
-            document_id, _, first_offset, state, live = row
-            found[document_id] = StoredState(_state(state, live), live, first_offset)
-    return found
+    query, key = _states_query(snapshot.tables.states)
+    return {
+        document_id: StoredState(_state(state, live), live, first_offset)
+        for document_id, first_offset, state, live in rows_among(snapshot.connection, query, key, document_ids)
+    }
 
 
 def state_rows(
@@ -83,15 +83,10 @@ def all_states(snapshot: ManifestSnapshot) -> Iterator[DocumentState]:
 
 def known_requests(snapshot: ManifestSnapshot, request_ids: Collection[tuple[DocumentId, EventId]]) -> set[EventId]:
     """Those of `request_ids` that were ever taken for their document."""
-    table = snapshot.tables.requests
+    query, key = _requests_query(snapshot.tables.requests)
     wanted = set(request_ids)
-    known: set[EventId] = set()
-    for ids in portions({document_id for document_id, _ in wanted}):
-        rows = snapshot.connection.execute(
-            select(table.c.document_id, table.c.request_id).where(table.c.document_id.in_(ids))
-        )
-        known.update(request_id for document_id, request_id in rows if (document_id, request_id) in wanted)
-    return known
+    rows = rows_among(snapshot.connection, query, key, {document_id for document_id, _ in wanted})
+    return {request_id for document_id, request_id in rows if (document_id, request_id) in wanted}
 
 
 def taken_offset(snapshot: ManifestSnapshot, log_id: str, partition: int) -> int:
@@ -140,27 +135,10 @@ def known_documents(
     snapshot: ManifestSnapshot, document_ids: Collection[DocumentId]
 ) -> dict[DocumentId, KnownDocument]:
     """What a planner needs of those that have any answer or a live version."""
-    c = snapshot.tables.documents.c
-    query = select(
-        c.document_id,
-        c.uri,
-        c.source_root,
-        c.completed_at,
-        c.finding,
-        c.content_hash,
-        c.fingerprint,
-        c.media_type,
-        c.metadata,
-        c.failed_finding,
-        c.failed_parameters,
-        c.error_class,
-    ).where(c.answer_kind.is_not(None))
-    known: dict[DocumentId, KnownDocument] = {}
-    for ids in portions(document_ids):
-        rows = snapshot.connection.execute(query.where(c.document_id.in_(ids))).all()
-        findings = optional_values_of(Finding, [row[4] for row in rows])
-        known.update((row[0], _known(row, finding)) for row, finding in zip(rows, findings, strict=True))
-    return known
+    query, key = _known_query(snapshot.tables.documents)
+    rows = rows_among(snapshot.connection, query, key, document_ids)
+    findings = optional_values_of(Finding, [row[4] for row in rows])
+    return {row[0]: _known(row, finding) for row, finding in zip(rows, findings, strict=True)}
 
 
 def live_under(
@@ -259,6 +237,38 @@ def dead_letters(snapshot: ManifestSnapshot, *, limit: int, after: str | None) -
         for document in failed
         if document.failure is not None
     ]
+
+
+@cache
+def _states_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
+    c = table.c
+    return select(c.document_id, c.first_offset, c.state, c.live), c.document_id
+
+
+@cache
+def _requests_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
+    c = table.c
+    return select(c.document_id, c.request_id), c.document_id
+
+
+@cache
+def _known_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
+    c = table.c
+    columns = (
+        c.document_id,
+        c.uri,
+        c.source_root,
+        c.completed_at,
+        c.finding,
+        c.content_hash,
+        c.fingerprint,
+        c.media_type,
+        c.metadata,
+        c.failed_finding,
+        c.failed_parameters,
+        c.error_class,
+    )
+    return select(*columns).where(c.answer_kind.is_not(None)), c.document_id
 
 
 def _live_json(live: DocumentCompleted | None, before: StoredState | None) -> str | None:

@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from projections.sql.dialects import PARAMETERS_PER_STATEMENT, insert_absent, portions, upsert
 from projections.sql.engine import open_sqlite
 from projections.sql.job_tables import job_tables
+from projections.sql.lookups import rows_among
 from projections.sql.manifest_tables import manifest_tables
 from projections.sql.stage_tables import stage_tables
 from projections.sql.view_store import POSITIONS, VIEWS
@@ -25,6 +26,8 @@ SCORES = Table(
     Column("player", Text, primary_key=True),
     Column("points", Integer),
 )
+
+ALL_SCORES = select(SCORES)
 
 
 @pytest.fixture
@@ -83,6 +86,15 @@ def test_portions_are_everything_once() -> None:
     assert [len(portion) for portion in portions(items)] == [PARAMETERS_PER_STATEMENT, PARAMETERS_PER_STATEMENT, 1]
     assert [item for portion in portions(items) for item in portion] == items
     assert list(portions([])) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 9, PARAMETERS_PER_STATEMENT + 3])
+def test_rows_are_found_among_any_number_of_keys_once_each(engine: Engine, count: int) -> None:
+    with engine.begin() as connection:
+        upsert(connection, SCORES, [{"game": "go", "player": f"p{n}", "points": n} for n in range(10)])
+        keys = [f"p{n}" for n in range(count)]
+        rows = rows_among(connection, ALL_SCORES, SCORES.c.player, keys)
+    assert sorted(rows) == [("go", f"p{n}", n) for n in range(min(count, 10))]
 
 
 @pytest.mark.parametrize("tables", [manifest_tables, job_tables, stage_tables, lambda _: None])
