@@ -44,9 +44,9 @@ def print_line(value: Mapping[str, Any]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table; tab-separated lines without decoration when the output is no terminal."""
+    """A table; tab-separated lines, the first with the names, when the output is no terminal."""
     if not sys.stdout.isatty():
-        for row in rows:
+        for row in (columns, *rows):
             sys.stdout.write("\t".join(_plain(cell) for cell in row) + "\n")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
