@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import EXIT_NO, err, out, print_facts, print_json, print_table
+from refold.cli.output import EXIT_NO, err, out, print_facts, print_json, print_table, short_time
 from schemas.errors import UsageError
 from schemas.ids import random_id
 
@@ -84,7 +84,9 @@ def history(
     if as_json:
         print_json(answer)
         return 0
-    rows = [(e["sequence"], e["occurred_at"], e["kind"], e["version"], e["summary"]) for e in answer["events"]]
+    rows = [
+        (e["sequence"], short_time(e["occurred_at"]), e["kind"], e["version"], e["summary"]) for e in answer["events"]
+    ]
     print_table(("sequence", "at", "event", "version", "what"), rows, right=("sequence", "version"))
     return 0
 

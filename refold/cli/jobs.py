@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import out, print_facts, print_json, print_table
+from refold.cli.output import out, print_facts, print_json, print_table, short_time
 
 app = typer.Typer(help="What was asked for, and how far it is.", no_args_is_help=False, invoke_without_command=True)
+
+ID_SHOWN = 8
+"""Characters of a job id in a table: enough to name it by."""
 
 JobArgument = Annotated[str, typer.Argument(help="A job id, or the beginning of one.")]
 
@@ -42,13 +45,13 @@ def list_(
         return 0
     rows = [
         (
-            j["job_id"],
+            j["job_id"][:ID_SHOWN],
             j["status"],
             j["requested"],
             j["completed"],
             j["failed"],
-            j["submitted_at"],
-            " ".join(j["sources"]),
+            short_time(j["submitted_at"]),
+            _sources(j["sources"]),
         )
         for j in answer["jobs"]
     ]
@@ -74,6 +77,10 @@ def show(
     print_facts({f"stage {name}": totals for name, totals in answer["stages"].items()})
     print_table(("failed", "code", "message"), [(f["uri"], f["error_code"], f["message"]) for f in answer["failures"]])
     return 0
+
+
+def _sources(sources: list[str]) -> str:
+    return " ".join([*sources[:1], f"and {len(sources) - 1} more"] if len(sources) > 1 else sources)
 
 
 def _steer(action: str, done: str, job: str, *where: object) -> int:

@@ -84,6 +84,11 @@ def human_bytes(size_bytes: float) -> str:
     return f"{size_bytes:.1f} TiB"
 
 
+def short_time(moment: str | None) -> str:
+    """An ISO time to the second, for a column."""
+    return (moment or "")[:19].replace("T", " ")
+
+
 def _plain(cell: object) -> str:
     return "" if cell is None else str(cell)
 

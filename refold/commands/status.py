@@ -15,6 +15,9 @@ from refold.engine import SQL_VIEWS, AnyIndex, Engine
 
 JOBS_SHOWN = 5
 
+BLOCK_BYTES = 512
+"""The unit of st_blocks (POSIX)."""
+
 
 def status(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """Documents by status, projections with their lag, the latest jobs."""
@@ -71,11 +74,11 @@ def _projection_json(status: ProjectionStatus, index: AnyIndex | None) -> Json:
 
 
 def size_bytes_of(folder: Path) -> int:
-    """Bytes of all files in a folder; files that vanish meanwhile count nothing."""
+    """Bytes on disk of all files in a folder (not of their holes); files that vanish meanwhile count nothing."""
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.lstat().st_size
+            total += path.lstat().st_blocks * BLOCK_BYTES
         except FileNotFoundError:
             continue
     return total
