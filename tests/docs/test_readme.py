@@ -33,6 +33,7 @@ def typed(block: Block) -> list[list[str]]:
     return [["bash", "-c", command] for command in block.commands]
 
 
+@pytest.mark.slow
 def test_every_command_and_every_python_block_of_the_readme_works(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "somewhere"
     folder.mkdir()
