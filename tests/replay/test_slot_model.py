@@ -101,7 +101,7 @@ class Process:
             SlotParts(
                 log=self.log,
                 states=machine.states,
-                artifacts=MemoryArtifacts(),
+                artifacts=MemoryArtifacts(machine.clock),
                 writer=writer,
                 workload=Workload(limit=3),
                 begin=self.in_work.__setitem__,
@@ -272,8 +272,8 @@ class SlotMachine(RuleBasedStateMachine):
             assert max(_answers(self.log).values(), default=0) <= 1
 
     def teardown(self) -> None:
-        if not hasattr(self, "log"):
-            return
+        if not hasattr(self, "process"):
+            return  # it never began
         for number, job in enumerate(JOBS):
             event_id = EventId(f"resume-{number}")
             meta = Meta(event_id=event_id, occurred_at=self.now, pipeline_id="world", job_id=job)
