@@ -10,10 +10,12 @@ DEMO_DATA ?= demo-data
 env: $(VENV)/.installed  ## create .venv with everything the project needs
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit("refold needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo 'putting everything the project needs into $(VENV): a minute or two, once'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 demo: env  ## ingest real documents, search them, prove the indexes equal the log: make demo [SOURCE=dir]
 	$(BIN)/python -m refold.demo --data '$(DEMO_DATA)' $(if $(SOURCE),'$(SOURCE)')
