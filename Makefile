@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: env  ## ingest real documents, search them, prove the indexes equal the log: make demo [SOURCE=dir]
-	$(BIN)/python -m refold.demo --data '$(DEMO_DATA)' $(if $(SOURCE),'$(SOURCE)')
+	@$(BIN)/python -m refold.demo --data '$(DEMO_DATA)' $(if $(SOURCE),'$(SOURCE)')
 
 test: env  ## every test
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered

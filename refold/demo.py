@@ -29,7 +29,7 @@ from streams.uris import file_uri
 QUESTIONS = (
     "why is there high water twice a day?",
     "Fresnel lens",
-    "what happens when the disk is full?",
+    "what to do when the disk is full?",
 )
 """For the demo's own documents: a question to the web page, words from the PDF, a question to the runbooks."""
 
@@ -73,7 +73,7 @@ class Demo:
     def run(self, *arguments: str) -> int:
         """The exit code of `refold arguments…`, which is shown first, as it would be typed."""
         typed = [*arguments, "--data", str(self.data)]
-        out().print(Text(f"$ {_program()} {shlex.join(typed)}", style="bold cyan"))
+        out().print(Text(f"$ {_program()} {shlex.join(typed)}", style="bold cyan"), soft_wrap=True)
         code = app(typed, standalone_mode=False)
         return code if isinstance(code, int) else 0
 
@@ -144,7 +144,7 @@ def _say_what_next(demo: Demo, question: str) -> None:
         (f"{program} ingest FOLDER --data my-data", "a corpus of your own"),
         (f"{program} --help", "everything else; README.md tells it in order"),
     ):
-        out().print(Text.assemble(f"  {command}\n", (f"      {meaning}", "dim")))
+        out().print(Text.assemble(f"  {command}\n", (f"      {meaning}", "dim")), soft_wrap=True)
 
 
 def _heading(text: str) -> None:
