@@ -84,6 +84,8 @@ class EmbeddedWork:
                 continue  # its source is away: it waits unplanned, and `refold jobs list` shows it
 
     def _begin(self, job: Job, *, already: Iterator[EventId] | None) -> Planning:
+        # What the last job has completed must be known, or it would be read again.
+        self._engine.wait_for(self._engine.end(), ["manifest"])
         planning = Planning(
             job,
             planner=self._engine.parts.planner,

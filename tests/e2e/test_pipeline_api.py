@@ -1,0 +1,125 @@
+"""The public API as a program uses it: streams with back-pressure, filters, checkpoints, results, search."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from refold_cli import age
+
+import refold
+from refold import events
+
+DOCUMENTS = 60
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(DOCUMENTS):
+        (folder / f"{number:03}.txt").write_text(f"Document number {number} speaks of whales.")
+    age(folder)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+async def test_run_returns_every_answer_and_a_position_to_read_ones_own_writes(data: Path, docs: Path) -> None:
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.7\nbroken")
+    age(docs)
+    async with refold.open(data) as pipeline:
+        result = await pipeline.run([docs])
+        assert (result.outcome, len(result.documents), len(result.errors)) == ("PARTIAL", DOCUMENTS, 1)
+        assert result.errors[0].uri.endswith("broken.pdf")
+        assert result.errors[0].hint
+        answer = await pipeline.search("whales", limit=3, wait_for=result.position)
+        assert len(answer.hits) == 3
+        again = await pipeline.run([docs])
+        assert (again.documents, again.errors) == ([], [])
+
+
+async def test_no_document_starts_while_a_reader_is_behind(data: Path, docs: Path) -> None:
+    async with refold.open(data) as pipeline:
+        stream = pipeline.stream_events([docs], buffer_size=5)
+        await anext(stream)
+        log = pipeline._open_engine.parts.log
+        documents = log.partitions("documents")
+        while log.end(documents).offset(documents[0]) < DOCUMENTS:
+            await asyncio.to_thread(log.wait_beyond, documents, log.end(documents), 0.2)
+        kinds = [type(r.event) for batch in log.read(documents, refold.Position()) for r in batch.recorded]
+        # The requests are taken whatever the reader does; of the documents, none but the first few may start.
+        assert kinds.count(events.DocumentQueued) == DOCUMENTS
+        assert kinds.count(events.DocumentStarted) <= 5
+        rest = [event async for event in stream]
+        assert sum(isinstance(event, events.DocumentCompleted) for event in rest) == DOCUMENTS
+        assert isinstance(rest[-1], events.JobFinished)
+
+
+async def test_filters_combine_and_a_transformer_gives_what_is_wanted(data: Path, docs: Path) -> None:
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.7\nbroken")
+    wanted = refold.errors_only | (refold.progress_only & ~refold.kinds(events.BatchProgress))
+    async with refold.open(data) as pipeline:
+        names = [
+            name
+            async for name in pipeline.stream_events(
+                [docs], event_filter=wanted, event_transformer=lambda event: type(event).__name__
+            )
+        ]
+    assert sorted(names) == ["DocumentFailed", "JobFinished", "JobPlanned", "JobSubmitted"]
+
+
+async def test_a_reader_that_left_resumes_from_its_checkpoint_without_gap_or_repetition(data: Path, docs: Path) -> None:
+    before: list[str] = []
+    checkpoint = ""
+    async with refold.open(data) as pipeline:
+        stream = pipeline.stream_events([docs], buffer_size=20, progress_interval=5, checkpoint_interval=10)
+        async for event in stream:
+            if isinstance(event, events.DocumentCompleted):
+                before.append(event.document_id)
+            if isinstance(event, events.BatchProgress) and event.checkpoint and len(before) >= 20:
+                checkpoint = event.checkpoint
+                break
+        await stream.aclose()
+    async with refold.open(data) as pipeline:
+        after = [
+            event.document_id
+            async for event in pipeline.stream_events([docs], resume_from=checkpoint)
+            if isinstance(event, events.DocumentCompleted)
+        ]
+    assert len(before) + len(after) == DOCUMENTS
+    assert len({*before, *after}) == DOCUMENTS
+
+
+async def test_results_come_one_by_one(data: Path, docs: Path) -> None:
+    async with refold.open(data) as pipeline:
+        results = [result async for result in pipeline.iter_results([docs], priority="critical")]
+        assert {(result.status, result.version, result.chunks) for result in results} == {("completed", 1, 1)}
+        (docs / "000.txt").unlink()
+        (docs / "001.txt").write_text("Document number 1 speaks of bread now.")
+        changed = {r.uri[-7:]: (r.status, r.version) async for r in pipeline.iter_results([docs])}
+    assert changed == {"000.txt": ("removed", 1), "001.txt": ("completed", 2)}
+
+
+async def test_pushed_text_and_bytes_are_searchable_when_add_returns(data: Path) -> None:
+    async with refold.open(data) as pipeline:
+        text = await pipeline.add("greeting", text="hello whales", metadata={"lang": "en"})
+        page = await pipeline.add("page", data=b"<title>Whales</title><p>They sing.</p>")
+        assert (text.status, page.status) == ("completed", "completed")
+        assert (await pipeline.add("greeting", text="hello whales", metadata={"lang": "en"})).status == "unchanged"
+        found = await pipeline.search("hello", mode="keyword", filters=["metadata.lang=en"])
+        assert [hit.uri for hit in found.hits] == ["push:greeting"]
+        with pytest.raises(refold.RefoldError, match="either text or data"):
+            await pipeline.add("both", text="a", data=b"a")
+
+
+async def test_an_option_nobody_knows_and_a_source_that_is_not_there_are_refused(data: Path) -> None:
+    async with refold.open(data) as pipeline:
+        with pytest.raises(refold.RefoldError, match="colour"):
+            await pipeline.run(["."], colour="red")
+        with pytest.raises(refold.RefoldError, match="no-such-folder"):
+            await pipeline.run(["no-such-folder"])
