@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -39,7 +39,7 @@ PROJECT_DOCS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "ops")
 SEARCHES = 3
 HITS = 2
 
-_TITLES_READ = 500
+_DOCUMENTS_READ = 500
 _LETTERS = re.compile(r"[^\W\d_]{3}")
 _QUESTION_WORDS = 6
 
@@ -78,17 +78,20 @@ class Demo:
         return code if isinstance(code, int) else 0
 
     def questions(self) -> Sequence[str]:
-        """What to search for: of documents nobody knows, their own titles and names."""
-        return QUESTIONS if self.source is None else _spread(list(self._names()))
+        """What to search for: of documents nobody knows, their own titles, or else the names of their files."""
+        if self.source is None:
+            return QUESTIONS
+        documents = self._documents()
+        titles = _questions(document["title"] or "" for document in documents)
+        names = _questions(_file_name(document["uri"]) for document in documents)
+        return _spread(titles if len(titles) >= SEARCHES else [*titles, *names])
 
-    def _names(self) -> Iterator[str]:
+    def _documents(self) -> Sequence[Json]:
         source = Path(str(self.source))
         prefix = file_uri(source.resolve()) if source.exists() else None
-        wanted = {"status": "live", "uri": prefix, "limit": _TITLES_READ}
-        for document in Session(self.settings).call("documents list", wanted)["documents"]:
-            words = _words(document["title"] or "") or _words(_file_name(document["uri"]))
-            if words:
-                yield " ".join(words[:_QUESTION_WORDS])
+        wanted = {"status": "live", "uri": prefix, "limit": _DOCUMENTS_READ}
+        documents: list[Json] = Session(self.settings).call("documents list", wanted)["documents"]
+        return documents
 
     def has_nothing_to_do(self) -> bool:
         """Whether the latest ingest found every document as it was."""
@@ -168,16 +171,16 @@ def _file_name(uri: str) -> str:
     return Path(unquote(uri.rpartition("/")[2])).stem
 
 
-def _words(name: str) -> list[str]:
-    """The words of a title or file name; none where it says nothing, such as ``a1``."""
-    return re.findall(r"[^\W_]+", name) if _LETTERS.search(name) else []
+def _questions(names: Iterable[str]) -> list[str]:
+    """The first words of titles or file names, each once; of those that say nothing, such as ``a1``, none."""
+    said = (re.findall(r"[^\W_]+", name)[:_QUESTION_WORDS] for name in names if _LETTERS.search(name))
+    return list(dict.fromkeys(" ".join(words) for words in said))
 
 
-def _spread(names: Sequence[str]) -> Sequence[str]:
-    """Some names from all over the list, each once."""
-    different = list(dict.fromkeys(names))
-    step = max(1, len(different) // SEARCHES)
-    return different[step // 2 :: step][:SEARCHES]
+def _spread(questions: Sequence[str]) -> Sequence[str]:
+    """Some of them, from all over the list."""
+    step = max(1, len(questions) // SEARCHES)
+    return questions[step // 2 :: step][:SEARCHES]
 
 
 if __name__ == "__main__":
