@@ -141,9 +141,7 @@ class Codec:
         write = self._compile(schema.record).write
 
         def encode(event: PipelineEvent) -> bytes:
-            out = bytearray(head)
-            write(out, event)
-            return bytes(out)
+            return head + write(event).encode("latin-1")
 
         self._encoders[kind] = encode
         return encode

@@ -24,10 +24,10 @@ import fastavro
 from schemas.avro_files import released_schemas
 from schemas.canonical import canonical_form, expanded, fingerprint_of, folded
 from schemas.codec import FRAME_BYTES, Codec, UnreadableEvent
-from schemas.compiled import long_bytes, varint_at
 from schemas.errors import FatalError, MachineError
 from schemas.events import TOPICS, PipelineEvent
 from schemas.registry import WriterSchema
+from schemas.varints import long_bytes, varint_at
 
 BLOCK_BYTES = 64 * 1024
 """How much is gathered before a block is compressed and written: what writing or reading holds in memory."""

@@ -18,7 +18,6 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from schemas.avro_files import newest, released_schemas
 from schemas.canonical import without_logical_types
 from schemas.codec import FRAME_BYTES, Codec
-from schemas.compiled import micros_of
 from schemas.events import (
     ArtifactRef,
     DocumentCompleted,
@@ -32,6 +31,7 @@ from schemas.events import (
 )
 from schemas.ids import JobId, document_id_of, event_id_of
 from schemas.registries.memory import MemoryRegistry
+from schemas.varints import micros_of
 
 ROUND = 2_000
 ROUNDS = 9

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -16,9 +16,11 @@ from event_strategies import KINDS, any_event, events_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import compiled_read, events
 from schemas.avro_files import newest, released_schemas
 from schemas.canonical import canonical_form, fingerprint_of
 from schemas.codec import Codec, UnknownKind, UnreadableEvent, UnwritableEvent
+from schemas.compiled_read import KEPT_TEXTS, REPEATED, kept_text
 from schemas.events import (
     Action,
     ArtifactRef,
@@ -26,6 +28,7 @@ from schemas.events import (
     DocumentCompleted,
     DocumentFailed,
     DocumentQueued,
+    DocumentRequested,
     DocumentSkipped,
     DocumentStarted,
     ErrorClass,
@@ -36,7 +39,7 @@ from schemas.events import (
     Stage,
     StageReport,
 )
-from schemas.ids import DocumentId, EventId, document_id_of, event_id_of
+from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.registries.memory import MemoryRegistry
 from schemas.registry import WriterSchema
 
@@ -252,6 +255,9 @@ def test_blocks_that_tell_their_size_are_read_as_java_writes_them() -> None:
         DocumentFailed(meta=META, document_id=DOCUMENT, request_id=REQUEST, error_class="BAD_LUCK"),
         BatchProgress(meta=META, documents_per_minute="many"),
         DocumentQueued(meta=META, document_id=DOCUMENT, request_id=REQUEST, finding={"uri": "file:///a"}),
+        replace(STARTED, document_id=DOCUMENT.encode()),
+        replace(STARTED, attempt=2.0),
+        DocumentRequested(meta=META, document_id=DOCUMENT, uri="push:a", content="text"),
     ],
     ids=[
         "naive-time",
@@ -262,6 +268,9 @@ def test_blocks_that_tell_their_size_are_read_as_java_writes_them() -> None:
         "no-such-symbol",
         "words-for-a-fraction",
         "dict-for-finding",
+        "bytes-for-text",
+        "fraction-for-a-number",
+        "text-for-bytes",
     ],
 )
 def test_a_value_that_its_field_cannot_hold_is_refused_by_name(event: Any) -> None:
@@ -278,6 +287,32 @@ def test_times_keep_their_microseconds_in_every_century() -> None:
     read = CODEC.decode(CODEC.encode(replace(STARTED, meta=replace(META, occurred_at=elsewhere))))
     assert read.meta.occurred_at.utcoffset() == timedelta(0)
     assert read == STARTED
+
+
+def test_words_that_a_log_repeats_and_equal_times_in_a_row_are_read_as_one_object() -> None:
+    frames = [
+        CODEC.encode(replace(STARTED, attempt=attempt, meta=replace(META, job_id=JobId("job-ü")))) for attempt in (1, 2)
+    ]
+    first, second = (CODEC.decode(frame) for frame in frames)
+    assert isinstance(first, DocumentStarted)
+    assert isinstance(second, DocumentStarted)
+    assert first.meta.job_id is second.meta.job_id
+    assert first.meta.pipeline_id is second.meta.pipeline_id
+    assert first.parameters["parse"] is second.parameters["parse"]
+    assert first.meta.occurred_at is second.meta.occurred_at
+    assert (first.meta.job_id, first.meta.occurred_at) == ("job-ü", META.occurred_at)
+
+
+def test_what_is_read_as_one_object_does_not_grow_without_bound() -> None:
+    for number in range(3 * KEPT_TEXTS):
+        assert kept_text(str(number).encode()) == str(number)
+    assert len(compiled_read._texts) <= KEPT_TEXTS
+
+
+def test_every_word_that_is_said_to_repeat_is_one_of_an_event() -> None:
+    kinds = {kind.__name__: kind for kind in vars(events).values() if is_dataclass(kind)}
+    fields_of = {f"{name}.{field.name}" for name, kind in kinds.items() for field in fields(kind)}
+    assert fields_of >= REPEATED
 
 
 def test_defaults_are_written_as_they_stand() -> None:
