@@ -14,7 +14,7 @@ Which of a document's open requests is acted on:
 | a RETRY whose failure is no longer the last answer is SUPERSEDED | somebody was faster |
 | REMOVE of what is not live is skipped as ABSENT; REINDEX likewise | nothing to do |
 | INGEST: mode, force and what is live decide (`streams/modes.py`) | |
-| `max_crashes` starts that ended in nothing: POISON | it kills whoever touches it |
+| `max_crashes` starts that ended in nothing, superseded requests included: POISON | it kills whoever touches it |
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def decide(  # noqa: PLR0911 - one return per row of the table above
         return Skip(target, reason)
     if target.queued.action is Action.REMOVE:
         return Remove(target, superseded)
-    crashes = target.crashes + (target.started_by is not None)
+    crashes = max(request.crashes_so_far for request in (*superseded, target))
     if crashes >= max_crashes:
         return GiveUp(target, crashes)
     return Start(target, superseded, is_suspect=crashes >= SUSPECT_AFTER_CRASHES)

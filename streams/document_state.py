@@ -42,7 +42,8 @@ class OpenRequest:
         order: The offset of its DocumentQueued in `documents`: requests are taken in this order.
         starts: How often it was started; the next DocumentStarted's id counts from here.
         failures: Starts that ended in a DocumentFailed that was not final.
-        crashes: Starts followed by no answer, failure or release.
+        crashes: Starts followed by no answer, failure or release; those of a superseded request pass to the later ones,
+            for it is the document that is suspect.
         started_by: The pipeline_id of the start that is open now, or None.
         started_id: The event_id of that start.
         parameters: Its stage fingerprints.
@@ -58,6 +59,11 @@ class OpenRequest:
     started_id: EventId | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     retry_at: datetime | None = None
+
+    @property
+    def crashes_so_far(self) -> int:
+        """Its crashes, if the start that is open was one, too."""
+        return self.crashes + (self.started_by is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +162,7 @@ def _started(state: DocumentState, event: DocumentStarted) -> DocumentState:
     for running in (r for r in state.requests if r.started_by is not None):
         is_other = running is not open_request
         _refuse(event, is_other and running.started_by == event.meta.pipeline_id, "another request is in work")
-        crashed = replace(running, crashes=running.crashes + 1, started_by=None, started_id=None)
+        crashed = replace(running, crashes=running.crashes_so_far, started_by=None, started_id=None)
         state = _with_request(state, crashed)
     return _with_request(
         state,
@@ -188,7 +194,7 @@ def _answered(
     event: DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded,
 ) -> DocumentState:
     answered = _open(state, event)
-    state = replace(state, requests=tuple(r for r in state.requests if r is not answered))
+    state = _without(state, answered)
     match event:
         case DocumentCompleted():
             _refuse(event, event.version != state.version + 1, f"version {event.version} follows {state.version}")
@@ -201,7 +207,9 @@ def _answered(
             state = replace(state, finding=finding)
         case VectorsAdded():
             _refuse(event, state.live is None or state.live.version != event.version, "that version is not live")
-        case DocumentCancelled() | DocumentSkipped(reason=SkipReason.SUPERSEDED):
+        case DocumentSkipped(reason=SkipReason.SUPERSEDED):
+            return _with_crashes(state, answered.crashes_so_far, after=answered.order)
+        case DocumentCancelled():
             return state
         case _:
             pass
@@ -246,6 +254,18 @@ def _open(state: DocumentState, event: DocumentEvent) -> OpenRequest:
 def _refuse(event: DocumentEvent, impossible: bool, why: str) -> None:  # noqa: FBT001 - reads as a sentence
     if impossible:
         raise ImpossibleTransition(f"{type(event).__name__}: {why}", op="evolve", subject=event.document_id)
+
+
+def _without(state: DocumentState, answered: OpenRequest) -> DocumentState:
+    return replace(state, requests=tuple(r for r in state.requests if r is not answered))
+
+
+def _with_crashes(state: DocumentState, crashes: int, *, after: int) -> DocumentState:
+    """The requests taken later than the one of order `after` know of at least so many crashes."""
+    later = (r for r in state.requests if r.order > after and r.crashes < crashes)
+    for request in later:
+        state = _with_request(state, replace(request, crashes=crashes))
+    return state
 
 
 def _with_request(state: DocumentState, changed: OpenRequest) -> DocumentState:

@@ -177,6 +177,13 @@ def test_after_too_many_crashes_a_document_is_given_up() -> None:
     assert decided(document(request)) == GiveUp(request, 5)
 
 
+def test_what_crashed_under_an_earlier_request_is_a_suspect_under_the_one_that_supersedes_it() -> None:
+    crashed, later = asked("one", crashes=1, started_by="a dead run"), asked("two")
+    assert decided(document(crashed, later)) == Start(later, [crashed], is_suspect=True)
+    crashed = asked("one", crashes=4, started_by="a dead run")
+    assert decided(document(crashed, later)) == GiveUp(later, 5)
+
+
 def test_a_retry_runs_while_the_failure_it_names_is_the_last_answer() -> None:
     failed = LastAnswer(request_id=EventId("failed"), kind="DocumentFailed", occurred_at=NOW)
     retry = asked("one", Action.RETRY, cause="failed")
