@@ -143,9 +143,8 @@ class Engine:
         except IndexForeign as error:
             self._running.index_errors[name] = error
             return
-        told: dict[str, Any] = {"pipeline_id": parts.pipeline_id, "now": parts.clock()}
-        if is_first:
-            parts.log.append(None, [created_draft(view.generation, **told), *promoted_drafts(view.generation, **told)])
+        if is_first and self._has_operations():
+            self._tell_generation(view)
         elif not view.generation.is_live:
             finish_rebuild(
                 view,
@@ -155,6 +154,15 @@ class Engine:
                 pipeline_id=parts.pipeline_id,
                 clock=parts.clock,
             )
+
+    def _has_operations(self) -> bool:
+        """Whether the log was told anything of its indexes; a new one stays empty until work begins, for an import."""
+        return bool(self.parts.log.end(self.parts.log.partitions("operations")))
+
+    def _tell_generation(self, view: AnyIndex) -> None:
+        told: dict[str, Any] = {"pipeline_id": self.parts.pipeline_id, "now": self.parts.clock()}
+        drafts = [created_draft(view.generation, **told), *promoted_drafts(view.generation, **told)]
+        self.parts.log.append(None, drafts)
 
     def _sql_view(self, name: str) -> SqlView[Any, Any]:
         view: SqlView[Any, Any] = getattr(self.parts.views, name)
@@ -214,6 +222,10 @@ class Engine:
         with self._work_lock:
             if self._running.work is None:
                 self.wait_for(self.end(), SQL_VIEWS)
+                if not self._has_operations():
+                    for name in INDEXES:
+                        if name not in self.index_errors:
+                            self._tell_generation(self.parts.views.indexes[name])
                 self._running.work = self.parts.make_work(self)
             return self._running.work
 
