@@ -64,14 +64,14 @@ GC_THRESHOLDS = (50_000, 10, 10)
 """Events are many small objects without cycles; collecting after every 700 took 40% of a replay."""
 
 SQL_JOINING: Mapping[str, Joining] = {
-    "manifest": Joining(linger_s=0.25),  # the slot's overlay bridges what the manifest is behind
-    "jobs": Joining(linger_s=0.15),  # people watch it
-    "stage_results": Joining(linger_s=0.5),  # a result not known yet costs work, never correctness
+    "manifest": Joining(linger_s=0.5),  # the slot's overlay bridges what the manifest is behind
+    "jobs": Joining(linger_s=0.3),  # people watch it
+    "stage_results": Joining(linger_s=1.0),  # a result not known yet costs work, never correctness
 }
 """How long changes wait for company: a batch of a hundred documents costs little more than a batch of one."""
 
-INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
-"""Batches of a few thousand chunks, or half a second: a commit of an index costs tens of milliseconds."""
+INDEX_JOINING = Joining(max_changes=400, linger_s=1.0)
+"""Batches of a few thousand chunks, or a second: a commit of an index costs tens of milliseconds."""
 
 
 def open_engine(settings: Settings, *, folder: DataFolder) -> Engine:

@@ -24,7 +24,7 @@ from streams.adapters.folder import FolderOptions
 from streams.job import Job
 from streams.plan import PlannedAction, PlanRules
 
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.25
 """How often a watched job's row is looked at."""
 
 NEW_FAILURES = 50
