@@ -16,9 +16,6 @@ from schemas.sqlite_uri import can_keep_reading, reading_uri
 BUSY_TIMEOUT_S = 30.0
 """How long to wait for another process that writes; commits take milliseconds, so more means that it hangs."""
 
-CHECKPOINT_PAGES = 4_000
-"""The WAL goes into the file every 16 MB: each time costs two syncs, and reading slows as the WAL grows."""
-
 WAL_LIMIT_BYTES = 64 << 20
 """What the WAL is cut back to after a burst."""
 
@@ -33,6 +30,8 @@ class FileKind:
         format: Kept in PRAGMA user_version; a file with a higher one was written by a newer release.
         layout: The statements that make an empty file one of this kind.
         damaged: What to raise when it does not read back.
+        checkpoint_pages: How many pages of 4 KiB the WAL takes before it goes into the file. Each time costs two syncs;
+            a long WAL is slower to read, and to write as long as it is longer than ever before.
     """
 
     noun: str
@@ -40,6 +39,7 @@ class FileKind:
     format: int
     layout: Sequence[str]
     damaged: type[RefoldError] = DataFolderDamaged
+    checkpoint_pages: int = 4_000
 
 
 class SqliteFile:
@@ -70,6 +70,7 @@ class SqliteFile:
     ) -> None:
         self.path = path
         self.kind = kind
+        self.is_writable = not read_only
         self.is_closed = False
         self._lock = Lock()
         self._idle: list[sqlite3.Connection] = []
@@ -84,13 +85,18 @@ class SqliteFile:
             self.close()
             raise
 
+    def check_open(self) -> None:
+        """Raise UsageError if the file is closed."""
+        if self.is_closed:
+            raise self._error(UsageError, f"the {self.kind.noun} is closed", hint="open it again")
+
     def check_writable(self) -> sqlite3.Connection:
         """The connection that writes, for pragmas; `transaction` is for the rest.
 
         Raises:
             UsageError: the file is closed, or open to read only.
         """
-        self._check_open()
+        self.check_open()
         if self._writer is None:
             raise self._error(UsageError, f"{self.path} was opened to read only", hint="open it to write")
         return self._writer
@@ -135,13 +141,9 @@ class SqliteFile:
             for connection in closing:
                 connection.close()
 
-    def _check_open(self) -> None:
-        if self.is_closed:
-            raise self._error(UsageError, f"the {self.kind.noun} is closed", hint="open it again")
-
     def _borrow(self) -> sqlite3.Connection:
         with self._lock:
-            self._check_open()
+            self.check_open()
             if self._idle:
                 return self._idle.pop()
         return _connect(reading_uri(self.path))
@@ -175,7 +177,7 @@ class SqliteFile:
                 hint="use a folder on a disk of this machine",
             )
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {self.kind.checkpoint_pages}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
 
     def _create(self, connection: sqlite3.Connection, fill: Callable[[sqlite3.Connection], None] | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 
 from schemas.events import TOPICS, PipelineEvent
 from schemas.positions import TopicPartition
@@ -17,6 +18,7 @@ PARTITIONED_TOPICS = frozenset({"requests", "documents"})
 _TOPIC_OF_KIND: dict[type[PipelineEvent], str] = {kind: topic for topic, kinds in TOPICS.items() for kind in kinds}
 
 
+@cache
 def partitions_of(topic: str, slot_count: int) -> tuple[TopicPartition, ...]:
     """All partitions of `topic` in a log of `slot_count` slots.
 

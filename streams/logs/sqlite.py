@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from threading import Condition
-from time import monotonic
 
 from schemas.codec import Codec
 from schemas.ids import random_id
@@ -15,10 +13,8 @@ from streams.log import Batch, Draft, Slot
 from streams.logs.placement import check_kinds, check_partitions, check_slot, partitions_of
 from streams.logs.sqlite_commit import GroupCommit
 from streams.logs.sqlite_layout import open_log_file, read_log_id
-from streams.logs.sqlite_pages import Marks, expired, read_marks, read_page
-
-POLL_S = 0.05
-"""How often a waiter looks for what another process appended."""
+from streams.logs.sqlite_marks import Marks, Watermarks
+from streams.logs.sqlite_pages import expired, read_page
 
 TRIM_RECORDS = 10_000
 """What one transaction of a trim deletes, so that appends do not wait long for it."""
@@ -50,9 +46,8 @@ class SqliteLog:
         except BaseException:
             self._file.close()
             raise
-        self._commits = GroupCommit(self._file, self._codec, committed=self._wake)
-        self._changed = Condition()
-        self._change_count = 0
+        self._watermarks = Watermarks(self._file)
+        self._commits = GroupCommit(self._file, self._codec, self._watermarks)
 
     def partitions(self, topic: str) -> Sequence[TopicPartition]:
         """The one partition of `topic`."""
@@ -104,42 +99,30 @@ class SqliteLog:
 
         An append of this process is seen at once, one of another process within POLL_S.
         """
-        deadline_s = monotonic() + timeout_s
-        while True:
-            seen = self._change_count
-            end = self.end(partitions)
-            if any(end.offset(tp) > position.offset(tp) for tp in partitions):
-                return True
-            left_s = deadline_s - monotonic()
-            if left_s <= 0:
-                return False
-            self._await_change(seen, min(left_s, POLL_S))
-            if self._file.is_closed:
-                return False
+        check_partitions(partitions, slot_count=_SLOT_COUNT)
+        return self._watermarks.wait_until(
+            lambda marks: any(marks[tp.topic].end_offset > position.offset(tp) for tp in partitions), timeout_s
+        )
 
     def close(self) -> None:
         """Close the file and end every wait; idempotent."""
         self._file.close()
-        self._wake()
+        self._watermarks.wake()
 
     def _marks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Marks]:
         check_partitions(partitions, slot_count=_SLOT_COUNT)
-        marks = read_marks(self._file)
+        marks = self._watermarks.now()
         return {tp: marks[tp.topic] for tp in partitions}
 
     def _trim(self, below: int) -> None:
-        with self._file.transaction("trim") as connection:
-            connection.execute(_TRIM, (below,))
-            connection.execute(_MOVE_BEGIN, (below,))
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._change_count += 1
-            self._changed.notify_all()
-
-    def _await_change(self, seen: int, timeout_s: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._change_count != seen, timeout_s)
+        try:
+            with self._file.transaction("trim") as connection:
+                connection.execute(_TRIM, (below,))
+                connection.execute(_MOVE_BEGIN, (below,))
+        except BaseException:
+            self._watermarks.forget()
+            raise
+        self._watermarks.moved({"requests": Marks(below, 0)})
 
     def _batches(self, spans: dict[TopicPartition, range], after: Position) -> Iterator[Batch]:
         position = after

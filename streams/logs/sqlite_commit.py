@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
+from itertools import chain
 from sqlite3 import Connection
 from threading import Lock
 
@@ -17,10 +17,19 @@ from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Draft, UnknownOutcome
 from streams.logs.placement import not_before
 from streams.logs.sqlite_layout import checksum_of
+from streams.logs.sqlite_marks import Marks, Watermarks
 from streams.sqlite_file import SqliteFile
 
-# Topics are constants: nothing foreign gets into these statements.
-_INSERT = {topic: f"INSERT INTO {topic} VALUES (?, ?, ?, ?)" for topic in TOPIC_NAMES}  # noqa: S608 - as said above
+INSERTED_ROWS = (64, 16, 4, 1)
+"""How many rows a statement inserts. Each one lets go of the GIL, which other threads then keep for milliseconds."""
+
+_ROW = "(?, ?, ?, ?)"
+_COLUMNS = 4
+_INSERT = {
+    (topic, size): f"INSERT INTO {topic} VALUES {', '.join([_ROW] * size)}"  # noqa: S608 - topics are constants
+    for topic in TOPIC_NAMES
+    for size in INSERTED_ROWS
+}
 _TAILS = "SELECT topic, end_offset, last_occurred_at FROM topics"
 _MOVE_TAIL = "UPDATE topics SET end_offset = ?, last_occurred_at = ? WHERE topic = ?"
 
@@ -35,12 +44,17 @@ class _Tail:
 
 @dataclass(slots=True)
 class _Run:
-    """The records of one append in one topic, ready to be stored; times do not go back within it."""
+    """The records of one append in one topic, ready to be stored."""
 
     events: list[PipelineEvent]
     keys: list[str]
-    checksums: list[int]
     frames: list[bytes]
+    checksums: list[int]
+
+    def rows(self, begin_offset: int) -> Iterator[tuple[int, str, int, bytes]]:
+        """The rows of the topic's table, from `begin_offset` on."""
+        offsets = range(begin_offset, begin_offset + len(self.frames))
+        return zip(offsets, self.keys, self.checksums, self.frames, strict=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -64,13 +78,13 @@ class GroupCommit:
     """Appends to `file`: whoever holds the writing connection commits what all the others have queued meanwhile.
 
     Every caller encodes for itself, so that an event that cannot be written fails only its own append; should a shared
-    transaction fail, each of its appends is tried alone. `committed` is called after every commit.
+    transaction fail, each of its appends is tried alone. `watermarks` are told what became of them.
     """
 
-    def __init__(self, file: SqliteFile, codec: Codec, *, committed: Callable[[], None]) -> None:
+    def __init__(self, file: SqliteFile, codec: Codec, watermarks: Watermarks) -> None:
         self._file = file
         self._encode = codec.encode
-        self._committed = committed
+        self._watermarks = watermarks
         self._queue: deque[_Append] = deque()
         self._turn = Lock()
 
@@ -90,11 +104,11 @@ class GroupCommit:
         return {topic: self._run(drafts_of_topic) for topic, drafts_of_topic in topics.items()}
 
     def _run(self, drafts: Sequence[Draft]) -> _Run:
-        events = list(accumulate((draft.event for draft in drafts), _in_order))
-        frames = [self._encode(event) for event in events]
+        events = [draft.event for draft in drafts]
+        frames = list(map(self._encode, events))
         keys = [draft.key for draft in drafts]
         checksums = [checksum_of(key.encode(), frame) for key, frame in zip(keys, frames, strict=True)]
-        return _Run(events, keys, checksums, frames)
+        return _Run(events, keys, frames, checksums)
 
     def _commit_queue(self) -> None:
         group = [self._queue.popleft() for _ in range(len(self._queue))]
@@ -108,6 +122,7 @@ class GroupCommit:
                 self._commit_alone(asked)
         except BaseException:
             # Ctrl-C may come on either side of the COMMIT, and the others of the group wait for an answer.
+            self._watermarks.forget()
             for asked in group:
                 asked.error = UnknownOutcome(op="append", subject=str(self._file.path))
             raise
@@ -127,34 +142,43 @@ class GroupCommit:
             positions = [self._insert(connection, asked.runs, tails) for asked in group]
             moved = {topic: tails[topic] for asked in group for topic in asked.runs}
             connection.executemany(_MOVE_TAIL, [_row(topic, tail) for topic, tail in moved.items()])
+        self._watermarks.moved({topic: Marks(0, tail.end_offset) for topic, tail in moved.items()})
         for asked, position in zip(group, positions, strict=True):
             asked.position = position
-        self._committed()
 
     def _insert(self, connection: Connection, runs: dict[str, _Run], tails: dict[str, _Tail]) -> Position:
         ends: dict[TopicPartition, int] = {}
         for topic, run in runs.items():
             tail = tails[topic]
             self._move_up(run, tail.last_occurred_at)
-            offsets = range(tail.end_offset, tail.end_offset + len(run.frames))
-            connection.executemany(_INSERT[topic], zip(offsets, run.keys, run.checksums, run.frames, strict=True))
-            tail.end_offset, tail.last_occurred_at = offsets.stop, run.events[-1].meta.occurred_at
-            ends[TopicPartition(topic, 0)] = offsets.stop
+            _insert_rows(connection, topic, run.rows(tail.end_offset), count=len(run.frames))
+            tail.end_offset += len(run.frames)
+            tail.last_occurred_at = run.events[-1].meta.occurred_at
+            ends[TopicPartition(topic, 0)] = tail.end_offset
         return Position(ends)
 
     def _move_up(self, run: _Run, earliest: datetime | None) -> None:
         """Clamp the times of `run`, which were encoded before its place in the log was known."""
+        latest = earliest or run.events[0].meta.occurred_at
         for index, event in enumerate(run.events):
-            moved = not_before(event, earliest)
-            if moved is event:
-                return
-            run.events[index] = moved
-            run.frames[index] = self._encode(moved)
+            occurred_at = event.meta.occurred_at
+            if occurred_at >= latest:
+                latest = occurred_at
+                continue
+            run.events[index] = not_before(event, latest)
+            run.frames[index] = self._encode(run.events[index])
             run.checksums[index] = checksum_of(run.keys[index].encode(), run.frames[index])
 
 
-def _in_order(previous: PipelineEvent, event: PipelineEvent) -> PipelineEvent:
-    return not_before(event, previous.meta.occurred_at)
+def _insert_rows(
+    connection: Connection, topic: str, rows: Iterator[tuple[int, str, int, bytes]], *, count: int
+) -> None:
+    values = list(chain.from_iterable(rows))
+    start = 0
+    for size in INSERTED_ROWS:
+        while count - start >= size:
+            connection.execute(_INSERT[topic, size], values[start * _COLUMNS : (start + size) * _COLUMNS])
+            start += size
 
 
 def _row(topic: str, tail: _Tail) -> tuple[int, str | None, str]:

@@ -40,6 +40,7 @@ LOG_FILE = FileKind(
         ),
     ),
     damaged=LogDamaged,
+    checkpoint_pages=1_000,
 )
 
 

@@ -1,24 +1,25 @@
-"""Reading a log file: its watermarks, and its records a page at a time."""
+"""Reading the records of a log file, a page at a time."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import NamedTuple
+from typing import cast
 
+from schemas.blanks import blank_of
 from schemas.codec import Codec, UnreadableEvent
 from schemas.errors import RefoldError
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, LogDamaged, PositionExpired, Recorded, Undecodable
 from streams.logs.sqlite_layout import checksum_of
+from streams.logs.sqlite_marks import read_marks
 from streams.sqlite_file import SqliteFile
 
 MAX_PAGE_RECORDS = 1_000
 MAX_PAGE_BYTES = 8 << 20
 """A page ends early here: a thousand requests that carry their content would be 900 MB."""
 
-_MARKS = "SELECT topic, begin_offset, end_offset FROM topics"
 _SELECT = {
     topic: f"""
         SELECT "offset", CAST(ifnull("key", '') AS BLOB), crc32, CAST(ifnull(frame, '') AS BLOB) FROM {topic}
@@ -27,14 +28,9 @@ _SELECT = {
     for topic in TOPIC_NAMES
 }
 
+_BlankRecorded = blank_of(Recorded)
+
 _Row = tuple[int, bytes, int, bytes]
-
-
-class Marks(NamedTuple):
-    """The kept offsets of a topic: from `begin_offset` to before `end_offset`."""
-
-    begin_offset: int
-    end_offset: int
 
 
 @dataclass(slots=True)
@@ -47,12 +43,6 @@ class Page:
     failure: RefoldError | None = None
 
 
-def read_marks(file: SqliteFile) -> dict[str, Marks]:
-    """The kept offsets of every topic."""
-    with file.reader("read") as connection:
-        return {topic: Marks(begin, end) for topic, begin, end in connection.execute(_MARKS)}
-
-
 def read_page(file: SqliteFile, codec: Codec, *, tp: TopicPartition, offsets: range) -> Page:
     """As many of the records at `offsets`, of which there is at least one, as make a page."""
     page = Page(offsets.start)
@@ -60,9 +50,18 @@ def read_page(file: SqliteFile, codec: Codec, *, tp: TopicPartition, offsets: ra
     if not rows and page.failure is None:
         page.failure = _gap(file, tp, page.end_offset)
     for row in rows:
-        failure = _add(page, tp, row, codec) if row[0] == page.end_offset else _gap(file, tp, page.end_offset)
-        if failure is not None:
-            page.failure = failure
+        if row[0] != page.end_offset:
+            page.failure = _gap(file, tp, page.end_offset)
+            break
+        try:
+            page.recorded.append(_recorded(tp, row, codec))
+        except UnreadableEvent as exc:
+            if tp.topic != "requests":
+                page.failure = _damaged(tp, page.end_offset, str(exc))
+                break
+            page.undecodable.append(_undecodable(tp, row, str(exc)))
+        except RefoldError as exc:
+            page.failure = exc
             break
         page.end_offset += 1
     return page
@@ -98,23 +97,23 @@ def _read_rows(file: SqliteFile, tp: TopicPartition, offsets: range) -> tuple[li
     return rows, None
 
 
-def _add(page: Page, tp: TopicPartition, row: _Row, codec: Codec) -> RefoldError | None:
-    """Put the event of `row` on `page`, or give back what forbids it."""
+def _recorded(tp: TopicPartition, row: _Row, codec: Codec) -> Recorded:
+    """The record of `row`; raises as `Codec.decode` does."""
     offset, key, checksum, frame = row
-    try:
-        if checksum_of(key, frame) != checksum:
-            raise UnreadableEvent("the stored bytes are not those that were written")  # noqa: TRY301 - one way out
-        event = codec.decode(frame)
-    except UnreadableEvent as exc:
-        if tp.topic != "requests":
-            return _damaged(tp, offset, str(exc))
-        digest = sha256(frame).hexdigest()
-        page.undecodable.append(Undecodable(tp.topic, tp.partition, offset, key, digest, str(exc)))
-    except RefoldError as exc:
-        return exc
-    else:
-        page.recorded.append(Recorded(tp.topic, tp.partition, offset, key.decode(), event))
-    return None
+    if checksum_of(key, frame) != checksum:
+        raise UnreadableEvent("the stored bytes are not those that were written")
+    record = _BlankRecorded()
+    record.topic, record.partition = tp
+    record.offset = offset
+    record.key = key.decode()
+    record.event = codec.decode(frame)
+    record.__class__ = Recorded
+    return cast("Recorded", record)
+
+
+def _undecodable(tp: TopicPartition, row: _Row, error: str) -> Undecodable:
+    offset, key, _, frame = row
+    return Undecodable(tp.topic, tp.partition, offset, key, sha256(frame).hexdigest(), error)
 
 
 def _gap(file: SqliteFile, tp: TopicPartition, offset: int) -> RefoldError:

@@ -27,6 +27,7 @@ from schemas.sqlite_faults import MEANINGS, translated
 from streams.log import Draft, LogDamaged, PositionExpired, Recorded, Slot, Undecodable
 from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_layout import LOG_FILE, checksum_of
+from streams.sqlite_file import SqliteFile
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 OPERATIONS = TopicPartition("operations", 0)
@@ -313,6 +314,48 @@ def test_a_reader_whose_log_is_closed_meanwhile_is_told(log: SqliteLog) -> None:
         next(batches)
 
 
+# Where it begins and ends
+
+
+def test_a_log_that_writes_knows_where_it_begins_and_ends_without_reading_its_file(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert log.end([REQUESTS]) == Position()
+    monkeypatch.setattr(SqliteFile, "reader", None)
+    end = log.append(None, [requested("a"), requested("b")])
+    assert log.end([REQUESTS]) == end
+    assert log.wait_beyond([REQUESTS], Position(), timeout_s=0)
+    assert not log.wait_beyond([REQUESTS], end, timeout_s=0)
+    assert list(log.read([REQUESTS], end)) == []
+    log.trim(Position({REQUESTS: 1}))
+    assert log.begin([REQUESTS]) == Position({REQUESTS: 1})
+    with pytest.raises(PositionExpired):
+        log.read([REQUESTS], Position())
+
+
+def test_what_an_interrupted_trim_left_is_read_from_the_file(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.append(None, [requested("a"), requested("b")])
+    transaction = log._file.transaction
+
+    @contextmanager
+    def interrupted(op: str) -> Iterator[sqlite3.Connection]:
+        with transaction(op) as connection:
+            yield connection
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(log._file, "transaction", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log.trim(Position({REQUESTS: 1}))
+    assert log.begin([REQUESTS]) == Position({REQUESTS: 1})
+
+
+def test_appends_of_every_size_keep_their_order(log: SqliteLog) -> None:
+    sizes = [1, 3, 4, 5, 16, 63, 64, 65, 84, 85, 150]
+    for size in sizes:
+        log.append(None, [acted(f"{size}/{number}") for number in range(size)])
+    assert actions(log) == [f"{size}/{number}" for size in sizes for number in range(size)]
+
+
 # Shared commits
 
 
@@ -398,6 +441,7 @@ def test_ctrl_c_within_a_shared_commit_leaves_the_outcome_of_the_others_unknown(
     monkeypatch.setattr(log._file, "transaction", interrupted)
     outcomes = append_while_held(log, [[acted("a")], [acted("b")], [acted("c")]])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeyboardInterrupt"] + ["UnknownOutcome"] * 2
+    assert log.end([OPERATIONS]) == Position({OPERATIONS: 3})
     log.append(None, [acted("d")])
     assert actions(log) == ["a", "b", "c", "d"]
 
