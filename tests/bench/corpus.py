@@ -1,7 +1,7 @@
 """Real files that nobody here wrote: what Debian and Python's packages install as documentation.
 
-The same machine gives the same files: candidates are sorted, then drawn with a fixed seed. Where there are too few,
-the rest is generated, and said to be.
+The same machine gives the same files: candidates are sorted, then drawn with a fixed seed, Debian's first. Where there
+are too few, the rest is generated, and said to be.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import random
 import shutil
 import sysconfig
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOTS = (
+DEBIAN = (
     Path("/usr/share/doc"),
     Path("/usr/share/common-licenses"),
     Path("/usr/share/debian-reference"),
     Path("/usr/share/developers-reference"),
-    Path(sysconfig.get_path("purelib")),
-    Path(sysconfig.get_path("stdlib")),
 )
+PYTHON = (Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("stdlib")))
 
 HTML_AND_TEXT = (".html", ".htm", ".txt", ".md", ".rst")
 EVERYTHING = (*HTML_AND_TEXT, ".pdf", ".docx", ".odt", ".py", ".xml", ".csv", ".json", ".tex", ".epub")
@@ -50,8 +49,7 @@ class Corpus:
 
 def collect(into: Path, *, count: int, suffixes: Collection[str], max_bytes: int, seed: int = 0) -> Corpus:
     """`count` files copied below `into`; all PDFs that there are, if wanted, and a draw of the rest."""
-    candidates = list(_candidates(suffixes, max_bytes))
-    random.Random(seed).shuffle(candidates)
+    candidates = [path for roots in (DEBIAN, PYTHON) for path in _drawn(roots, suffixes, max_bytes, seed=seed)]
     candidates.sort(key=lambda path: path.suffix.lower() != ".pdf")  # stable: the few PDFs first
     chosen = candidates[:count]
     for number, path in enumerate(chosen):
@@ -74,8 +72,14 @@ def generate(into: Path, *, count: int, seed: int = 0) -> None:
         (folder / f"document-{number:06}.txt").write_text(f"Document {number}\n\n{text}\n")
 
 
-def _candidates(suffixes: Collection[str], max_bytes: int) -> Iterator[Path]:
-    for root in ROOTS:
+def _drawn(roots: Sequence[Path], suffixes: Collection[str], max_bytes: int, *, seed: int) -> list[Path]:
+    drawn = list(_candidates(roots, suffixes, max_bytes))
+    random.Random(seed).shuffle(drawn)
+    return drawn
+
+
+def _candidates(roots: Sequence[Path], suffixes: Collection[str], max_bytes: int) -> Iterator[Path]:
+    for root in roots:
         for path in sorted(root.rglob("*")):
             if path.suffix.lower() in suffixes and not path.is_symlink() and path.is_file():
                 size_bytes = path.stat().st_size
