@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
-from schemas.errors import FatalError, TransientError
+from schemas.errors import FatalError, MachineError, TransientError
 from schemas.events import PipelineEvent
 from schemas.positions import Position, TopicPartition
 
@@ -30,6 +30,10 @@ class PositionExpired(FatalError):  # noqa: N818 - as above
 
 class LogDamaged(FatalError):  # noqa: N818 - as above
     """A stored record does not read back."""
+
+
+class ImportUnfinished(MachineError):  # noqa: N818 - as above
+    """The log holds part of an import that has not come to its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from schemas.codec import Codec
 from schemas.containers import Entry, Origin, read_container, write_containers
@@ -29,6 +31,15 @@ CHUNK_RECORDS = 1_000
 
 CHUNK_CONTENT_BYTES = 8 << 20
 """An append ends early here, since requests may carry nearly a megabyte of content each."""
+
+
+@runtime_checkable
+class RemembersImports(Protocol):
+    """A log that is not mistaken for a whole one after an import into it was cut short."""
+
+    def importing(self, source_log_id: str) -> AbstractContextManager[None]:
+        """Within it the log takes in all of another; should this not end well, it can never be opened again."""
+
 
 Progress = Callable[[int], None]
 """Is told now and then how many events were transferred so far."""
@@ -94,7 +105,8 @@ def import_log(log: EventLog, directory: Path, *, progress: Progress | None = No
 
     Events stay as they are, and keep their offsets where the source began at 0, had no holes and as many partitions;
     else they are numbered anew, those of a key in their order. A DocumentQueued still names the place of its request in
-    the source, under the source's log_id. An import that is cut short leaves part of a log: begin again with a new one.
+    the source, under the source's log_id. An import that is cut short leaves part of a log, which refuses to be opened
+    if it can (RemembersImports): begin again with a new one.
 
     Raises:
         UsageError: `log` is not empty, or there is no export of a known format.
@@ -110,13 +122,9 @@ def import_log(log: EventLog, directory: Path, *, progress: Progress | None = No
             subject=str(directory),
             hint="import into a new data folder; if an import was cut short, remove what it left",
         )
-    count = 0
-    for topic in TOPIC_NAMES:
-        for chunk in _chunks(_merged(manifest, topic, directory)):
-            log.append(None, [Draft(topic, entry.key, entry.event) for entry in chunk])
-            count += len(chunk)
-            (progress or _ignore)(count)
-    _check_count(manifest, count, directory)
+    with log.importing(manifest.log_id) if isinstance(log, RemembersImports) else nullcontext():
+        count = _append_all(log, manifest, directory, progress or _ignore)
+        _check_count(manifest, count, directory)
     return ImportSummary(manifest.log_id, log.log_id, _counts(manifest), log.end(partitions))
 
 
@@ -152,6 +160,17 @@ class _Export:
             self._count += len(batch.recorded)
             self._undecodable_count += len(batch.undecodable)
             self._progress(self._count)
+
+
+def _append_all(log: EventLog, manifest: ExportManifest, directory: Path, progress: Progress) -> int:
+    """Append what the export in `directory` holds; how many events that is."""
+    count = 0
+    for topic in TOPIC_NAMES:
+        for chunk in _chunks(_merged(manifest, topic, directory)):
+            log.append(None, [Draft(topic, entry.key, entry.event) for entry in chunk])
+            count += len(chunk)
+            progress(count)
+    return count
 
 
 def _merged(manifest: ExportManifest, topic: str, directory: Path) -> Iterator[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.codec import Codec
@@ -12,7 +13,7 @@ from schemas.registries.embedded import EmbeddedRegistry
 from streams.log import Batch, Draft, Slot
 from streams.logs.placement import check_kinds, check_partitions, check_slot, partitions_of
 from streams.logs.sqlite_commit import GroupCommit
-from streams.logs.sqlite_layout import open_log_file, read_log_id
+from streams.logs.sqlite_layout import mark_import, open_log_file, read_log_id
 from streams.logs.sqlite_marks import Marks, Watermarks
 from streams.logs.sqlite_pages import expired, read_page
 
@@ -36,6 +37,7 @@ class SqliteLog:
         MachineError: there is no log at `path` to read, it is something else, or the folder does not allow it.
         DataFolderVersion: a newer release wrote it.
         LogDamaged: it does not read back.
+        ImportUnfinished: an import into it was cut short, or is still running.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, new_id: Callable[[], str] = random_id) -> None:
@@ -103,6 +105,13 @@ class SqliteLog:
         return self._watermarks.wait_until(
             lambda marks: any(marks[tp.topic].end_offset > position.offset(tp) for tp in partitions), timeout_s
         )
+
+    @contextmanager
+    def importing(self, source_log_id: str) -> Iterator[None]:
+        """Within it the log takes in all of another; should this not end well, it can never be opened again."""
+        mark_import(self._file, source_log_id)
+        yield
+        mark_import(self._file, None)
 
     def close(self) -> None:
         """Close the file and end every wait; idempotent."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 from collections import defaultdict
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -25,7 +28,7 @@ from schemas.events import (
 from schemas.ids import EventId, document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
 from streams.export_manifest import ExportIncomplete
-from streams.log import TOPIC_NAMES, Draft, EventLog, Recorded
+from streams.log import TOPIC_NAMES, Draft, EventLog, ImportUnfinished, Recorded
 from streams.log_transfer import export_log, import_log
 from streams.logs.memory import MemoryLog
 from streams.logs.sqlite import SqliteLog
@@ -261,3 +264,54 @@ def test_an_import_into_a_log_that_holds_events_is_refused(source: MemoryLog, tm
 def test_an_import_from_nowhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no export"):
         import_log(MemoryLog(), tmp_path / "nowhere")
+
+
+# Imports that are cut short
+
+
+def import_and_die(path: Path, directory: Path) -> None:
+    def die(count: int) -> None:
+        if count > DOCUMENTS:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    import_log(SqliteLog(path), directory, progress=die)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_log_whose_import_was_killed_is_not_opened_until_it_is_imported_anew(
+    source: MemoryLog, tmp_path: Path, *, read_only: bool
+) -> None:
+    export_log(source, tmp_path / "export")
+    path = tmp_path / "log.sqlite"
+    child = get_context("fork").Process(target=import_and_die, args=(path, tmp_path / "export"))
+    child.start()
+    child.join(30)
+    assert child.exitcode == -signal.SIGKILL
+    with pytest.raises(ImportUnfinished, match=f"only part of log {source.log_id}") as caught:
+        SqliteLog(path, read_only=read_only)
+    assert caught.value.hint is not None
+    assert f"delete {tmp_path} and import again" in caught.value.hint
+    for left in tmp_path.glob("log.sqlite*"):
+        left.unlink()
+    with closing(SqliteLog(path)) as anew:
+        import_log(anew, tmp_path / "export")
+    with closing(SqliteLog(path)) as imported:
+        assert everything(imported) == everything(source)
+
+
+def test_a_log_whose_import_held_too_little_is_not_opened_either(source: MemoryLog, tmp_path: Path) -> None:
+    export_log(source, tmp_path / "export")
+    manifest = json.loads((tmp_path / "export" / "manifest.json").read_text())
+    manifest["partitions"][1]["files"] = []
+    (tmp_path / "export" / "manifest.json").write_text(json.dumps(manifest))
+    with closing(SqliteLog(tmp_path / "log.sqlite")) as log, pytest.raises(ExportIncomplete):
+        import_log(log, tmp_path / "export")
+    with pytest.raises(ImportUnfinished):
+        SqliteLog(tmp_path / "log.sqlite")
+
+
+def test_an_import_that_is_refused_leaves_the_log_as_it_was(tmp_path: Path) -> None:
+    with closing(SqliteLog(tmp_path / "log.sqlite")) as log, pytest.raises(UsageError, match="there is no export"):
+        import_log(log, tmp_path / "nowhere")
+    with closing(SqliteLog(tmp_path / "log.sqlite")) as log:
+        assert everything(log) == {}
