@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import fastavro
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from schemas.blanks import blank_of
 from schemas.errors import PoisonError
 
 TEXT_LEVEL = 1
@@ -49,6 +50,8 @@ _CHUNK_SCHEMA = fastavro.parse_schema(
     }
 )
 
+_CHUNKS_SCHEMA = fastavro.parse_schema({"type": "array", "items": _CHUNK_SCHEMA})
+
 _VECTOR_DTYPE = np.dtype("<f4")
 
 
@@ -77,6 +80,23 @@ class Chunk:
     text_hash: str
 
 
+_NO_CONTAINER = (
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    MemoryError,  # a length that was damaged
+    OverflowError,
+    zlib.error,
+    fastavro.read.SchemaResolutionError,
+    fastavro.schema.SchemaParseException,
+    fastavro.schema.UnknownType,
+)
+"""What fastavro raises of bytes that are no container of chunks."""
+
+_BlankChunk = blank_of(Chunk)
+
+
 def encode_text(text: str) -> bytes:
     """`text` as compressed UTF-8; a lone surrogate, which UTF-8 cannot carry, is a UnicodeEncodeError."""
     return zstandard.compress(text.encode(), TEXT_LEVEL)
@@ -96,17 +116,7 @@ def decode_text(data: bytes) -> str:
 
 def encode_chunks(chunks: Sequence[Chunk]) -> bytes:
     """`chunks` as one Avro object container file."""
-    container = io.BytesIO()
-    fastavro.writer(
-        container,
-        _CHUNK_SCHEMA,
-        [_record(chunk) for chunk in chunks],
-        codec=CHUNKS_CODEC,
-        codec_compression_level=CHUNKS_LEVEL,
-        sync_interval=CHUNKS_BLOCK_BYTES,
-        sync_marker=_SYNC_MARKER,
-    )
-    return container.getvalue()
+    return _container_of([_record(chunk) for chunk in chunks])
 
 
 def decode_chunks(data: bytes) -> list[Chunk]:
@@ -116,8 +126,8 @@ def decode_chunks(data: bytes) -> list[Chunk]:
         UnreadableContents: `data` is not a whole container of chunks.
     """
     try:
-        return [Chunk(**record) for record in fastavro.reader(io.BytesIO(data), _CHUNK_SCHEMA)]  # type: ignore[arg-type]
-    except (ValueError, EOFError, LookupError, TypeError, zlib.error, fastavro.read.SchemaResolutionError) as exc:
+        return [_chunk(record) for record in _records(data)]
+    except _NO_CONTAINER as exc:
         raise _unreadable("chunks", exc) from exc
 
 
@@ -137,6 +147,62 @@ def decode_vectors(data: bytes, dim: int) -> NDArray[np.float32]:
     return np.frombuffer(data, dtype=_VECTOR_DTYPE).reshape(-1, dim)
 
 
+def _records(data: bytes) -> Iterator[dict[str, Any]]:
+    """The records of a container; one that this release wrote is read without parsing its schema once more."""
+    if not data.startswith(_HEADER):
+        return iter(fastavro.reader(io.BytesIO(data), _CHUNK_SCHEMA))  # type: ignore[arg-type]
+    return _own_records(data)
+
+
+def _own_records(data: bytes) -> Iterator[dict[str, Any]]:
+    """The records of each block, which is their number, its size, the records compressed, and the sync marker."""
+    stream = io.BytesIO(data)
+    stream.seek(len(_HEADER))
+    while stream.tell() < len(data):
+        count, size_bytes = _read_long(stream), _read_long(stream)
+        records = zlib.decompress(stream.read(size_bytes), -zlib.MAX_WBITS)
+        if stream.read(len(_SYNC_MARKER)) != _SYNC_MARKER:
+            raise ValueError("a block does not end where it should")
+        # An Avro array is the number of its items, the items and a zero: all records of a block are read in one call.
+        array = io.BytesIO()
+        fastavro.schemaless_writer(array, "long", count)
+        array.write(records + b"\0")
+        array.seek(0)
+        yield from fastavro.schemaless_reader(array, _CHUNKS_SCHEMA, None)  # type: ignore[misc]
+        if array.read():
+            raise ValueError("a block holds more than its records")
+
+
+def _read_long(stream: io.BytesIO) -> int:
+    return int(fastavro.schemaless_reader(stream, "long", None))  # type: ignore[arg-type]
+
+
+def _chunk(record: dict[str, Any]) -> Chunk:
+    chunk = _BlankChunk()
+    chunk.ordinal = record["ordinal"]
+    chunk.start = record["start"]
+    chunk.end = record["end"]
+    chunk.page = record["page"]
+    chunk.text = record["text"]
+    chunk.text_hash = record["text_hash"]
+    chunk.__class__ = Chunk
+    return cast(Chunk, chunk)
+
+
+def _container_of(records: Sequence[dict[str, Any]]) -> bytes:
+    container = io.BytesIO()
+    fastavro.writer(
+        container,
+        _CHUNK_SCHEMA,
+        records,
+        codec=CHUNKS_CODEC,
+        codec_compression_level=CHUNKS_LEVEL,
+        sync_interval=CHUNKS_BLOCK_BYTES,
+        sync_marker=_SYNC_MARKER,
+    )
+    return container.getvalue()
+
+
 def _record(chunk: Chunk) -> dict[str, Any]:
     return {
         "ordinal": chunk.ordinal,
@@ -154,3 +220,7 @@ def _unreadable(what: str, cause: Exception) -> UnreadableContents:
         op=f"decode {what}",
         hint="a newer release may have written it: compare versions; otherwise ingest the document again with --force",
     )
+
+
+_HEADER = _container_of([])
+"""What every container of this release begins with: its schema, its codec and its sync marker."""
