@@ -34,6 +34,7 @@ def typed(block: Block) -> list[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 36 processes; a machine that does other things too needs four minutes
 def test_every_command_and_every_python_block_of_the_readme_works(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "somewhere"
     folder.mkdir()
