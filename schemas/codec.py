@@ -72,7 +72,7 @@ class Codec:
         self._newest = newest(released_schemas() if schemas is None else schemas)
         self._upcasts = upcasts
         self._compiled: dict[str, CompiledRecord] = {}
-        self._encoders: dict[type, Callable[[Any], bytes]] = {}
+        self._writing: dict[type, tuple[bytes, Callable[[Any], str]]] = {}
         self._writers: dict[bytes, WriterSchema] = {}
         self._readers: dict[str, Reader] = {}
         self._frame_readers: dict[bytes, Reader] = {}
@@ -83,9 +83,9 @@ class Codec:
         Raises:
             UnwritableEvent: a value does not fit its field.
         """
-        encoder = self._encoders.get(type(event)) or self._encoder(type(event))
+        head, write = self._writing.get(type(event)) or self._written(type(event))
         try:
-            return encoder(event)
+            return head + write(event).encode("latin-1")
         except _MISFITS as exc:
             raise UnwritableEvent(
                 f"{type(event).__name__} holds a value that its schema cannot say: {exc}",
@@ -135,16 +135,12 @@ class Codec:
             raise UnreadableEvent(f"the body of a {writer.record} is cut off", op="decode")
         return event, end
 
-    def _encoder(self, kind: type[Any]) -> Callable[[Any], bytes]:
+    def _written(self, kind: type[Any]) -> tuple[bytes, Callable[[Any], str]]:
+        """What every frame of `kind` begins with, and what writes its body."""
         schema = self._newest[kind.__name__]
         head = MAGIC + self._registry.id_of(schema.record, schema.version).to_bytes(FRAME_BYTES - 1)
-        write = self._compile(schema.record).write
-
-        def encode(event: PipelineEvent) -> bytes:
-            return head + write(event).encode("latin-1")
-
-        self._encoders[kind] = encode
-        return encode
+        self._writing[kind] = head, self._compile(schema.record).write
+        return self._writing[kind]
 
     def _writer(self, head: bytes) -> WriterSchema:
         if len(head) < FRAME_BYTES or head[:1] != MAGIC:

@@ -7,8 +7,8 @@ What is added for a record of a string, an optional number and another record, w
         size = data[at]
         if size < 128:
             start = at + 1
-        elif data[at + 1] < 128:
-            size += (data[at + 1] << 7) - 128
+        elif (more := data[at + 1]) < 128:
+            size += (more << 7) - 128
             start = at + 2
         else:
             size, start = varint_at(data, at)
@@ -123,8 +123,8 @@ class _Reading:
         self._source.add("size = data[at]")
         with self._source.block("if size < 128:"):
             self._source.add("start = at + 1")
-        with self._source.block("elif data[at + 1] < 128:"):
-            self._source.add("size += (data[at + 1] << 7) - 128", "start = at + 2")
+        with self._source.block("elif (more := data[at + 1]) < 128:"):
+            self._source.add("size += (more << 7) - 128", "start = at + 2")
         with self._source.block("else:"):
             self._source.add("size, start = varint_at(data, at)")
         self._source.add("at = start + (size >> 1)")
@@ -138,7 +138,13 @@ class _Reading:
         with self._source.block("if number < 128:"):
             self._source.add(f"{target} = SMALL_LONGS[number]", "at += 1")
         with self._source.block("else:"):
-            self._source.add("number, at = varint_at(data, at)", f"{target} = (number >> 1) ^ -(number & 1)")
+            with self._source.block("if (more := data[at + 1]) < 128:"):
+                self._source.add("number += (more << 7) - 128", "at += 2")
+            with self._source.block("elif (most := data[at + 2]) < 128:"):
+                self._source.add("number += (more << 7) + (most << 14) - 16512", "at += 3")
+            with self._source.block("else:"):
+                self._source.add("number, at = varint_at(data, at)")
+            self._source.add(f"{target} = (number >> 1) ^ -(number & 1)")
 
     def _record(self, kind: RecordType, target: str) -> None:
         record = self._source.assign("value", f"Blank_{kind.name}()")

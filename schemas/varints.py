@@ -40,21 +40,22 @@ LONGS_END = len(LONGS)
 SMALL_LONGS = tuple((bits >> 1) ^ -(bits & 1) for bits in range(_MORE))
 """The numbers that take one byte, by that byte."""
 
-# What was appended together mostly happened at one time: the latest is remembered, written and read.
+# What was appended together mostly happened at one time, or within the 134 seconds that share all but 28 bits: the
+# latest of both is remembered, written and read.
+_UPPER_SHIFT = 2 * _PAIR_BITS
+_LOWER_BITS = (1 << _UPPER_SHIFT) - 1
 _latest_written = [(EPOCH, LONGS[0])]
+_latest_upper_written = [(0, "")]
 _latest_read: list[tuple[bytes | None, datetime]] = [(None, EPOCH)]
+_latest_upper_read: list[tuple[bytes | None, datetime]] = [(None, EPOCH)]
+_FOUR_MORES = sum(_MORE << shift for shift in (0, 7, 14, 21))
 
 
 def long_text(number: int) -> str:
     """The text of `number`; more than 64 bits are an OverflowError."""
     if not -_LONG_END <= number < _LONG_END:
         raise OverflowError(f"{number} does not fit 64 bits")
-    rest = number << 1 if number >= 0 else ~(number << 1)
-    text = ""
-    while rest >= _PAIR_END:
-        text += _PAIRS[rest % _PAIR_END]
-        rest >>= _PAIR_BITS
-    return text + _LASTS[rest]
+    return _varint_text(number << 1 if number >= 0 else ~(number << 1))
 
 
 def long_bytes(number: int) -> bytes:
@@ -95,7 +96,15 @@ def moment_text(moment: datetime) -> str:
     known, text = _latest_written[0]
     if moment is known:
         return text
-    text = long_text(micros_of(moment))
+    zigzag = 2 * micros_of(moment)
+    upper, lower = zigzag >> _UPPER_SHIFT, zigzag & _LOWER_BITS
+    if upper <= 0:
+        return long_text(zigzag >> 1)
+    known_upper, upper_text = _latest_upper_written[0]
+    if upper != known_upper:
+        upper_text = _varint_text(upper)
+        _latest_upper_written[0] = (upper, upper_text)
+    text = _PAIRS[lower % _PAIR_END] + _PAIRS[lower // _PAIR_END] + upper_text
     _latest_written[0] = (moment, text)
     return text
 
@@ -107,11 +116,26 @@ def moment_at(data: bytes, at: int) -> tuple[datetime, int]:
     known, moment = _latest_read[0]
     if raw == known:
         return moment, end
+    known_upper, begin = _latest_upper_read[0]
+    if raw[4:] == known_upper and raw[0] & raw[1] & raw[2] & raw[3] & _MORE and not raw[0] & 1:  # odd is below zero
+        lower = raw[0] + (raw[1] << 7) + (raw[2] << 14) + (raw[3] << 21) - _FOUR_MORES
+        moment = begin + timedelta(0, 0, lower >> 1)
+        _latest_read[0] = (raw, moment)
+        return moment, end
     micros, found_end = long_at(data, at)
     moment = moment_of(micros)
-    if found_end == end:
+    if found_end == end and micros > 0:
         _latest_read[0] = (raw, moment)
+        _latest_upper_read[0] = (raw[4:], moment_of(micros >> _UPPER_SHIFT - 1 << _UPPER_SHIFT - 1))
     return moment, found_end
+
+
+def _varint_text(number: int) -> str:
+    text = ""
+    while number >= _PAIR_END:
+        text += _PAIRS[number % _PAIR_END]
+        number >>= _PAIR_BITS
+    return text + _LASTS[number]
 
 
 def micros_of(moment: datetime) -> int:

@@ -315,6 +315,16 @@ def test_every_word_that_is_said_to_repeat_is_one_of_an_event() -> None:
     assert fields_of >= REPEATED
 
 
+def test_times_near_each_other_and_as_far_before_1970_are_told_apart() -> None:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    since = META.occurred_at - epoch
+    steps = [timedelta(microseconds=number) for number in (0, 1, 2, 63, 64, 8_192, 1 << 20, 1 << 27, 1 << 28, 1 << 40)]
+    moments = [epoch + sign * since + step for step in steps for sign in (1, -1, 1)]
+    frames = [CODEC.encode(replace(STARTED, meta=replace(META, occurred_at=moment))) for moment in moments]
+    assert [CODEC.decode(frame).meta.occurred_at for frame in frames] == moments
+    assert len(set(frames)) == len(set(moments))
+
+
 def test_defaults_are_written_as_they_stand() -> None:
     event = DocumentQueued(meta=META, document_id=DocumentId(DOCUMENT), request_id=EventId(REQUEST))
     read = CODEC.decode(CODEC.encode(event))
