@@ -2,7 +2,7 @@
 
 ```text
 refold-data/
-├── format.json          {"format": 1, "corpus": …}: an older format is upgraded, a newer one refused
+├── format.json          {"format": 1}: an older format is upgraded, a newer one refused
 ├── owner.lock           flock'ed by the owner; the pid in it is information
 ├── control.sock         where the owner answers other commands (or control.path, naming a short folder with it)
 ├── log.sqlite           the truth: topics, schemas

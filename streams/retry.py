@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 MAX_ATTEMPTS = 4
-"""Attempts in all; with the delays below the last one comes about a minute after the first."""
+"""Attempts in all; with the delays below the last one begins at most 14 s (2 + 4 + 8) after the first failed."""
 
 BASE_DELAY_S = 2.0
 """The first delay's upper bound: longer than a dropped connection, shorter than a person's patience."""

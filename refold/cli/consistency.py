@@ -28,7 +28,7 @@ def verify(
     if as_json:
         print_json(answer)
         return 0 if answer["consistent"] else EXIT_NO
-    names = ("expected", "missing", "orphaned", "stale", "corrupt", "parked")
+    names = ("expected", "missing", "orphaned", "stale", "corrupt", "parked", "awaiting", "misserved", "unreadable")
     rows = [(name, *(index[n] for n in names)) for name, index in answer["indexes"].items()]
     print_table(("index", *names), rows, right=names)
     out().print("consistent" if answer["consistent"] else "NOT consistent")
