@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,9 @@ SQL_JOINING: Mapping[str, Joining] = {
 INDEX_JOINING = Joining(max_changes=400, linger_s=1.0)
 """Batches of a few thousand chunks, or a second: a commit of an index costs tens of milliseconds."""
 
+shared_embedder = cache(load_embedder)
+"""Loaded once per process, in a tenth of a second; it is thread-safe."""
+
 
 def open_engine(settings: Settings, *, folder: DataFolder) -> Engine:
     """The engine of `folder`, to be entered; the caller holds the folder's lock.
@@ -92,7 +95,7 @@ def _parts(settings: Settings, folder: DataFolder) -> Parts:
     pipeline_id = random_id()
     configure_logging(settings, run_id=pipeline_id)
     stages = stage_settings(settings)
-    parameters = stage_parameters(stages, embed_fingerprint=load_embedder(settings.indexes.embedder).fingerprint)
+    parameters = stage_parameters(stages, embed_fingerprint=shared_embedder(settings.indexes.embedder).fingerprint)
     progress = JobProgress(log, views.jobs, pipeline_id=pipeline_id, clock=now)
     return Parts(
         settings=settings,
@@ -108,7 +111,7 @@ def _parts(settings: Settings, folder: DataFolder) -> Parts:
         search=Search(
             vector=views.vector,
             keyword=views.keyword,
-            embedder=partial(load_embedder, settings.indexes.embedder),
+            embedder=partial(shared_embedder, settings.indexes.embedder),
             artifacts=artifacts,
             clock=now,
         ),
@@ -144,7 +147,7 @@ def stage_settings(settings: Settings) -> StageSettings:
 def _views(
     settings: Settings, folder: DataFolder, log: SqliteLog, artifacts: LocalArtifacts
 ) -> tuple[Views, Mapping[str, Projection[Any]]]:
-    embedder = load_embedder(settings.indexes.embedder)
+    embedder = shared_embedder(settings.indexes.embedder)
     vector_index = VectorIndex(embedder=embedder.name, dim=embedder.dim)
     keyword_index = KeywordIndex()
     books = open_index_engine(folder.views / "indexes.sqlite")
@@ -256,7 +259,7 @@ def _work(engine: Engine, *, parameters: Mapping[str, str], stages: StageSetting
 
 def _attempts(engine: Engine, stages: StageSettings) -> PooledAttempts:
     settings = engine.parts.settings
-    embedder = load_embedder(settings.indexes.embedder)
+    embedder = shared_embedder(settings.indexes.embedder)
     pool = StagePool(
         PoolConfiguration(settings=stages, embedder=embedder),
         processes=settings.pool.processes or os.cpu_count() or 1,
