@@ -22,6 +22,8 @@ START_UP_S = 3.0
 BATCH_S = 0.3
 """Kills are spread over this long after a projection or planner has begun to write."""
 
+KINDS = ("start-up", "planning", "intake", "indexes", *["progress"] * 6)
+
 _TOPICS = [TopicPartition(topic, 0) for topic in ("requests", "documents", "jobs")]
 _DOCUMENTS = TopicPartition("documents", 0)
 
@@ -111,23 +113,26 @@ def at_start_up(rng: random.Random) -> Kill:
 
 
 def seeded_kills(documents: int, count: int, rng: random.Random) -> Iterator[Kill]:
-    """`count` kills spread evenly over the completion of `documents`; three of ten at moments of other kinds."""
-    for number in range(count):
-        target = int(documents * (number + rng.random()) / count)
-        kind = rng.choices(("progress", "start-up", "planning", "intake", "indexes"), (70, 7, 7, 6, 10))[0]
+    """`count` kills spread evenly over the completion of `documents`; four of ten at moments of other kinds."""
+    kinds = [KINDS[number % len(KINDS)] for number in range(count)]
+    rng.shuffle(kinds)
+    for number, kind in enumerate(kinds):
         match kind:
             case "start-up":
                 yield at_start_up(rng)
             case "planning":
                 yield Kill(kind, lambda watch: watch.grown("jobs") > 0, rng.uniform(0, BATCH_S))
             case "intake":
-                events = rng.randint(1, 50)
-                yield Kill(kind, lambda watch, events=events: watch.grown("documents") >= events)  # type: ignore[misc]
+                yield Kill(kind, _grown_by(rng.randint(1, 50)))
             case "indexes":
                 yield Kill(kind, Watch.has_written_indexes, rng.choice((0.0, rng.uniform(0, BATCH_S))))
             case _:
-                yield _after_completing(target)
+                yield Kill(kind, _completed(int(documents * (number + rng.random()) / count)))
 
 
-def _after_completing(target: int) -> Kill:
-    return Kill("progress", lambda watch: watch.completed >= max(target, watch.completed_before + 1))
+def _grown_by(events: int) -> Callable[[Watch], bool]:
+    return lambda watch: watch.grown("documents") >= events
+
+
+def _completed(target: int) -> Callable[[Watch], bool]:
+    return lambda watch: watch.completed >= max(target, watch.completed_before + 1)
