@@ -22,6 +22,12 @@ ChangeT = TypeVar("ChangeT")
 POLL_S = 0.25
 """How long the runner waits for news at a time: bounds the age of a heartbeat and how long a stop takes."""
 
+LOOK_S = 0.05
+"""How often a runner that lets events gather looks whether more can come."""
+
+QUIET_SHARE = 0.25
+"""Share of the time that events gather when nothing more is on its way: lone events are not a batch each either."""
+
 RETRY_S = 0.5
 """Pause after a view could not be reached or written for now."""
 
@@ -66,6 +72,7 @@ class Runner(Generic[ChangeT]):
         clock: The time in UTC, for heartbeat and lag.
         monotonic: Seconds that only grow, for how long changes wait.
         after_turn: Called in the runner's thread whenever it has gone round, at least about every `POLL_S`.
+        is_quiet: Whether nothing is in work that will write soon, so that there is little to wait for.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Runner(Generic[ChangeT]):
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         after_turn: Callable[[], object] | None = None,
+        is_quiet: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
         self._projection = projection
@@ -87,6 +95,7 @@ class Runner(Generic[ChangeT]):
         self._clock = clock
         self._monotonic = monotonic
         self._after_turn = after_turn
+        self._is_quiet = is_quiet
         self._thread: Thread | None = None
         self._stopping = Event()
         self._has_begun = False
@@ -115,6 +124,7 @@ class Runner(Generic[ChangeT]):
         with self._changed:
             self._changed.notify_all()
         if self._thread is not None:
+            self._log.wake()
             self._thread.join()
 
     def catch_up(self) -> Position:
@@ -216,13 +226,15 @@ class Runner(Generic[ChangeT]):
         return not has_grown
 
     def _linger(self) -> None:
-        """Let company join before it is read, unless somebody waits."""
-        until_s = self._monotonic() + self._joining.linger_s
+        """Let company join before it is read, unless somebody waits; and longer where more is to come."""
+        began_s = self._monotonic()
         with self._changed:
-            while (
-                (left_s := until_s - self._monotonic()) > 0 and not self._waiting_count and not self._stopping.is_set()
-            ):
-                self._changed.wait(min(left_s, POLL_S))
+            while not self._waiting_count and not self._stopping.is_set():
+                linger_s = self._joining.linger_s * (QUIET_SHARE if self._is_quiet() else 1.0)
+                left_s = began_s + linger_s - self._monotonic()
+                if left_s <= 0:
+                    return
+                self._changed.wait(min(left_s, LOOK_S))
                 self._heartbeat_at = self._clock()
 
     def _note(self, *, is_at_head: bool = False, error: Exception | None = None) -> None:

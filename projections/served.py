@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
 
 from projections.index_changes import ServeVersion
 from projections.index_tables import SERVED
 from projections.latest_versions import LatestVersion
-from projections.sql.dialects import PARAMETERS_PER_STATEMENT, upsert
+from projections.sql.dialects import upsert
+from projections.sql.lookups import rows_among
 from projections.sql.values import json_of, value_of
 from schemas.events import ArtifactRef
 from schemas.ids import DocumentId
@@ -68,13 +70,7 @@ class Standing:
         return value_of(ArtifactRef, self.previous_chunks_json) if self.previous_chunks_json else None
 
 
-_AMONG = (
-    SERVED.c.generation_key == bindparam("of_generation"),
-    SERVED.c.document_id.in_(bindparam("among", expanding=True)),
-)
-# Built once: building them takes as long as running them, and a search waits for both.
-_SERVED = select(SERVED).where(*_AMONG)
-_STANDINGS = select(
+_STANDING = (
     SERVED.c.document_id,
     SERVED.c.version,
     SERVED.c.switched_at_us,
@@ -82,21 +78,24 @@ _STANDINGS = select(
     SERVED.c.previous_switched_at_us,
     SERVED.c.last,
     SERVED.c.previous_chunks,
-).where(*_AMONG)
+)
 
 
 def read_served(
     connection: Connection, generation_key: int, document_ids: Collection[DocumentId]
 ) -> dict[DocumentId, Served]:
     """The rows of those of `document_ids` that have any."""
-    return {row.document_id: _served(row) for row in _rows(connection, _SERVED, generation_key, document_ids)}
+    rows = rows_among(connection, _of_generation(generation_key, *SERVED.c), SERVED.c.document_id, document_ids)
+    names = SERVED.c.keys()
+    return {row.document_id: row for row in (_served(dict(zip(names, row, strict=True))) for row in rows)}
 
 
 def read_standings(
     connection: Connection, generation_key: int, document_ids: Collection[DocumentId]
 ) -> dict[DocumentId, Standing]:
     """What a search needs of those of `document_ids` that have a row."""
-    return {row[0]: Standing(*row[1:]) for row in _rows(connection, _STANDINGS, generation_key, document_ids)}
+    rows = rows_among(connection, _of_generation(generation_key, *_STANDING), SERVED.c.document_id, document_ids)
+    return {row[0]: Standing(*row[1:]) for row in rows}
 
 
 def iter_versions(connection: Connection, generation_key: int) -> Iterator[LatestVersion]:
@@ -125,13 +124,10 @@ def put_served(connection: Connection, generation_key: int, served: Sequence[Ser
     upsert(connection, SERVED, [_row(generation_key, one) for one in served])
 
 
-def _rows(
-    connection: Connection, query: Select[Any], generation_key: int, document_ids: Collection[DocumentId]
-) -> Iterator[Any]:
-    wanted = list(document_ids)
-    for start in range(0, len(wanted), PARAMETERS_PER_STATEMENT):
-        among = wanted[start : start + PARAMETERS_PER_STATEMENT]
-        yield from connection.execute(query, {"of_generation": generation_key, "among": among}).all()
+@lru_cache(maxsize=64)
+def _of_generation(generation_key: int, *columns: ColumnElement[Any]) -> Select[Any]:
+    # The key stands in the statement, which `rows_among` compiles once for each: there are few generations.
+    return select(*columns).where(SERVED.c.generation_key == literal_column(str(generation_key)))
 
 
 def _row(generation_key: int, served: Served) -> Mapping[str, Any]:
@@ -149,14 +145,14 @@ def _row(generation_key: int, served: Served) -> Mapping[str, Any]:
     }
 
 
-def _served(row: Any) -> Served:
+def _served(row: Mapping[str, Any]) -> Served:
     return Served(
-        document_id=row.document_id,
-        sequence=row.sequence,
-        version=row.version,
-        last=value_of(ServeVersion, row.last) if row.last else None,
-        switched_at_us=row.switched_at_us,
-        previous_version=row.previous_version,
-        previous_chunks=value_of(ArtifactRef, row.previous_chunks) if row.previous_chunks else None,
-        previous_switched_at_us=row.previous_switched_at_us,
+        document_id=row["document_id"],
+        sequence=row["sequence"],
+        version=row["version"],
+        last=value_of(ServeVersion, row["last"]) if row["last"] else None,
+        switched_at_us=row["switched_at_us"],
+        previous_version=row["previous_version"],
+        previous_chunks=value_of(ArtifactRef, row["previous_chunks"]) if row["previous_chunks"] else None,
+        previous_switched_at_us=row["previous_switched_at_us"],
     )

@@ -52,6 +52,10 @@ class Work(Protocol):
     def plan(self, job: Job) -> Planning:
         """The planning of `job`: a new one, or the one that is under way or done."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in work."""
+
     def wake(self) -> None:
         """A reader that held starts back has caught up."""
 
@@ -85,7 +89,7 @@ class Parts:
     log: EventLog
     artifacts: ArtifactStore
     views: Views
-    make_runner: Callable[[str], Runner[Any]]
+    make_runner: Callable[[str, Callable[[], bool]], Runner[Any]]
     projection: Callable[[str], Projection[Any]]
     rebuild_view: Callable[[str], Position]
     copy_artifacts: Callable[[Path], int]
@@ -172,7 +176,7 @@ class Engine:
 
     def follow(self, name: str) -> None:
         """Let projection `name` follow the log in its thread."""
-        runner = self.parts.make_runner(name)
+        runner = self.parts.make_runner(name, self.is_quiet)
         self._running.runners[name] = runner
         self._running.index_errors.pop(name, None)
         runner.start()
@@ -233,6 +237,11 @@ class Engine:
     def is_working(self) -> bool:
         """Whether documents are being processed here."""
         return self._running.work is not None
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is in work here that will write to the log soon."""
+        work = self._running.work
+        return work is None or work.is_idle
 
     def may_start(self) -> bool:
         """Whether every reader that must not be overrun is near enough to the end."""

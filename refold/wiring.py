@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -191,14 +191,29 @@ def _views(
 
 
 def _runner(
-    name: str, *, log: EventLog, views: Views, projections: Mapping[str, Projection[Any]], progress: JobProgress
+    name: str,
+    is_quiet: Callable[[], bool],
+    *,
+    log: EventLog,
+    views: Views,
+    projections: Mapping[str, Projection[Any]],
+    progress: JobProgress,
 ) -> Runner[Any]:
-    if name in views.indexes:
-        index = views.indexes[name]
-        return Runner(log, projections[name], index, joining=INDEX_JOINING, clock=now, after_turn=index.collect_garbage)
     view: Any = getattr(views, name)
-    after_turn = {"jobs": progress.step, "manifest": RequestsTrimmer(log, views.manifest).step}.get(name)
-    return Runner(log, projections[name], view, joining=SQL_JOINING[name], clock=now, after_turn=after_turn)
+    after_turn: Mapping[str, Callable[[], object]] = {
+        "jobs": progress.step,
+        "manifest": RequestsTrimmer(log, views.manifest).step,
+        **{index.name: index.collect_garbage for index in views.indexes.values()},
+    }
+    return Runner(
+        log,
+        projections[name],
+        view,
+        joining=SQL_JOINING.get(name, INDEX_JOINING),
+        clock=now,
+        after_turn=after_turn.get(name),
+        is_quiet=is_quiet,
+    )
 
 
 def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[str, Projection[Any]]) -> Position:

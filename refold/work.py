@@ -60,6 +60,11 @@ class EmbeddedWork:
                 planning = self._begin(job, already=None if row is None else self._requests_of(job))
             return planning
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in work, planners' included."""
+        return self._worker.is_idle and all(planning.is_over for planning in list(self._plannings.values()))
+
     def wake(self) -> None:
         """A reader that held starts back has caught up."""
         self._worker.wake()

@@ -134,5 +134,8 @@ class EventLog(Protocol):
     def wait_beyond(self, partitions: Collection[TopicPartition], position: Position, timeout_s: float) -> bool:
         """Whether any of `partitions` has grown beyond `position`, waiting up to `timeout_s` for it."""
 
+    def wake(self) -> None:
+        """End every wait that is going on in this process as if its time were up: whoever waits is to stop."""
+
     def close(self) -> None:
         """Let go of files, threads and connections; idempotent."""

@@ -74,11 +74,12 @@ class SlotParts:
     overlay_limit: int = OVERLAY_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Flight:
     document_id: DocumentId
     request_id: EventId
     began_s: float
+    is_over: bool = False  # its outcome is here, so it is in work no more; it is a flight until that is in the log
 
 
 @dataclass(slots=True)
@@ -135,8 +136,8 @@ class Slot:
         The caller holds the lock or the assignment; the manifest is near the end (`Overlay.is_full` says when not).
         """
         self._parts.log.own(self._number)
-        for _ in self._flights:
-            self._parts.workload.leave()
+        for flight in self._flights.values():
+            self._leave(flight)
         self._flights.clear()
         self._busy.clear()
         self._loaded.clear()
@@ -208,6 +209,7 @@ class Slot:
             flight = self._flights.get(started_id)
             if flight is None or started_id in work.landed:
                 continue  # of an ownership that was given up
+            self._leave(flight)
             state = self._state_of(flight.document_id, work.turn)
             request = state.request(flight.request_id)
             if request is None:
@@ -292,6 +294,11 @@ class Slot:
             state = work.turn.add(state, event)
         return state
 
+    def _leave(self, flight: _Flight) -> None:
+        if not flight.is_over:
+            flight.is_over = True
+            self._parts.workload.leave()
+
     # -- the commit
 
     def _commit(self, work: _Work) -> None:
@@ -329,7 +336,7 @@ class Slot:
         for started_id in work.landed:
             flight = self._flights.pop(started_id)
             self._busy.discard(flight.document_id)
-            self._parts.workload.leave()
+            self._leave(flight)
             self._offer_again(self._overlay.state(flight.document_id))
         for started in work.started:
             event = started.event

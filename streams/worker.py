@@ -55,6 +55,7 @@ class SlotWorker:
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._deadline_s = STOP_DEADLINE_S
+        self._is_idle = False
         self._running: set[asyncio.Task[None]] = set()
         self._threads: list[threading.Thread] = []
         self.error: RefoldError | None = None
@@ -76,6 +77,11 @@ class SlotWorker:
     def wake(self) -> None:
         """Something outside the log changed that the slot should look at: a reader has caught up."""
         self._wakeup.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in work and nothing could be begun when it last looked."""
+        return self._is_idle
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """Let what is in work finish until the deadline, release the rest, and end; blocks, idempotent."""
@@ -100,6 +106,7 @@ class SlotWorker:
             raise
         finally:
             self._stopped.set()
+            self._log.wake()
 
     def _own_and_tick(self, slot: Slot) -> None:
         slot.own()
@@ -107,6 +114,7 @@ class SlotWorker:
             self._wakeup.clear()
             try:
                 did_something = slot.tick()
+                self._is_idle = not did_something and not slot.in_flight
             except UnknownOutcome as error:
                 _log.warning("commit outcome unknown, folding again", error=str(error))
                 slot.own()

@@ -9,7 +9,7 @@ from projections.index_backend import ScoredChunk
 
 FoundT = TypeVar("FoundT")
 
-SPARE_HITS = 16
+SPARE_HITS = 4
 """Asked for beyond the limit at first: where scores differ, one is enough to know that no equal one is missing."""
 
 GROWTH = 4

@@ -24,8 +24,8 @@ from streams.adapters.folder import FolderOptions
 from streams.job import Job
 from streams.plan import PlannedAction, PlanRules
 
-LOOK_EVERY_S = 0.25
-"""How often a watched job's row is looked at."""
+LOOK_EVERY_S = 0.1
+"""How often a watched job's row is looked at: a query of a millisecond."""
 
 NEW_FAILURES = 50
 """Failures told at once; the rest is in the documents' list."""

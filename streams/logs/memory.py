@@ -49,6 +49,7 @@ class MemoryLog:
         self._owners: dict[Slot, MemoryLog] = {}
         self._changed = Condition()
         self._is_closed = False
+        self._wakes = 0
 
     def peer(self) -> MemoryLog:
         """The same log as another process holds it: same records, its own ownership of slots, its own end."""
@@ -115,7 +116,15 @@ class MemoryLog:
             return any(self._partitions[tp].end_offset > position.offset(tp) for tp in partitions)
 
         with self._open(partitions):
-            return self._changed.wait_for(lambda: has_grown() or self._is_closed, timeout_s) and has_grown()
+            wakes = self._wakes
+            self._changed.wait_for(lambda: has_grown() or self._is_closed or self._wakes != wakes, timeout_s)
+            return has_grown()
+
+    def wake(self) -> None:
+        """End every wait that is going on."""
+        with self._changed:
+            self._wakes += 1
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Refuse whatever comes next and wake who waits; idempotent."""

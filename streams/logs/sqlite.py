@@ -106,6 +106,10 @@ class SqliteLog:
             lambda marks: any(marks[tp.topic].end_offset > position.offset(tp) for tp in partitions), timeout_s
         )
 
+    def wake(self) -> None:
+        """End every wait that is going on in this process."""
+        self._watermarks.wake()
+
     @contextmanager
     def importing(self, source_log_id: str) -> Iterator[None]:
         """Within it the log takes in all of another; should this not end well, it can never be opened again."""

@@ -39,6 +39,7 @@ class Watermarks:
         self._file = file
         self._changed = Condition()
         self._known: dict[str, Marks] | None = None
+        self._wakes = 0
 
     def now(self) -> Mapping[str, Marks]:
         """The marks of every topic."""
@@ -65,21 +66,23 @@ class Watermarks:
             self._changed.notify_all()
 
     def wait_until(self, is_so: Callable[[Mapping[str, Marks]], bool], timeout_s: float) -> bool:
-        """Whether `is_so` of the marks, waiting up to `timeout_s` for it; False as soon as the file is closed."""
+        """Whether `is_so` of the marks, waiting up to `timeout_s` for it; False as soon as `wake` is called."""
         deadline_s = monotonic() + timeout_s
         with self._changed:
+            wakes = self._wakes
             while not is_so(self.now()):
                 left_s = deadline_s - monotonic()
                 if left_s <= 0:
                     return False
                 self._changed.wait(left_s if self._file.is_writable else min(left_s, POLL_S))
-                if self._file.is_closed:
+                if self._wakes != wakes:
                     return False
             return True
 
     def wake(self) -> None:
-        """Let every waiter look again."""
+        """End every wait that is going on."""
         with self._changed:
+            self._wakes += 1
             self._changed.notify_all()
 
 

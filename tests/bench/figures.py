@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+NEARLY_NOTHING = 1e-6
+"""Stands for what is not there, or less: a ratio to nothing says nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -29,7 +32,7 @@ class Figure:
         """How far `value` is beyond the target; None without one."""
         if self.at_least is not None:
             return value / self.at_least
-        return None if self.at_most is None else self.at_most / value
+        return None if self.at_most is None else self.at_most / max(value, NEARLY_NOTHING)
 
 
 FIGURES = (
@@ -60,6 +63,7 @@ FIGURES = (
     Figure(label="no-op, with starting", measurement="resume", path="noop_files_per_s_whole_process", unit="files/s"),
     Figure(label="cold, many small files", measurement="resume", path="documents_per_s", unit="documents/s"),
     Figure(label="resume after SIGKILL", measurement="resume", path="resume_s", unit="s", at_most=5.0),
+    Figure(label="memory grown after a tenth", measurement="resume", path="memory_grown_mib", unit="MiB", at_most=64),
     Figure(label="log append", measurement="log", path="append_events_per_s", unit="events/s"),
     Figure(label="log append / bare SQLite", measurement="log", path="append_ratio", unit="x", at_least=0.5),
     Figure(label="log read", measurement="log", path="read_events_per_s", unit="events/s"),

@@ -50,7 +50,7 @@ def measured(command: Sequence[str], *, may_fail: bool = False) -> Measured:
     """
     started_s = perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peak = _PeakMemory(process.pid)
+    peak = PeakMemory(process.pid)
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -62,8 +62,8 @@ def measured(command: Sequence[str], *, may_fail: bool = False) -> Measured:
     return Measured(wall_s, usage.ru_utime + usage.ru_stime, peak.bytes, json.loads(output.splitlines()[-1]))
 
 
-class _PeakMemory(threading.Thread):
-    """Watches the anonymous memory of a process and its descendants."""
+class PeakMemory(threading.Thread):
+    """Watches the anonymous memory of a process and its descendants; `bytes` is the most that was seen of all."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -73,10 +73,12 @@ class _PeakMemory(threading.Thread):
         self.start()
 
     def stop(self) -> None:
+        """Watch no more."""
         self._stopping.set()
         self.join()
 
     def run(self) -> None:
+        """Look every SAMPLE_S."""
         while not self._stopping.wait(SAMPLE_S):
             with suppress(psutil.Error):
                 process = psutil.Process(self._pid)

@@ -464,6 +464,19 @@ def test_closing_ends_a_wait(log: EventLog) -> None:
     assert answers in ([], [False])
 
 
+def test_a_wake_ends_a_wait_and_the_log_goes_on(log: EventLog) -> None:
+    operations = log.partitions("operations")
+    answers: list[bool] = []
+    waiter = threading.Thread(target=lambda: answers.append(log.wait_beyond(operations, Position(), timeout_s=60)))
+    waiter.start()
+    while waiter.is_alive():  # the first wakes may come before the wait
+        log.wake()
+        waiter.join(timeout=0.01)
+    assert answers == [False]
+    log.append(None, [acted("x")])
+    assert log.wait_beyond(operations, Position(), timeout_s=0)
+
+
 # Fencing, where more than one process may want a slot
 
 
