@@ -38,10 +38,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Cli:
-    """Runs `refold` against one data folder."""
+    """Runs `refold` against one data folder; `program` is what Python is told to run."""
 
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("-m", "refold")
 
     def __call__(self, *arguments: str, exit_code: int | None = 0) -> Answer:
         """Run a command to its end; `exit_code` None accepts any."""
@@ -60,7 +61,7 @@ class Cli:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "refold", *arguments, "--data", str(self.data)],
+            [sys.executable, *self.program, *arguments, "--data", str(self.data)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

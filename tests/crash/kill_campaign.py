@@ -26,23 +26,29 @@ from typing import Any
 TESTS = Path(__file__).parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
 
-from kill_moments import Kill, Watch, at_start_up, seeded_kills  # noqa: E402 - a test folder is no package
+from check_export import entries, partitions  # noqa: E402 - a test folder is no package
+from kill_moments import Kill, Watch, at_start_up, seeded_kills  # noqa: E402 - as above
 from refold_cli import Cli, age, kill_group  # noqa: E402 - as above
 
 CHECK = Path(__file__).parent / "check_export.py"
+COUNTED_REFOLD = Path(__file__).parent / "counted_refold.py"
 MAX_LAST_INGESTS = 5
 """An ingest that is not killed ends its own job; jobs that were killed while they planned may take another one."""
 
 
 @dataclass(frozen=True)
 class CampaignReport:
-    """What was done and what came of it; `problems` is empty when every promise was kept."""
+    """What was done and what came of it; `problems` is empty when every promise was kept.
+
+    `trips` counts the documents handed to a pool process: one each, and one more for each that a kill interrupted.
+    """
 
     documents: int
     kills: int
     kills_by_moment: Mapping[str, int]
     lives: int
     seconds: float
+    trips: int
     log: Mapping[str, Any]
     verified: Mapping[str, Any]
     problems: Sequence[str]
@@ -96,7 +102,9 @@ def run(documents: int, kills: int, seed: int, data: Path) -> CampaignReport:
     rng = random.Random(seed)
     began_s = time.monotonic()
     docs = write_documents(data / "docs", documents, rng)
-    campaign = _Campaign(Cli(data / "data"), docs, documents, rng)
+    trips = data / "trips"
+    cli = Cli(data / "data", {"TRIPS_FILE": str(trips)}, program=(str(COUNTED_REFOLD),))
+    campaign = _Campaign(cli, docs, documents, rng)
     for kill in seeded_kills(documents, kills, rng):
         campaign.live_and_die(kill)
     while campaign.kills.total() < kills:  # some lives came to their end before their moment
@@ -110,9 +118,15 @@ def run(documents: int, kills: int, seed: int, data: Path) -> CampaignReport:
         kills_by_moment=dict(campaign.kills),
         lives=campaign.lives,
         seconds=round(time.monotonic() - began_s, 1),
+        trips=len(trips.read_text().splitlines()),
         log=log,
         verified=verified,
-        problems=[*campaign.problems, *log["problems"], *_unequal(documents, log, verified)],
+        problems=[
+            *campaign.problems,
+            *log["problems"],
+            *_unequal(documents, log, verified),
+            *_parsed_again(trips, data / "export"),
+        ],
     )
 
 
@@ -148,6 +162,18 @@ def _unequal(documents: int, log: Mapping[str, Any], verified: Mapping[str, Any]
     if any(index["orphaned"] or not index["expected"] for index in verified["indexes"].values()):
         problems.append(f"the indexes hold what they should not: {verified}")
     return problems
+
+
+def _parsed_again(trips: Path, export: Path) -> list[str]:
+    """What was handed to a pool process after its document was completed."""
+    completed_at_us = {
+        event["content_hash"]: int(event["meta"]["occurred_at"].timestamp() * 1_000_000)
+        for (topic, _), paths in partitions(export).items()
+        for _, kind, event in entries(paths)
+        if topic == "documents" and kind == "DocumentCompleted"
+    }
+    made = [(content_hash, int(at_us)) for content_hash, at_us in map(str.split, trips.read_text().splitlines())]
+    return [f"{one} was parsed again after it was completed" for one, at_us in made if at_us > completed_at_us[one]]
 
 
 def main() -> None:

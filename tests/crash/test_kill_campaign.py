@@ -15,4 +15,5 @@ def test_ten_kills_lose_nothing_double_nothing_and_leave_the_indexes_equal_to_th
     report = run(documents=150, kills=10, seed=7, data=tmp_path)
     assert report.problems == []
     assert report.kills == 10
+    assert report.trips >= report.documents
     assert set(report.kills_by_moment) <= set(KINDS)
