@@ -14,6 +14,7 @@ refold-data/
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -137,9 +138,10 @@ class Ownership:
             if error.errno in {errno.EAGAIN, errno.EACCES}:
                 return False
             raise folder_error(error, self._folder.path) from error
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
         self._fd = fd
+        with contextlib.suppress(OSError):  # the process id is information only: a full disk can do without
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
         return True
 
     def take(self, wait_s: float) -> None:

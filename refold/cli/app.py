@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -11,7 +12,7 @@ from typer.exceptions import TyperException
 from refold.cli import cache, config, consistency, documents, ingest, jobs, log, search, status
 from refold.cli.output import EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, err, print_error
 from refold.control.messages import exit_code_of
-from schemas.errors import FatalError, RefoldError, UsageError
+from schemas.errors import DiskFull, FatalError, RefoldError, UsageError
 
 app = typer.Typer(
     name="refold",
@@ -55,8 +56,7 @@ def run() -> None:
     except Exception as error:  # a person gets a line and a hint, never a traceback
         if os.environ.get("REFOLD_LOG_LEVEL") == "debug":
             raise
-        hint = "this is a bug; please report it with what REFOLD_LOG_LEVEL=debug shows"
-        print_error(FatalError(f"internal error: {error!r}", hint=hint), as_json=as_json)
+        print_error(_unforeseen(error), as_json=as_json)
         sys.exit(EXIT_MACHINE)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -64,3 +64,11 @@ def run() -> None:
 def _help_hint(error: TyperException) -> str:
     context: typer.Context | None = getattr(error, "ctx", None)
     return f"see: {context.command_path if context is not None else 'refold'} --help"
+
+
+def _unforeseen(error: Exception) -> FatalError:
+    """What nobody translated where it happened, as a line for a person."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(f"{error.filename or 'the data folder'}: {error.strerror}", hint="free some space and go on")
+    hint = "this is a bug; please report it with what REFOLD_LOG_LEVEL=debug shows"
+    return FatalError(f"internal error: {error!r}", hint=hint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import subprocess
 from collections.abc import Callable, Iterator
@@ -90,11 +92,11 @@ class Watch:
 
     def _index_files(self) -> set[tuple[str, int]]:
         found = set()
-        for path in (self._data / "indexes").rglob("*"):
-            try:
-                found.add((str(path), path.stat().st_mtime_ns))
-            except FileNotFoundError:
-                continue  # merged away meanwhile
+        for folder, _, names in os.walk(self._data / "indexes"):  # passes over what is merged away meanwhile
+            for name in names:
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    found.add((str(path), path.stat().st_mtime_ns))
         return found
 
 

@@ -11,10 +11,14 @@ would stop every thread for seconds.
 
 There is no write-ahead log. What was flushed survives a kill at any moment; of what was not, some may be there: it is
 whole, and writing it again changes nothing.
+
+The driver writes to mapped files with holes. Where there is no space to fill a hole the system ends the process without
+a word (SIGBUS), so that nothing is written once space runs low.
 """
 
 from __future__ import annotations
 
+import shutil
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -33,7 +37,11 @@ from projections.backends.ranking import best, best_of
 from projections.backends.vector.qdrant_payload import Packer, native_filter, unpacked
 from projections.backends.vector.vectors import checked_rows, vector_digest
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector
+from schemas.errors import DiskFull
 from schemas.ids import ChunkId
+
+RESERVE_BYTES = 64 * 1024 * 1024
+"""Free space below which nothing is written: several times what a batch takes, and what others write meanwhile."""
 
 UPSERT_POINTS = 250
 """Points written in one call, which no other thread runs beside."""
@@ -83,8 +91,10 @@ class QdrantEdgeVectorBackend:
 
         Raises:
             PoisonError: one has no vector, or none of length `dim` with finite numbers; nothing is written then.
+            DiskFull: there is little space left.
         """
         rows = checked_rows(chunks, self.dim)
+        self._refuse_if_full()
         packer = Packer()
         with self._translated("upsert"):
             for start in range(0, len(chunks), UPSERT_POINTS):
@@ -134,7 +144,8 @@ class QdrantEdgeVectorBackend:
             return self._shard.count(qe.CountRequest())
 
     def vacuum(self) -> None:
-        """Write segments anew of which VACUUM_SHARE or more is deleted."""
+        """Write segments anew of which VACUUM_SHARE or more is deleted; raises as `upsert` does."""
+        self._refuse_if_full()
         with self._translated("vacuum"):
             self._shard.optimize()
 
@@ -173,6 +184,16 @@ class QdrantEdgeVectorBackend:
                 with_payload=True,
             )
         )
+
+    def _refuse_if_full(self) -> None:
+        free_bytes = shutil.disk_usage(self._directory).free
+        if free_bytes < RESERVE_BYTES:
+            raise DiskFull(
+                f"only {free_bytes // 2**20} MiB are free where {self._directory} is",
+                op="write vector index",
+                subject=str(self._directory),
+                hint=f"free some space, {RESERVE_BYTES // 2**20} MiB at least, and go on",
+            )
 
     def _translated(self, op: str) -> AbstractContextManager[None]:
         return translated(op, "vector", self._directory)
