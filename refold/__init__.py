@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refold.pipeline import open_pipeline as open  # noqa: A004 - read as refold.open
     from refold.results import DocumentResult, PipelineResult
     from refold.settings import Settings
+    from refold.subscription import Delivery
     from schemas import events
     from schemas.errors import RefoldError
     from schemas.positions import Position
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Delivery": "refold.subscription",
     "DocumentResult": "refold.results",
     "EventFilter": "refold.event_filters",
     "Filters": "projections.index_backend",
@@ -45,6 +47,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Delivery",
     "DocumentResult",
     "EventFilter",
     "Filters",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +20,11 @@ from refold.control.messages import Call, Json
 from refold.data_folder import DataFolder, Ownership
 from refold.engine import Engine
 from refold.event_stream import EventStream
+from refold.group_positions import GroupPositions
 from refold.requests import Answer, ask, request
 from refold.results import DocumentResult, PipelineResult
 from refold.settings import Settings, load_settings
+from refold.subscription import Delivery, Subscription
 from refold.waiting import wait_until_searchable
 from refold.words import priority_named
 from schemas.errors import UsageError
@@ -291,6 +294,38 @@ class Pipeline:
             return engine.parts.search.search(query, mode=SearchMode(mode), limit=limit, filters=wanted)
 
         return await asyncio.to_thread(find)
+
+    async def subscribe(
+        self, topics: Collection[str] = (), *, after: Position | None = None, group: str | None = None
+    ) -> AsyncIterator[Delivery]:
+        """The events of `topics` as they come, without end: leave the loop, or close the pipeline.
+
+        Args:
+            topics: requests, documents, jobs, adapters, operations; all if empty.
+            after: Where to begin, such as the position of the last delivery; by default where `group` has come to,
+                else at the beginning of what the log keeps.
+            group: A name under which is remembered what was handled: each event, once the next is asked for.
+
+        Raises:
+            UsageError: a topic is not known.
+            PositionExpired: the log does not keep what comes after that position any more.
+        """
+        engine = self._open_engine
+        positions = await asyncio.to_thread(self._group_positions, engine) if group is not None else None
+        wanted = None if positions is None or group is None else (positions, group)
+        subscription = Subscription(
+            engine.parts.log, topics, after=after, group=wanted, stop=self._stop, check=engine.check
+        )
+        try:
+            async with aclosing(subscription.deliveries()) as deliveries:  # it stores how far it came when it is left
+                async for delivery in deliveries:
+                    yield delivery
+        finally:
+            if positions is not None:
+                positions.close()
+
+    def _group_positions(self, engine: Engine) -> GroupPositions:
+        return GroupPositions(self._folder.path / "subscriptions.sqlite", log_id=engine.parts.log.log_id)
 
     async def call(self, command: str, **arguments: Any) -> Json:
         """The result of a command of the command line, such as ``call("verify", deep=True)``; JSON-able."""
