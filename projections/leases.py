@@ -1,0 +1,145 @@
+"""Leases: which process may work on something, until when, kept in SQL so that any number of processes agree.
+
+A lease keeps work from being done twice; it does not make writes safe. A holder that stood still for longer than its
+lease may go on writing for a moment: what it writes is refused by the compare-and-set of the position it moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    Text,
+    case,
+    func,
+    or_,
+    select,
+)
+
+from projections.sql.dialects import WRITES, insert_absent
+from projections.sql.faults import translated
+
+LEASE_TABLES = MetaData()
+
+LEASES = Table(
+    "leases",
+    LEASE_TABLES,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),  # counts the holders there were
+    Column("until_us", BigInteger, nullable=False),  # by the database's clock, the only one that all processes share
+)
+
+_MICROS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What somebody holds: `token` is greater than that of every holder before."""
+
+    name: str
+    holder: str
+    token: int
+
+
+class Leases:
+    """Leases in the database of `engine`. Thread-safe.
+
+    Times are those of the database, so that clocks of machines may differ. A lease that was not renewed for
+    `duration_s` is anybody's.
+
+    Args:
+        engine: Where the table is; it is made if it is missing.
+        duration_s: How long a lease holds without being renewed.
+    """
+
+    def __init__(self, engine: Engine, *, duration_s: float) -> None:
+        self.duration_s = duration_s
+        self._engine = engine
+        with translated("open leases", "leases"):
+            LEASE_TABLES.create_all(engine)
+
+    def take(self, name: str, holder: str) -> Lease | None:
+        """The lease on `name` for `holder`; None while another holds it. A holder that takes it again keeps its token.
+
+        Raises:
+            TransientError: the database cannot be asked for now.
+        """
+        with translated("take lease", name), self._engine.connect() as connection:
+            connection.execution_options(**WRITES)
+            with connection.begin():
+                now_us = _now_us(connection)
+                if self._is_first(connection, name, holder, now_us):
+                    return Lease(name, holder, 1)
+                return self._taken_over(connection, name, holder, now_us)
+
+    def renew(self, lease: Lease) -> bool:
+        """Hold `lease` for another `duration_s`; False if it was lost, also where nobody has taken it since."""
+        held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
+        with translated("renew lease", lease.name), self._engine.connect() as connection:
+            connection.execution_options(**WRITES)
+            with connection.begin():
+                now_us = _now_us(connection)
+                renewed = LEASES.update().where(*held, LEASES.c.until_us > now_us)
+                return connection.execute(renewed.values(until_us=self._until_us(now_us))).rowcount == 1
+
+    def release(self, lease: Lease) -> None:
+        """Give `lease` up at once; harmless if it was lost."""
+        held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
+        with translated("release lease", lease.name), self._engine.connect() as connection:
+            connection.execution_options(**WRITES)
+            with connection.begin():
+                connection.execute(LEASES.update().where(*held).values(until_us=0))
+
+    def holders(self) -> dict[str, str]:
+        """Who holds what now."""
+        with translated("read leases", "leases"), self._engine.connect() as connection:
+            now_us = _now_us(connection)
+            rows = connection.execute(select(LEASES.c.name, LEASES.c.holder).where(LEASES.c.until_us > now_us))
+            return {row.name: row.holder for row in rows}
+
+    def _until_us(self, now_us: int) -> int:
+        return now_us + int(self.duration_s * _MICROS)
+
+    def _is_first(self, connection: Connection, name: str, holder: str, now_us: int) -> bool:
+        row = {"name": name, "holder": holder, "token": 1, "until_us": self._until_us(now_us)}
+        return insert_absent(connection, LEASES, row)
+
+    def _taken_over(self, connection: Connection, name: str, holder: str, now_us: int) -> Lease | None:
+        c = LEASES.c
+        is_own = (c.holder == holder) & (c.until_us > now_us)
+        taken = (
+            LEASES.update()
+            .where(c.name == name, or_(c.until_us <= now_us, c.holder == holder))
+            .values(
+                holder=holder,
+                token=_plus_one_unless(is_own),
+                until_us=self._until_us(now_us),
+            )
+        )
+        if connection.execute(taken).rowcount != 1:
+            return None
+        token = connection.execute(select(c.token).where(c.name == name)).scalar_one()
+        return Lease(name, holder, int(token))
+
+
+def _plus_one_unless(is_own: ColumnElement[bool]) -> ColumnElement[int]:
+    return LEASES.c.token + case((is_own, 0), else_=1)
+
+
+def _now_us(connection: Connection) -> int:
+    """The database's clock, in microseconds since the epoch."""
+    moment: ColumnElement[Any]
+    if connection.dialect.name == "postgresql":
+        moment = func.extract("epoch", func.clock_timestamp())
+    else:
+        moment = (func.julianday("now") - 2_440_587.5) * 86_400.0  # the epoch is Julian day 2,440,587.5
+    return int(float(connection.execute(select(moment)).scalar_one()) * _MICROS)
