@@ -35,6 +35,7 @@ from refold.commands import COMMANDS, Emit
 from refold.control.messages import Call
 from refold.data_folder import DataFolder
 from refold.engine import Engine, Parts, Views
+from refold.freed_memory import FreedMemory, limit_arenas
 from refold.settings import Settings
 from refold.telemetry import configure_logging
 from refold.trimming import RequestsTrimmer
@@ -85,6 +86,7 @@ def open_engine(settings: Settings, *, folder: DataFolder) -> Engine:
     """
     folder.create()
     gc.set_threshold(*GC_THRESHOLDS)
+    limit_arenas()
     return Engine(_parts(settings, folder))
 
 
@@ -202,6 +204,7 @@ def _runner(
     view: Any = getattr(views, name)
     after_turn: Mapping[str, Callable[[], object]] = {
         "jobs": progress.step,
+        "stage_results": FreedMemory().step,
         "manifest": RequestsTrimmer(log, views.manifest).step,
         **{index.name: index.collect_garbage for index in views.indexes.values()},
     }
