@@ -1,0 +1,70 @@
+"""What the Kafka client's errors mean here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from schemas.errors import FatalError, PoisonError, RefoldError, TransientError, UnreachableError, UsageError
+from streams.log import Fenced
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
+RETRY_AFTER_S = 1.0
+"""A broker that hands over its partitions takes about that long."""
+
+_FENCED = frozenset({"_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH", "INVALID_PRODUCER_ID_MAPPING"})
+_AWAY = frozenset({"_ALL_BROKERS_DOWN", "_TRANSPORT", "_RESOLVE", "_TIMED_OUT", "_MSG_TIMED_OUT", "_TIMED_OUT_QUEUE"})
+_NOT_ALLOWED = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})
+_ABSENT = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID"})
+_TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
+_SETTINGS = frozenset({"_INVALID_ARG", "_NOT_IMPLEMENTED", "_CONFLICT"})
+_UNCERTAIN = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"})
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """Whether another owner has taken the transactional id, or the broker gave up on this one."""
+    return error.name() in _FENCED
+
+
+def is_uncertain(error: KafkaError) -> bool:
+    """Whether what failed with `error` may have happened all the same."""
+    return error.name() in _UNCERTAIN
+
+
+def fault_of(error: KafkaError, op: str, *, subject: str) -> RefoldError:
+    """The error of this project that says what `error` says."""
+    name, text = error.name(), f"{subject}: {error.str()}"
+    if name in _FENCED:
+        return Fenced(op=op, subject=subject)
+    if name in _AWAY and op == "open":
+        hint = "look whether Kafka runs and bootstrap.servers names it"
+        return UnreachableError(f"Kafka cannot be reached: {text}", op=op, subject=subject, hint=hint)
+    if name in _NOT_ALLOWED or name.endswith("_AUTHORIZATION_FAILED"):
+        hint = "ops/kafka.md lists what each role has to be allowed"
+        return UsageError(f"Kafka does not allow it: {text}", op=op, subject=subject, hint=hint)
+    if name in _ABSENT:
+        return UsageError(f"there is no such topic: {text}", op=op, subject=subject, hint="refold topics apply")
+    if name in _TOO_LARGE:
+        hint = "send large contents as artifacts"
+        return PoisonError(f"a record is too large: {text}", op=op, subject=subject, hint=hint)
+    if name in _SETTINGS:
+        hint = "the client settings are librdkafka's, by its names"
+        return UsageError(f"the Kafka client refuses: {text}", op=op, subject=subject, hint=hint)
+    if error.retriable() or name in _AWAY or not error.fatal():
+        return TransientError(text, op=op, subject=subject, retry_after_s=RETRY_AFTER_S)
+    return FatalError(text, op=op, subject=subject, hint="open the log again")
+
+
+@contextmanager
+def translated(op: str, subject: str) -> Iterator[None]:
+    """Within it, what the Kafka client raises becomes an error of this project."""
+    from streams.logs.kafka_clients import driver  # noqa: PLC0415 - each needs the other
+
+    kafka_exception = driver().KafkaException
+    try:
+        yield
+    except kafka_exception as exc:
+        raise fault_of(exc.args[0], op, subject=subject) from exc
