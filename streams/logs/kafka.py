@@ -201,4 +201,5 @@ def _identity(admin: AdminClient, names: KafkaNames) -> tuple[str, int]:
             subject=names.topic("documents"),
             hint="refold topics check",
         )
-    return str(topics["requests"].topic_id), slot_count
+    # As Kafka's own tools write it; librdkafka's alphabet has / and +.
+    return str(topics["requests"].topic_id).translate(str.maketrans("+/", "-_")), slot_count

@@ -91,7 +91,9 @@ def make_consumer(client: ClientSettings, *, group: str, is_committed_only: bool
         "queued.min.messages": 10_000,
     }
     with translated("open", _servers(client)):
-        return driver().Consumer(_with(client, settings))  # type: ignore[no-any-return]
+        consumer: Consumer = driver().Consumer(_with(client, settings))
+        consumer.list_topics(timeout=CONNECT_TIMEOUT_S)  # else the first read waits for it by tenths of a second
+        return consumer
 
 
 def driver() -> ModuleType:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, TypeVar
 
 from schemas.errors import FatalError, PoisonError, RefoldError, TransientError, UnreachableError, UsageError
 from streams.log import Fenced
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
+
+_Answer = TypeVar("_Answer")
+
+MOVING_TIMEOUT_S = 15.0
+"""How long a question is asked again while partitions move between brokers, which takes seconds."""
+
+MOVING_PAUSE_S = 0.02
+"""Between two such questions: a new topic's leader is there within milliseconds."""
 
 RETRY_AFTER_S = 1.0
 """A broker that hands over its partitions takes about that long."""
@@ -21,6 +30,9 @@ _NOT_ALLOWED = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})
 _ABSENT = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID"})
 _TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 _SETTINGS = frozenset({"_INVALID_ARG", "_NOT_IMPLEMENTED", "_CONFLICT"})
+_MOVING = frozenset(
+    {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH"}
+)
 _UNCERTAIN = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"})
 
 
@@ -68,3 +80,21 @@ def translated(op: str, subject: str) -> Iterator[None]:
         yield
     except kafka_exception as exc:
         raise fault_of(exc.args[0], op, subject=subject) from exc
+
+
+def settled(ask: Callable[[], _Answer]) -> _Answer:
+    """What `ask` gives, asked again while the partitions it concerns have no leader or another one.
+
+    The admin client, unlike producers and consumers, does not do that by itself.
+    """
+    from streams.logs.kafka_clients import driver  # noqa: PLC0415 - each needs the other
+
+    kafka_exception = driver().KafkaException
+    deadline_s = monotonic() + MOVING_TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except kafka_exception as exc:
+            if exc.args[0].name() not in _MOVING or monotonic() > deadline_s:
+                raise
+        sleep(MOVING_PAUSE_S)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from schemas.errors import UsageError
 from schemas.positions import Position, TopicPartition
 from streams.logs.kafka_clients import driver
-from streams.logs.kafka_faults import translated
+from streams.logs.kafka_faults import settled, translated
 from streams.logs.kafka_names import KafkaNames
 
 if TYPE_CHECKING:
+    from confluent_kafka import IsolationLevel
+    from confluent_kafka import TopicPartition as KafkaPartition
     from confluent_kafka.admin import AdminClient, OffsetSpec
 
 POLL_S = 0.1
@@ -62,8 +64,7 @@ class KafkaMarks:
         asked = [kafka_partition(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in before.items()]
         if asked:
             with translated("trim", str(before)):
-                for answer in self._admin.delete_records(asked, request_timeout=ANSWER_TIMEOUT_S).values():
-                    answer.result()
+                settled(lambda: self._delete(asked))
 
     def moved(self) -> None:
         """Something was appended: let waiters look."""
@@ -105,10 +106,17 @@ class KafkaMarks:
         asked = {kafka_partition(self._names.topic(tp.topic), tp.partition): spec for tp in partitions}
         level = IsolationLevel.READ_COMMITTED if is_committed_only else IsolationLevel.READ_UNCOMMITTED
         with translated("read", "watermarks"):
-            answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_TIMEOUT_S)
-            return Position(
-                {
-                    TopicPartition(self._names.short(asked_of.topic), asked_of.partition): answer.result().offset
-                    for asked_of, answer in answers.items()
-                }
-            )
+            return settled(lambda: self._list(asked, level))
+
+    def _list(self, asked: dict[KafkaPartition, OffsetSpec], level: IsolationLevel) -> Position:
+        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_TIMEOUT_S)
+        return Position(
+            {
+                TopicPartition(self._names.short(there.topic), there.partition): answer.result().offset
+                for there, answer in answers.items()
+            }
+        )
+
+    def _delete(self, below: list[KafkaPartition]) -> None:
+        for answer in self._admin.delete_records(below, request_timeout=ANSWER_TIMEOUT_S).values():
+            answer.result()
