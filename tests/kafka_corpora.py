@@ -14,6 +14,8 @@ from schemas.registries.memory import MemoryRegistry
 from streams.log import TOPIC_NAMES
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_names import KafkaNames
+from streams.logs.kafka_topics import KafkaTopics
+from streams.logs.topic_plan import load_topics
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -28,7 +30,6 @@ class KafkaCorpora:
         admin = pytest.importorskip("confluent_kafka.admin", reason="needs pip install 'refold[kafka]'")
         self.client: Mapping[str, str] = {"bootstrap.servers": address_of("kafka")}
         self.admin: AdminClient = admin.AdminClient(self.client)
-        self._new_topic = admin.NewTopic
         self._names: dict[str, KafkaNames] = {}
         self._opened: list[KafkaLog] = []
 
@@ -36,7 +37,7 @@ class KafkaCorpora:
         """What the corpus is called in Kafka that the test calls `name`."""
         if name not in self._names:
             self._names[name] = KafkaNames(f"test-{uuid4().hex[:12]}-{name}")
-            self.create(name, TOPIC_NAMES)
+            self.create(name)
         return self._names[name]
 
     def open(self, name: str = "log", **settings: Any) -> KafkaLog:
@@ -45,15 +46,16 @@ class KafkaCorpora:
         self._opened.append(KafkaLog(corpus, self.client, MemoryRegistry(), **settings))
         return self._opened[-1]
 
-    def create(self, name: str, topics: tuple[str, ...], *, slots: int = SLOTS) -> None:
-        """Make `topics` of that corpus."""
-        counts = {topic: slots if topic in {"requests", "documents"} else 1 for topic in topics}
-        new = [self._new_topic(self._names[name].topic(topic), n, 1) for topic, n in counts.items()]
-        self._await(self.admin.create_topics(new))
+    def create(self, name: str, *, slots: int = SLOTS) -> None:
+        """Make the topics of that corpus that are not there."""
+        plans = load_topics(partitions=slots, replication_factor=1)
+        KafkaTopics(self._names[name].corpus, self.client).apply(plans)
 
     def delete(self, name: str, topics: tuple[str, ...]) -> None:
         """Delete `topics` of that corpus."""
-        self._await(self.admin.delete_topics([self._names[name].topic(topic) for topic in topics]))
+        full_names = [self._names[name].topic(topic) for topic in topics]
+        for answer in self.admin.delete_topics(full_names).values():
+            answer.result()
 
     def close(self) -> None:
         """Close every log and delete every topic."""
@@ -61,11 +63,6 @@ class KafkaCorpora:
             log.close()
         for name in self._names:
             self.delete(name, TOPIC_NAMES)
-
-    @staticmethod
-    def _await(answers: Mapping[str, Any]) -> None:
-        for answer in answers.values():
-            answer.result()
 
 
 @contextmanager

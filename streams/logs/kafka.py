@@ -32,7 +32,7 @@ class KafkaLog:
 
     A slot's appends are transactions (`kafka_slot.py`); taking a slot fences its old owner, in whatever process that
     is. A slot that was never taken is taken by the first append for it. Appends without a slot are idempotent, in order
-    within a partition, and not atomic between partitions (`kafka_appends.py`). Offsets of a partition have holes: commit
+    within a partition, and not atomic between partitions (`kafka_appends.py`). Offsets have holes: commit
     markers and aborted records take some.
 
     Args:

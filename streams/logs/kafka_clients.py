@@ -21,7 +21,7 @@ MAX_RECORD_BYTES = 2_000_000
 """The largest record: 900 KiB of content that is sent inline, its metadata, and room. `topics.yaml` allows 2 MiB."""
 
 RETRY_BACKOFF_MS = 5
-"""A commit meets the coordinator still busy with the one before; waiting 100 ms, the default, makes 10 commits/s of 49."""
+"""A commit meets the coordinator still busy with the one before; the default of 100 ms made 10 commits/s of 49."""
 
 TRANSACTION_TIMEOUT_MS = 15_000
 """How long a dead owner's open transaction may hold back every reader."""
@@ -105,9 +105,7 @@ def driver() -> ModuleType:
     try:
         import confluent_kafka  # noqa: PLC0415 - an extra
     except ImportError as exc:
-        raise UsageError(
-            "the Kafka client is not installed", op="import", hint="pip install 'refold[kafka]'"
-        ) from exc
+        raise UsageError("the Kafka client is not installed", op="import", hint="pip install 'refold[kafka]'") from exc
     return confluent_kafka
 
 

@@ -26,13 +26,35 @@ RETRY_AFTER_S = 1.0
 
 _FENCED = frozenset({"_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH", "INVALID_PRODUCER_ID_MAPPING"})
 _AWAY = frozenset({"_ALL_BROKERS_DOWN", "_TRANSPORT", "_RESOLVE", "_TIMED_OUT", "_MSG_TIMED_OUT", "_TIMED_OUT_QUEUE"})
-_NOT_ALLOWED = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})
-_ABSENT = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID"})
-_TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
-_SETTINGS = frozenset({"_INVALID_ARG", "_NOT_IMPLEMENTED", "_CONFLICT"})
-_MOVING = frozenset(
-    {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH"}
+_LASTING: tuple[tuple[type[RefoldError], frozenset[str], str, str], ...] = (
+    (
+        UsageError,  # and every …_AUTHORIZATION_FAILED
+        frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"}),
+        "Kafka does not allow it",
+        "ops/kafka.md lists what each role has to be allowed",
+    ),
+    (
+        UsageError,
+        frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID"}),
+        "there is no such topic",
+        "refold topics apply",
+    ),
+    (
+        UsageError,
+        frozenset({"_INVALID_ARG", "_NOT_IMPLEMENTED", "_CONFLICT"}),
+        "the Kafka client refuses",
+        "the client settings are librdkafka's, by its names",
+    ),
+    (
+        PoisonError,
+        frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"}),
+        "a record is too large",
+        "send large contents as artifacts",
+    ),
 )
+"""What does not pass by itself: the error, Kafka's names for it, what to say, what to do."""
+
+_MOVING = frozenset({"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH"})
 _UNCERTAIN = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"})
 
 
@@ -54,20 +76,12 @@ def fault_of(error: KafkaError, op: str, *, subject: str) -> RefoldError:
     if name in _AWAY and op == "open":
         hint = "look whether Kafka runs and bootstrap.servers names it"
         return UnreachableError(f"Kafka cannot be reached: {text}", op=op, subject=subject, hint=hint)
-    if name in _NOT_ALLOWED or name.endswith("_AUTHORIZATION_FAILED"):
-        hint = "ops/kafka.md lists what each role has to be allowed"
-        return UsageError(f"Kafka does not allow it: {text}", op=op, subject=subject, hint=hint)
-    if name in _ABSENT:
-        return UsageError(f"there is no such topic: {text}", op=op, subject=subject, hint="refold topics apply")
-    if name in _TOO_LARGE:
-        hint = "send large contents as artifacts"
-        return PoisonError(f"a record is too large: {text}", op=op, subject=subject, hint=hint)
-    if name in _SETTINGS:
-        hint = "the client settings are librdkafka's, by its names"
-        return UsageError(f"the Kafka client refuses: {text}", op=op, subject=subject, hint=hint)
-    if error.retriable() or name in _AWAY or not error.fatal():
-        return TransientError(text, op=op, subject=subject, retry_after_s=RETRY_AFTER_S)
-    return FatalError(text, op=op, subject=subject, hint="open the log again")
+    for kind, names, says, hint in _LASTING:
+        if name in names or (kind is UsageError and name.endswith("_AUTHORIZATION_FAILED")):
+            return kind(f"{says}: {text}", op=op, subject=subject, hint=hint)
+    if error.fatal() and not error.retriable():
+        return FatalError(text, op=op, subject=subject, hint="open the log again")
+    return TransientError(text, op=op, subject=subject, retry_after_s=RETRY_AFTER_S)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ _CORPUS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class KafkaNames:
-    """The names of topics, transactional ids and groups of `corpus`; all begin with the corpus, so that a rule of
-    access control by prefix covers them and nothing else.
+    """The names of topics, transactional ids and groups of `corpus`.
+
+    No corpus's names begin with another's, so that a rule of access control by prefix covers one corpus.
 
     Raises:
         UsageError: `corpus` is no word of letters, digits, - and _.

@@ -34,7 +34,7 @@ _PASSING = frozenset({"_PARTITION_EOF", "_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIM
 """What a consumer mentions and recovers from by itself; if it does not, the read stands still and fails."""
 
 
-class ReadStalled(TransientError):
+class ReadStalled(TransientError):  # noqa: N818 - a state, as in the error tree
     """What lies before the end cannot be read: a transaction is open, or Kafka does not answer."""
 
 
