@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,17 +53,21 @@ class KafkaCorpora:
         KafkaTopics(self._names[name].corpus, self.client).apply(plans)
 
     def delete(self, name: str, topics: tuple[str, ...]) -> None:
-        """Delete `topics` of that corpus."""
+        """Delete `topics` of that corpus, and come back when Kafka knows nothing of them."""
         full_names = [self._names[name].topic(topic) for topic in topics]
         for answer in self.admin.delete_topics(full_names).values():
             answer.result()
+        there = KafkaTopics(self._names[name].corpus, self.client)
+        while there.found().keys() & set(topics):
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Close every log and delete every topic."""
         for log in self._opened:
             log.close()
-        for name in self._names:
-            self.delete(name, TOPIC_NAMES)
+        full_names = [names.topic(topic) for names in self._names.values() for topic in TOPIC_NAMES]
+        for answer in self.admin.delete_topics(full_names).values() if full_names else ():
+            answer.exception()  # a test may have deleted it itself
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from schemas.errors import TransientError, UsageError
 from streams.log import TOPIC_NAMES
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from confluent_kafka.admin import TopicDescription
+
+_Told = TypeVar("_Told")
 
 VISIBLE_TIMEOUT_S = 30.0
 VISIBLE_PAUSE_S = 0.02
@@ -68,6 +70,7 @@ class KafkaTopics:
                 topic, len(told.partitions), min(len(part.replicas) for part in told.partitions), configs[topic]
             )
             for topic, told in described.items()
+            if topic in configs
         }
 
     def check(self, plans: Mapping[str, TopicPlan]) -> list[TopicProblem]:
@@ -101,16 +104,8 @@ class KafkaTopics:
 
         asked = TopicCollection([self._names.topic(topic) for topic in TOPIC_NAMES])
         answers = self._admin.describe_topics(asked, request_timeout=ANSWER_TIMEOUT_S)
-        told = {self._names.short(name): self._description(answer) for name, answer in answers.items()}
+        told = {self._names.short(name): _known(answer) for name, answer in answers.items()}
         return {topic: description for topic, description in told.items() if description is not None}
-
-    def _description(self, answer: Future[TopicDescription]) -> TopicDescription | None:
-        try:
-            return answer.result()
-        except driver().KafkaException as exc:
-            if exc.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
-                return None
-            raise
 
     def _configs(self, topics: list[str]) -> dict[str, dict[str, str]]:
         from confluent_kafka.admin import ConfigResource, ResourceType  # noqa: PLC0415 - an extra
@@ -119,11 +114,11 @@ class KafkaTopics:
             return {}
         asked = [ConfigResource(ResourceType.TOPIC, self._names.topic(topic)) for topic in topics]
         answers = self._admin.describe_configs(asked, request_timeout=ANSWER_TIMEOUT_S)
+        told = {self._names.short(resource.name): _known(answer) for resource, answer in answers.items()}
         return {
-            self._names.short(resource.name): {
-                name: entry.value for name, entry in answer.result().items() if entry.value is not None
-            }
-            for resource, answer in answers.items()
+            topic: {name: entry.value for name, entry in config.items() if entry.value is not None}
+            for topic, config in told.items()
+            if config is not None
         }
 
     def _create(self, plans: list[TopicPlan]) -> None:
@@ -173,3 +168,13 @@ class KafkaTopics:
                 return
             sleep(VISIBLE_PAUSE_S)
         raise TransientError("the topics were made, but have no leaders yet", op="apply topics")
+
+
+def _known(answer: Future[_Told]) -> _Told | None:
+    """What Kafka answers of a topic, or None if there is no such topic."""
+    try:
+        return answer.result()
+    except driver().KafkaException as exc:
+        if exc.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
+            return None
+        raise
