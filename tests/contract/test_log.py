@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from kafka_corpora import kafka_corpora
 
 from schemas.errors import UsageError
 from schemas.events import (
@@ -35,16 +36,19 @@ DOCUMENTS = "documents"
 OpenLog = Callable[[str], EventLog]
 
 
-@pytest.fixture(params=["memory", "memory with 4 partitions", "sqlite"])
+@pytest.fixture(params=["memory", "memory with 4 partitions", "sqlite", "kafka"])
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenLog]:
     """Opens a new log of the backend under test, by name."""
     opened: list[EventLog] = []
+    servers = ExitStack()
+    corpora = servers.enter_context(kafka_corpora()) if request.param == "kafka" else None
 
     def open_(name: str) -> EventLog:
         backends: dict[str, Callable[[], EventLog]] = {
             "memory": MemoryLog,
             "memory with 4 partitions": lambda: MemoryLog(4),
             "sqlite": lambda: SqliteLog(tmp_path / f"{name}.sqlite"),
+            "kafka": lambda: corpora.open(name) if corpora else pytest.fail("no Kafka"),
         }
         opened.append(backends[request.param]())
         return opened[-1]
@@ -52,6 +56,7 @@ def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenLog
     yield open_
     for log in opened:
         log.close()
+    servers.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "streams", "projections", "refold")
-PACKAGED = ("*.py", "*.avsc", "RELEASED", "py.typed")
+PACKAGED = ("*.py", "*.avsc", "RELEASED", "topics.yaml", "py.typed")
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
