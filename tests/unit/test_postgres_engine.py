@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -273,3 +274,10 @@ def test_a_schema_may_be_named_like_a_corpus(tmp_path: Path) -> None:
         assert name.startswith("Team-")
         connection.exec_driver_sql(f'DROP SCHEMA "{name}"')
     engine.dispose()
+
+
+def test_without_the_extra_the_command_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UsageError) as caught:
+        open_postgres("postgresql://refold@localhost/postgres", schema="corpus")
+    assert caught.value.hint == "pip install 'refold[postgres]'"
