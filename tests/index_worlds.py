@@ -19,6 +19,7 @@ from projections.index_backend import IndexBackend, IndexEntry, ScoredChunk
 from projections.index_bookkeeping import open_index_engine
 from projections.index_changes import IndexChange
 from projections.index_home import IndexHome, OpenBackend
+from projections.index_tables import INDEX_TABLES
 from projections.index_view import Fault, IndexView, OnPoison, no_fault
 from projections.keyword_index import KEYWORD, KeywordIndex
 from projections.sql.values import micros_of
@@ -269,6 +270,13 @@ class Index:
         """Let go of the files, as a process that ends in good order."""
         self.view.close()
         self._engine.dispose()
+
+
+def lose_books(world: World, folder: Path) -> None:
+    """Take the bookkeeping of the indexes in `folder` away."""
+    engine = BOOKS[world.books](folder)
+    INDEX_TABLES.drop_all(engine)
+    engine.dispose()
 
 
 def texts_of(uri: str, version: int, count: int) -> list[str]:

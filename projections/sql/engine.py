@@ -21,11 +21,12 @@ CACHE_KIB = 16 * 1024
 CHECKPOINT_PAGES = 4_000
 """Pages (16 MiB) the write-ahead log grows before it is folded into the file, which is what syncs the disk."""
 
-POOL_SIZE = 5
-"""Connections kept per view: its runner, and what a few queries at once need."""
+POOL_SIZE = 2
+"""Connections kept per engine: its runner's, and one for what is asked meanwhile."""
 
-POOL_OVERFLOW = 10
-"""Connections beside them while more is asked at once; a server takes 100 in all by default."""
+POOL_OVERFLOW = 6
+"""Connections beside them while more is asked at once. A process has an engine per view and one for the indexes, and a
+server takes 100 connections by default."""
 
 POOL_WAIT_S = 30.0
 """How long to wait for a connection before it is tried again later."""

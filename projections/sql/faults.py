@@ -57,4 +57,5 @@ def _fault(exc: DBAPIError, *, op: str, subject: str) -> RefoldError:
         is_gone = isinstance(exc, OperationalError) or exc.connection_invalidated
         known = postgres_fault(getattr(exc.orig, "sqlstate", None), is_operational=is_gone)
     kind, hint = known or (FatalError, None)
-    return kind(f"{subject}: {exc.orig}", op=op, subject=subject, hint=hint)
+    message = " ".join(str(exc.orig).split())  # PostgreSQL's have several lines
+    return kind(f"{subject}: {message}", op=op, subject=subject, hint=hint)
