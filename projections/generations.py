@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 
 from projections.index_changes import IndexSpec
 from projections.index_tables import GARBAGE, GENERATIONS, INDEX_TABLES, PARKED, POSITIONS, SERVED
-from projections.sql.dialects import WRITES
+from projections.sql.dialects import WRITES, take_turn
 from projections.sql.faults import translated
 
 
@@ -34,6 +34,7 @@ class Generations:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         with translated("open", "generations"), engine.execution_options(**WRITES).begin() as connection:
+            take_turn(connection)
             INDEX_TABLES.create_all(connection)
 
     def current(self, index: str) -> Generation | None:
@@ -44,6 +45,7 @@ class Generations:
     def begin(self, spec: IndexSpec, *, log_id: str) -> Generation:
         """A new generation of `spec.name` that is being built; all rows of the one before it are gone."""
         with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
+            take_turn(connection)
             previous = _current(connection, spec.name)
             if previous is not None:
                 _forget(connection, previous)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
-from projections.sql.dialects import SORTED_TEXT
+from projections.sql.dialects import LARGE_KEY, SORTED_TEXT
 
 INDEX_TABLES = MetaData()
 
@@ -71,7 +71,7 @@ PARKED = Table(
 GARBAGE = Table(
     "garbage",
     INDEX_TABLES,
-    Column("key", Integer, primary_key=True),
+    Column("key", LARGE_KEY, primary_key=True),
     Column("generation_key", Integer, ForeignKey(GENERATIONS.c.key, ondelete="CASCADE"), nullable=False),
     Column("document_id", Text, nullable=False),
     Column("version", BigInteger, nullable=False),

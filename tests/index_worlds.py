@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Engine
 
 from projections.index_backend import IndexBackend, IndexEntry, ScoredChunk
 from projections.index_bookkeeping import open_index_engine
 from projections.index_changes import IndexChange
 from projections.index_home import IndexHome, OpenBackend
+from projections.index_tables import INDEX_TABLES
 from projections.index_view import Fault, IndexView, OnPoison, no_fault
 from projections.keyword_index import KEYWORD, KeywordIndex
 from projections.sql.values import micros_of
@@ -40,9 +42,16 @@ from streams.artifact_stores.memory import MemoryArtifacts
 from streams.contents import Chunk, encode_chunks, encode_vectors
 from streams.log import Draft
 from streams.logs.memory import MemoryLog
+from tests.sql_views import DATABASES
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONGEST_QUERY_S = 30.0
+
+BOOKS: dict[str, Callable[[Path], Engine]] = {
+    "sqlite": lambda folder: open_index_engine(folder / "indexes.sqlite"),
+    "postgres": DATABASES["postgres"],
+}
+"""The database that holds an index's bookkeeping, the same for the same folder."""
 
 
 class HashedWords:
@@ -91,7 +100,8 @@ class Stored:
 class World:
     """A corpus as a slot would write it: documents are completed and removed, `log` and `artifacts` hold the rest."""
 
-    def __init__(self, *, partitions: int = 1) -> None:
+    def __init__(self, *, partitions: int = 1, books: str = "sqlite") -> None:
+        self.books = books
         self.clock = Clock()
         self.log = MemoryLog(partitions)
         self.artifacts = MemoryArtifacts(self.clock)
@@ -188,7 +198,7 @@ class Index:
         self.projection = projection
         self.directory = folder / projection.name
         folder.mkdir(exist_ok=True)
-        self._engine = open_index_engine(folder / "indexes.sqlite")
+        self._engine = BOOKS[world.books](folder)
         self.view: IndexView[IndexBackend] = IndexView(
             IndexHome(
                 projection.spec,
@@ -260,6 +270,13 @@ class Index:
         """Let go of the files, as a process that ends in good order."""
         self.view.close()
         self._engine.dispose()
+
+
+def lose_books(world: World, folder: Path) -> None:
+    """Take the bookkeeping of the indexes in `folder` away."""
+    engine = BOOKS[world.books](folder)
+    INDEX_TABLES.drop_all(engine)
+    engine.dispose()
 
 
 def texts_of(uri: str, version: int, count: int) -> list[str]:

@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Engine, MetaData, inspect, select
 
 from projections.jobs import JobsProjection, JobsView
 from projections.manifest import ManifestProjection, ManifestView
 from projections.projection import Projection
-from projections.sql.engine import open_sqlite
+from projections.sql.engine import open_postgres, open_sqlite
 from projections.sql.sql_view import SqlView
 from projections.stage_results import StageResultsProjection, StageResultsView
 from schemas.positions import Position
 from streams.log import Recorded
 from tests.histories import position_after
+from tests.servers import address_of
 
-DATABASES: dict[str, Callable[[Path], Engine]] = {
-    "sqlite": lambda folder: open_sqlite(folder / "view.sqlite"),
+
+class OpenDatabase(Protocol):
+    """Opens the database that belongs to a folder, the same one each time."""
+
+    def __call__(self, folder: Path, *, read_only: bool = False) -> Engine:
+        """An engine for it."""
+
+
+def open_postgres_of(folder: Path, *, read_only: bool = False) -> Engine:
+    """A schema on the server, dropped when the tests end."""
+    address = address_of("postgres")
+    schema = f"test_{sha256(os.fsencode(folder)).hexdigest()[:24]}"
+    SCHEMAS_MADE.setdefault(schema, address)
+    return open_postgres(address, schema=schema, read_only=read_only)
+
+
+SCHEMAS_MADE: dict[str, str] = {}
+"""Schemas that tests of this process made, with the address of their server."""
+
+DATABASES: dict[str, OpenDatabase] = {
+    "sqlite": lambda folder, *, read_only=False: open_sqlite(folder / "view.sqlite", read_only=read_only),
+    "postgres": open_postgres_of,
 }
-"""A fresh database each, by name; PostgreSQL is one more line."""
+"""A fresh database for each folder, by name."""
+
+
+def drop_schemas() -> None:
+    """Drop what was made on servers."""
+    for schema, address in SCHEMAS_MADE.items():
+        engine = open_postgres(address, schema=schema)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f'DROP SCHEMA "{schema}" CASCADE')
+        engine.dispose()
+
 
 VIEWS: dict[str, tuple[Projection[Any], Callable[..., SqlView[Any, Any]]]] = {
     "manifest": (ManifestProjection(), ManifestView),

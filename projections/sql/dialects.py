@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Compiled, Connection, Dialect, Table, Text, case, func
+from sqlalchemy import BigInteger, ColumnElement, Compiled, Connection, Dialect, Integer, Table, Text, case, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -19,6 +19,9 @@ SCAN_ROWS = 1_000
 
 SORTED_TEXT = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 """Text that sorts by code point in both, so that a prefix is a range."""
+
+LARGE_KEY = BigInteger().with_variant(Integer, "sqlite")
+"""A number that the database gives to each row; only an INTEGER is given one by SQLite, and it holds as much."""
 
 AFTER_EVERY_TEXT = "\U0010ffff"
 """Appended to a prefix, it ends the range of texts that begin with the prefix."""
@@ -33,6 +36,23 @@ READS: Mapping[str, Mapping[str, Any]] = {
 }
 """Execution options of a transaction that reads one snapshot, by dialect."""
 
+NUL_SHOWN = "\N{REPLACEMENT CHARACTER}"
+"""Stands for the character NUL in PostgreSQL, whose text cannot hold it; messages and titles may contain one."""
+
+_ONE_AT_A_TIME: Mapping[str, str | None] = {
+    "sqlite": None,  # a transaction with WRITES is alone anyway
+    "postgresql": "SELECT pg_advisory_xact_lock(hashtext('refold'), hashtext(current_schema()))",
+}
+_IS_IN_USE = """
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'relation'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND relation = to_regclass(%(name)s)
+    AND pid <> pg_backend_pid()
+)
+"""
+
 ItemT = TypeVar("ItemT")
 
 _INSERTS: Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
@@ -46,6 +66,23 @@ def portions(items: Collection[ItemT]) -> Iterator[list[ItemT]]:
     remaining = iter(items)
     while portion := list(islice(remaining, PARAMETERS_PER_STATEMENT)):
         yield portion
+
+
+def take_turn(connection: Connection) -> None:
+    """Be the only transaction on this schema that called this, until it ends.
+
+    For whoever creates tables: PostgreSQL's ``IF NOT EXISTS`` fails where two create the same at once.
+    """
+    statement = _ONE_AT_A_TIME[connection.dialect.name]
+    if statement is not None:
+        connection.exec_driver_sql(statement)
+
+
+def is_in_use(connection: Connection, table: str) -> bool:
+    """Whether others hold on to `table` so that dropping it would have to wait for them; never so in SQLite."""
+    if connection.dialect.name != "postgresql":
+        return False
+    return bool(connection.exec_driver_sql(_IS_IN_USE, {"name": table}).scalar_one())
 
 
 def upsert(
@@ -111,6 +148,13 @@ def _change(
 def _run(connection: Connection, compiled: Compiled, rows: Sequence[Mapping[str, Any]]) -> None:
     names = compiled.positiontup if isinstance(compiled, SQLCompiler) else None
     if names is None:
-        connection.exec_driver_sql(str(compiled), [dict(row) for row in rows])
+        connection.exec_driver_sql(str(compiled), [_without_nul(row) for row in rows])
     else:
         connection.exec_driver_sql(str(compiled), [tuple([row[name] for name in names]) for row in rows])
+
+
+def _without_nul(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.replace("\0", NUL_SHOWN) if isinstance(value, str) and "\0" in value else value
+        for name, value in row.items()
+    }

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from projections.sql.dialects import WRITES
+from projections.sql.postgres_connections import PostgresConnections
 
 BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another; longer than the largest batch takes."""
@@ -19,6 +20,16 @@ CACHE_KIB = 16 * 1024
 
 CHECKPOINT_PAGES = 4_000
 """Pages (16 MiB) the write-ahead log grows before it is folded into the file, which is what syncs the disk."""
+
+POOL_SIZE = 2
+"""Connections kept per engine: its runner's, and one for what is asked meanwhile."""
+
+POOL_OVERFLOW = 6
+"""Connections beside them while more is asked at once. A process has an engine per view and one for the indexes, and a
+server takes 100 connections by default."""
+
+POOL_WAIT_S = 30.0
+"""How long to wait for a connection before it is tried again later."""
 
 _PRAGMAS = (
     f"PRAGMA cache_size = -{CACHE_KIB}",
@@ -50,6 +61,33 @@ def open_sqlite(path: Path, *, read_only: bool = False) -> Engine:
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def open_postgres(url: str, *, schema: str, read_only: bool = False) -> Engine:
+    """An engine for `schema` of the PostgreSQL database at `url`; connects at first use.
+
+    All that is read and written is in that schema, which is made unless `read_only`: one per corpus. It may be dropped,
+    for views are made again from the log. A transaction sees what others have committed by each of its statements,
+    unless it asks for one snapshot (`projections/sql/dialects.py`).
+
+    Args:
+        url: ``postgresql://user:password@host:5432/database?sslmode=verify-full``, as libpq knows it.
+        schema: At most 63 letters, digits, ``_`` and ``-``, no digit first.
+        read_only: The server refuses to write.
+
+    Raises:
+        UsageError: the extra `postgres` is not installed, or `url` or `schema` cannot be.
+    """
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=PostgresConnections(url, schema, read_only=read_only),
+        poolclass=QueuePool,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_WAIT_S,
+        pool_use_lifo=True,  # so that those not needed fall idle
+        isolation_level="READ COMMITTED",
+    )
 
 
 def _begin(connection: Connection) -> None:

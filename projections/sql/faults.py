@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, ResourceClosedError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, ResourceClosedError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from projections.sql.postgres_faults import postgres_fault
 from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, RefoldError, TransientError
 
 _PRIMARY_CODE = 0xFF  # an extended result code of SQLite carries the primary one in its lowest byte
@@ -48,6 +49,13 @@ def translated(op: str, subject: str) -> Iterator[None]:
 
 
 def _fault(exc: DBAPIError, *, op: str, subject: str) -> RefoldError:
-    code = getattr(exc.orig, "sqlite_errorcode", None)
-    kind, hint = SQLITE_FAULTS.get((code or 0) & _PRIMARY_CODE, (FatalError, None))
-    return kind(f"{subject}: {exc.orig}", op=op, subject=subject, hint=hint)
+    known: tuple[type[RefoldError], str | None] | None
+    if isinstance(exc.orig, sqlite3.Error):
+        code = getattr(exc.orig, "sqlite_errorcode", None)  # the driver's own complaints have none
+        known = SQLITE_FAULTS.get((code or 0) & _PRIMARY_CODE)
+    else:
+        is_gone = isinstance(exc, OperationalError) or exc.connection_invalidated
+        known = postgres_fault(getattr(exc.orig, "sqlstate", None), is_operational=is_gone)
+    kind, hint = known or (FatalError, None)
+    message = " ".join(str(exc.orig).split())  # PostgreSQL's have several lines
+    return kind(f"{subject}: {message}", op=op, subject=subject, hint=hint)

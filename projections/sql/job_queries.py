@@ -35,7 +35,7 @@ def facts(snapshot: JobsSnapshot, job_ids: Collection[JobId]) -> dict[JobId, dic
 def jobs(snapshot: JobsSnapshot, *, limit: int | None) -> list[JobState]:
     """Jobs, the latest submitted first."""
     c = snapshot.tables.jobs.c
-    return _jobs(snapshot, [], order=[c.submitted_at.desc(), c.job_id], limit=limit)
+    return _jobs(snapshot, [], order=[c.submitted_at.desc().nulls_last(), c.job_id], limit=limit)
 
 
 def job(snapshot: JobsSnapshot, job_id: JobId) -> JobState | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, false
 
+from projections.sql.dialects import SORTED_TEXT
+
 
 @dataclass(frozen=True, slots=True)
 class JobTables:
@@ -30,7 +32,7 @@ def job_tables(generation: int) -> JobTables:
         requests=Table(
             f"{prefix}_requests",
             metadata,
-            Column("job_id", Text, primary_key=True),
+            Column("job_id", SORTED_TEXT, primary_key=True),
             Column("request_id", Text, primary_key=True),
             Column("uri", Text),
             Column("answer_kind", Text),  # null while it is open
@@ -40,15 +42,15 @@ def job_tables(generation: int) -> JobTables:
         skips=Table(
             f"{prefix}_skips",
             metadata,
-            Column("job_id", Text, primary_key=True),
-            Column("reason", Text, primary_key=True),
+            Column("job_id", SORTED_TEXT, primary_key=True),
+            Column("reason", SORTED_TEXT, primary_key=True),
             Column("count", Integer, nullable=False),
         ),
         stages=Table(
             f"{prefix}_stages",
             metadata,
-            Column("job_id", Text, primary_key=True),
-            Column("stage", Text, primary_key=True),
+            Column("job_id", SORTED_TEXT, primary_key=True),
+            Column("stage", SORTED_TEXT, primary_key=True),
             Column("documents", Integer, nullable=False),
             Column("cached", Integer, nullable=False),
             Column("duration_ms", BigInteger, nullable=False),
@@ -66,7 +68,7 @@ def _jobs(metadata: MetaData, prefix: str) -> Table:
     jobs = Table(
         f"{prefix}_jobs",
         metadata,
-        Column("job_id", Text, primary_key=True),
+        Column("job_id", SORTED_TEXT, primary_key=True),
         Column("submitted_at", BigInteger),
         Column("sources", Text),  # JSON
         Column("mode", Text),
@@ -101,7 +103,7 @@ def _failures(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}_failures",
         metadata,
-        Column("job_id", Text, primary_key=True),
+        Column("job_id", SORTED_TEXT, primary_key=True),
         Column("partition", Integer, primary_key=True, autoincrement=False),
         Column("offset", BigInteger, primary_key=True, autoincrement=False),
         Column("document_id", Text, nullable=False),

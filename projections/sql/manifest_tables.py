@@ -36,7 +36,7 @@ def manifest_tables(generation: int) -> ManifestTables:
         states=Table(
             f"{prefix}_states",
             metadata,
-            Column("document_id", Text, primary_key=True),
+            Column("document_id", SORTED_TEXT, primary_key=True),
             Column("partition", Integer, nullable=False),
             Column("first_offset", BigInteger, nullable=False),  # of its first event: where its history stands
             Column("state", Text, nullable=False),  # DocumentState as JSON, without `live`
@@ -58,7 +58,7 @@ def _documents(metadata: MetaData, prefix: str) -> Table:
     documents = Table(
         f"{prefix}_documents",
         metadata,
-        Column("document_id", Text, primary_key=True),
+        Column("document_id", SORTED_TEXT, primary_key=True),
         Column("uri", SORTED_TEXT, nullable=False),
         Column("source_root", Text),
         Column("status", Text, nullable=False),
@@ -101,7 +101,7 @@ def _requests(metadata: MetaData, prefix: str) -> Table:
     requests = Table(
         f"{prefix}_requests",
         metadata,
-        Column("document_id", Text, primary_key=True),
+        Column("document_id", SORTED_TEXT, primary_key=True),
         Column("request_id", Text, primary_key=True),
         Column("partition", Integer, nullable=False),
         Column("order", BigInteger, nullable=False),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
+from projections.sql.dialects import SORTED_TEXT
+
 
 @dataclass(frozen=True, slots=True)
 class StageTables:
@@ -21,9 +23,9 @@ def stage_tables(generation: int) -> StageTables:
     results = Table(
         f"stage_results_{generation}_results",
         metadata,
-        Column("input_hash", Text, primary_key=True),  # first, for lookups go by it
-        Column("stage", Text, primary_key=True),
-        Column("fingerprint", Text, primary_key=True),
+        Column("input_hash", SORTED_TEXT, primary_key=True),  # first, for lookups go by it
+        Column("stage", SORTED_TEXT, primary_key=True),
+        Column("fingerprint", SORTED_TEXT, primary_key=True),
         Column("result", Text, nullable=False),  # StageResult as JSON
         Column("reference_count", Integer, nullable=False),
         sqlite_with_rowid=False,

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, Table, Text, inspect, select
 
-from projections.sql.dialects import READS, WRITES, insert_absent
+from projections.sql.dialects import READS, WRITES, insert_absent, is_in_use, take_turn
 from projections.sql.faults import translated
 from projections.sql.positions import move_position, stored_position
 from projections.view import PositionConflict
@@ -217,6 +217,7 @@ class ViewStore(Generic[TablesT]):
 
     def _prepare(self) -> None:
         with self._writing() as connection:
+            take_turn(connection)
             _BOOKS.create_all(connection)
             first = {"view": self.name, "generation": 1, "version": self._version, "log_id": self._log_id}
             if insert_absent(connection, VIEWS, first):
@@ -253,10 +254,11 @@ class ViewStore(Generic[TablesT]):
         return {"view": self.name, "generation": generation}
 
     def _drop_all_but(self, connection: Connection, generations: Collection[int | None]) -> None:
-        # By name, for another version may have had other tables.
+        # By name, for another version may have had other tables. Whoever still reads some is not waited for: those go
+        # the next time, and their numbers do not come back.
         for name in inspect(connection).get_table_names():
             found = re.match(rf"{re.escape(self.name)}_(\d+)_", name)
-            if found and int(found[1]) not in generations:
+            if found and int(found[1]) not in generations and not is_in_use(connection, name):
                 Table(name, MetaData()).drop(connection)
         connection.execute(
             POSITIONS.delete().where(POSITIONS.c.view == self.name, POSITIONS.c.generation.not_in(generations))

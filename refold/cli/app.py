@@ -9,7 +9,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from refold.cli import cache, config, consistency, documents, ingest, jobs, log, search, status, topics
+from refold.cli import cache, config, consistency, documents, ingest, jobs, log, schema, search, status, topics
 from refold.cli.output import EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, err, print_error
 from refold.control.messages import exit_code_of
 from schemas.errors import DiskFull, FatalError, RefoldError, UsageError
@@ -33,7 +33,7 @@ app.add_typer(documents.app, name="documents")
 app.add_typer(log.app, name="log")
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
-app.add_typer(config.schema_app, name="schema")
+app.add_typer(schema.app, name="schema")
 app.add_typer(topics.app, name="topics")
 
 

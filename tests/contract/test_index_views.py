@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, open_backend_of
-from index_worlds import HashedWords, Index, World, projection_of, texts_of
+from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
 from projections.index_backend import DocumentAttributes, IndexedChunk, IndexForeign
 from projections.index_view import OnPoison
@@ -24,9 +24,9 @@ REPORT = "folder:docs/report.md"
 LETTER = "folder:docs/letter.md"
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
+@pytest.fixture(params=BOOKS)
+def world(request: pytest.FixtureRequest) -> World:
+    return World(books=request.param)
 
 
 @pytest.fixture(params=BACKENDS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sqlite3
 import threading
@@ -11,14 +12,26 @@ from pathlib import Path
 import pytest
 
 from schemas.avro_files import released_schemas
+from schemas.canonical import canonical_form, fingerprint_of
 from schemas.errors import DataFolderDamaged, MachineError
+from schemas.ids import random_id
+from schemas.registries.confluent import ConfluentRegistry, register_schemas
+from schemas.registries.confluent_client import ConfluentClient
 from schemas.registries.embedded import EmbeddedRegistry
 from schemas.registries.memory import MemoryRegistry
 from schemas.registry import SchemaConflict, SchemaNotRegistered, SchemaRegistry, WriterSchema
+from tests.servers import address_of
 
 STARTED, *OTHERS = (
     schema for schema in released_schemas() if schema.record in {"DocumentStarted", "JobPaused", "JobResumed"}
 )
+NEWER_CANONICAL = canonical_form(
+    {
+        **json.loads(STARTED.canonical),
+        "fields": [*json.loads(STARTED.canonical)["fields"], {"name": "mood", "type": "string", "default": ""}],
+    }
+)
+NEWER = replace(STARTED, version=2, canonical=NEWER_CANONICAL, fingerprint=fingerprint_of(NEWER_CANONICAL))
 CHANGED = replace(STARTED, canonical='"null"', fingerprint="00" * 32)
 
 Opened = Callable[[Sequence[WriterSchema]], SchemaRegistry]
@@ -40,7 +53,18 @@ def embedded(folder: Path) -> Opened:
     return lambda schemas: EmbeddedRegistry(folder / "log.sqlite", schemas=schemas)
 
 
-@pytest.fixture(params=[memory, embedded], ids=lambda backend: backend.__name__)
+def confluent(_: Path) -> Opened:
+    """Subjects of their own on the server; it is never told to forget them."""
+    client, prefix = ConfluentClient(address_of("registry")), f"refold.{random_id()}."
+
+    def opened(schemas: Sequence[WriterSchema]) -> SchemaRegistry:
+        register_schemas(client, prefix=prefix, schemas=schemas)
+        return ConfluentRegistry(client, prefix=prefix, schemas=schemas)
+
+    return opened
+
+
+@pytest.fixture(params=[memory, embedded, confluent], ids=lambda backend: backend.__name__)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     made: Opened = request.param(tmp_path)
     return made
@@ -56,11 +80,10 @@ def test_every_schema_has_an_id_that_leads_back_to_it(opened: Opened) -> None:
 
 def test_an_id_keeps_its_meaning_when_a_later_release_adds_schemas(opened: Opened) -> None:
     before = opened([STARTED]).id_of(STARTED.record, 1)
-    newer = replace(STARTED, version=2, canonical='"string"', fingerprint="11" * 32)
-    registry = opened([*OTHERS, STARTED, newer])
+    registry = opened([*OTHERS, STARTED, NEWER])
     assert registry.id_of(STARTED.record, 1) == before
     assert registry.schema_of(before) == STARTED
-    assert registry.schema_of(registry.id_of(STARTED.record, 2)) == newer
+    assert registry.schema_of(registry.id_of(STARTED.record, 2)) == NEWER
 
 
 def test_what_an_earlier_release_registered_stays(opened: Opened) -> None:
@@ -106,6 +129,17 @@ def test_several_threads_may_ask_at_once(opened: Opened) -> None:
         thread.join()
     assert len(answers) == 4 * len(released_schemas())
     assert len(set(answers)) == len(released_schemas())
+
+
+def test_a_server_refuses_a_version_that_old_or_new_readers_could_not_read() -> None:
+    client, prefix = ConfluentClient(address_of("registry")), f"refold.{random_id()}."
+    register_schemas(client, prefix=prefix, schemas=[STARTED])
+    schema = json.loads(STARTED.canonical)
+    demanding = canonical_form({**schema, "fields": [*schema["fields"], {"name": "mood", "type": "string"}]})
+    newer = replace(STARTED, version=2, canonical=demanding, fingerprint=fingerprint_of(demanding))
+    with pytest.raises(SchemaConflict, match="refuses the schema"):
+        register_schemas(client, prefix=prefix, schemas=[STARTED, newer])
+    client.close()
 
 
 def schemas_seen_from_elsewhere(path: Path) -> list[WriterSchema | None]:

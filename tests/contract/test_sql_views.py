@@ -31,8 +31,14 @@ ViewCase = tuple[str, Projection[Any], SqlView[Any, Any], Engine]
 
 
 @pytest.fixture(params=DATABASES)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    opened = DATABASES[request.param](tmp_path)
+def database(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def engine(database: str, tmp_path: Path) -> Iterator[Engine]:
+    opened = DATABASES[database](tmp_path)
     yield opened
     opened.dispose()
 
@@ -196,13 +202,12 @@ KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import event
-from projections.sql.engine import open_sqlite
 from tests.contract.test_sql_views import a_busy_history
-from tests.sql_views import VIEWS, apply
+from tests.sql_views import DATABASES, VIEWS, apply
 
-path, name, statement = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+database, folder, name, statement = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 projection, make_view = VIEWS[name]
-engine = open_sqlite(path)
+engine = DATABASES[database](folder)
 view = make_view(engine, log_id="log-a")
 recorded = a_busy_history().recorded
 apply(view, projection, recorded[:9])
@@ -217,17 +222,16 @@ apply(view, projection, recorded[9:])
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_writer_killed_within_an_apply_leaves_what_was_there(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "view.sqlite"
+def test_a_writer_killed_within_an_apply_leaves_what_was_there(database: str, name: str, tmp_path: Path) -> None:
+    engine = DATABASES[database](tmp_path)
     last_table = {"manifest": "history", "jobs": "stages", "stage_results": "results"}[name]
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED_CHILD, str(path), name, f"INTO {name}_1_{last_table}"],
+        [sys.executable, "-c", KILLED_CHILD, database, str(tmp_path), name, f"INTO {name}_1_{last_table}"],
         check=False,
         timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2])])},
     )
     assert killed.returncode == -signal.SIGKILL
-    engine = open_sqlite(path)
     recorded = a_busy_history().recorded
     assert rows_of(engine, name) == applied_elsewhere(name, recorded[:9], tmp_path / "before")
 
@@ -359,23 +363,23 @@ def test_a_view_made_from_a_longer_log_is_outdated_and_rebuilt(case: ViewCase, t
 READER = """
 import sys
 from pathlib import Path
-from projections.sql.engine import open_sqlite
-from tests.sql_views import VIEWS
+from tests.sql_views import DATABASES, VIEWS
 
-view = VIEWS[sys.argv[2]][1](open_sqlite(Path(sys.argv[1]), read_only=True), log_id="log-a", is_read_only=True)
+engine = DATABASES[sys.argv[1]](Path(sys.argv[2]), read_only=True)
+view = VIEWS[sys.argv[3]][1](engine, log_id="log-a", is_read_only=True)
 for line in sys.stdin:
     print(view.position(), len(list(view.scan())), sep=";", flush=True)
 """
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_another_process_reads_while_the_owner_writes_and_rebuilds(name: str, tmp_path: Path) -> None:
+def test_another_process_reads_while_the_owner_writes_and_rebuilds(database: str, name: str, tmp_path: Path) -> None:
     projection, make_view = VIEWS[name]
-    engine = open_sqlite(tmp_path / "view.sqlite")
+    engine = DATABASES[database](tmp_path)
     view = make_view(engine, log_id="log-a")
     recorded = a_busy_history().recorded
     with subprocess.Popen(
-        [sys.executable, "-c", READER, str(tmp_path / "view.sqlite"), name],
+        [sys.executable, "-c", READER, database, str(tmp_path), name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -402,25 +406,30 @@ def test_another_process_reads_while_the_owner_writes_and_rebuilds(name: str, tm
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_closed_view_can_be_read_without_writing(name: str, tmp_path: Path) -> None:
+def test_a_closed_view_can_be_read_without_writing(database: str, name: str, tmp_path: Path) -> None:
     projection, make_view = VIEWS[name]
     recorded = a_busy_history().recorded
-    view = make_view(open_sqlite(tmp_path / "view.sqlite"), log_id="log-a")
+    view = make_view(DATABASES[database](tmp_path), log_id="log-a")
     apply(view, projection, recorded)
     view.close()
-    reader = make_view(open_sqlite(tmp_path / "view.sqlite", read_only=True), log_id="log-a", is_read_only=True)
+    reader = make_view(DATABASES[database](tmp_path, read_only=True), log_id="log-a", is_read_only=True)
     assert reader.position() == end_of(projection, recorded)
-    with pytest.raises(FatalError, match="readonly"):
+    with pytest.raises(FatalError, match=r"read-?only"):
         reader.apply([], Position(), Position.parse("documents:1=1"))
     reader.close()
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_reading_a_view_that_was_never_written_says_so(name: str, tmp_path: Path) -> None:
+def test_reading_a_view_that_was_never_written_says_so(database: str, name: str, tmp_path: Path) -> None:
     _, make_view = VIEWS[name]
-    (tmp_path / "empty.sqlite").touch()
+    DATABASES[database](tmp_path).connect().close()
     with pytest.raises(ViewMissing):
-        make_view(open_sqlite(tmp_path / "empty.sqlite", read_only=True), log_id="log-a", is_read_only=True)
+        make_view(DATABASES[database](tmp_path, read_only=True), log_id="log-a", is_read_only=True)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_reading_a_file_that_is_not_there_says_so(name: str, tmp_path: Path) -> None:
+    _, make_view = VIEWS[name]
     with pytest.raises(FatalError, match="unable to open"):
         make_view(open_sqlite(tmp_path / "none.sqlite", read_only=True), log_id="log-a", is_read_only=True)
 

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from projections.sql.engine import open_sqlite
 from projections.stage_results import StageResultsProjection, StageResultsView
 from schemas.events import Stage
 from streams.stage_results import StageKey
 from tests.histories import Histories, artifact, sha256_of
-from tests.sql_views import apply
+from tests.sql_views import DATABASES, apply
 
 PARSE = StageKey(Stage.PARSE, sha256_of("a report"), "parse-1")
 CHUNK = StageKey(Stage.CHUNK, sha256_of("text of a report"), "chunk-1")
 
 
-@pytest.fixture
-def view(tmp_path: Path) -> Iterator[StageResultsView]:
-    opened = StageResultsView(open_sqlite(tmp_path / "stage_results.sqlite"), log_id="log-a")
+@pytest.fixture(params=DATABASES)
+def view(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StageResultsView]:
+    opened = StageResultsView(DATABASES[request.param](tmp_path), log_id="log-a")
     yield opened
     opened.close()
 

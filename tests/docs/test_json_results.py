@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from command_line import command_names
 from markdown_blocks import ROOT, code
+from registry_server import RegistryServer
 
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from refold.cli.app import app
@@ -134,6 +135,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     run("schema check")
     (corpus.home / "schemas").mkdir()
     run("schema check", "--directory", str(corpus.home / "schemas"))
+    registry = RegistryServer().start()
+    run("schema register", "--registry", registry.url, "--prefix", "refold.library.")
+    registry.stop()
     run("search", "nothing", "--filter", "nonsense", heading="Errors")
 
     cancelled, paused = JobId(random_id()), JobId(random_id())

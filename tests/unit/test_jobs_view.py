@@ -10,19 +10,18 @@ import pytest
 
 from projections.job_entries import JobCounts, JobState, JobStatus
 from projections.jobs import JobsProjection, JobsView
-from projections.sql.engine import open_sqlite
 from schemas.events import Action, JobOutcome, Mode, Priority, SkipReason, StageTotals
 from schemas.ids import EventId
 from streams.log import Recorded
 from tests.histories import NOON, Histories, job_id_of
-from tests.sql_views import apply
+from tests.sql_views import DATABASES, apply
 
 IMPORT = job_id_of("import")
 
 
-@pytest.fixture
-def view(tmp_path: Path) -> Iterator[JobsView]:
-    opened = JobsView(open_sqlite(tmp_path / "jobs.sqlite"), log_id="log-a")
+@pytest.fixture(params=DATABASES)
+def view(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobsView]:
+    opened = JobsView(DATABASES[request.param](tmp_path), log_id="log-a")
     yield opened
     opened.close()
 

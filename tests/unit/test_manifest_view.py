@@ -10,18 +10,17 @@ import pytest
 
 from projections.manifest import ManifestProjection, ManifestView
 from projections.manifest_entries import DocumentStatus
-from projections.sql.engine import open_sqlite
 from schemas.events import Action, SkipReason
 from schemas.ids import document_id_of
 from tests.histories import NOON, Histories, sha256_of
-from tests.sql_views import apply
+from tests.sql_views import DATABASES, apply
 
 REPORT = "folder:docs/report.md"
 
 
-@pytest.fixture
-def view(tmp_path: Path) -> Iterator[ManifestView]:
-    opened = ManifestView(open_sqlite(tmp_path / "manifest.sqlite"), log_id="log-a")
+@pytest.fixture(params=DATABASES)
+def view(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ManifestView]:
+    opened = ManifestView(DATABASES[request.param](tmp_path), log_id="log-a")
     yield opened
     opened.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from index_backends import DURABLE_BACKENDS, INDEX_OF, open_backend_of
-from index_worlds import Index, World, projection_of, texts_of
+from index_worlds import BOOKS, Index, World, lose_books, projection_of, texts_of
 
 from projections.index_backend import IndexForeign
 from projections.rebuild import RebuildReport, finish_rebuild, rebuild_index
@@ -22,9 +22,9 @@ REPORT = "folder:docs/report.md"
 LETTER = "folder:docs/letter.md"
 
 
-@pytest.fixture
-def world() -> World:
-    world = World()
+@pytest.fixture(params=BOOKS)
+def world(request: pytest.FixtureRequest) -> World:
+    world = World(books=request.param)
     for number in range(20):
         uri = f"folder:docs/{number}.md"
         for version in range(1, number % 3 + 2):
@@ -119,8 +119,7 @@ def test_lost_bookkeeping_starts_an_index_anew(world: World, index: Index, tmp_p
     index.collect_all()
     entries = index.entries()
     index.close()
-    for file in tmp_path.glob("indexes.sqlite*"):
-        file.unlink()
+    lose_books(world, tmp_path)
 
     index = make(world, tmp_path, backend)
     index.view.open()

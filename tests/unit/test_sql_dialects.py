@@ -12,12 +12,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from projections.sql.dialects import PARAMETERS_PER_STATEMENT, insert_absent, portions, upsert
-from projections.sql.engine import open_sqlite
 from projections.sql.job_tables import job_tables
 from projections.sql.lookups import rows_among
 from projections.sql.manifest_tables import manifest_tables
 from projections.sql.stage_tables import stage_tables
 from projections.sql.view_store import POSITIONS, VIEWS
+from tests.sql_views import DATABASES
 
 SCORES = Table(
     "scores",
@@ -30,9 +30,9 @@ SCORES = Table(
 ALL_SCORES = select(SCORES)
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "scores.sqlite")
+@pytest.fixture(params=DATABASES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    opened = DATABASES[request.param](tmp_path)
     SCORES.create(opened)
     yield opened
     opened.dispose()

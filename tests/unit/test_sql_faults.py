@@ -6,12 +6,15 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from projections.sql import engine as engines
 from projections.sql.engine import open_sqlite
 from projections.sql.faults import SQLITE_FAULTS, translated
+from projections.sql.postgres_faults import POSTGRES_FAULTS, postgres_fault
 from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, TransientError
 
 OUR_OWN_FAULTS = {
@@ -34,6 +37,12 @@ OUR_OWN_FAULTS = {
     "SQLITE_DONE",
 }
 """Result codes that only a mistake in refold can bring about; they become FatalError."""
+
+OUR_OWN_STATES = {
+    *("00", "01", "02", "03", "09", "0A", "0F", "0Z", "10", "20", "21", "22", "23", "24", "25", "26", "27", "2B", "2D"),
+    *("2F", "34", "38", "39", "3B", "42", "44", "HV", "P0", "XX"),
+}
+"""Classes of SQLSTATEs that only a mistake in refold, or in what PostgreSQL is made of, can bring about."""
 
 MAX_PRIMARY_CODE = 0xFF
 
@@ -60,6 +69,37 @@ def test_every_result_code_of_sqlite_has_a_meaning() -> None:
     primary = set(range(1, 29)) | {100, 101}
     unmapped = primary - set(SQLITE_FAULTS) - {codes[name] for name in OUR_OWN_FAULTS}
     assert not unmapped
+
+
+def test_every_class_of_sqlstates_has_a_meaning() -> None:
+    states = {
+        error.sqlstate
+        for error in vars(psycopg.errors).values()
+        if isinstance(error, type) and issubclass(error, psycopg.Error) and error.sqlstate is not None
+    }
+    assert len(states) > 200
+    unmapped = {state for state in states if postgres_fault(state, is_operational=True) is None}
+    assert {state[:2] for state in unmapped} <= OUR_OWN_STATES
+    assert not {key for key in POSTGRES_FAULTS if len(key) == 2} & OUR_OWN_STATES
+    assert {key for key in POSTGRES_FAULTS if len(key) == 5} <= states
+
+
+def test_what_may_pass_on_a_server_is_tried_again() -> None:
+    passing = [
+        psycopg.errors.SerializationFailure,
+        psycopg.errors.DeadlockDetected,
+        psycopg.errors.LockNotAvailable,
+        psycopg.errors.QueryCanceled,
+        psycopg.errors.AdminShutdown,
+        psycopg.errors.CannotConnectNow,
+        psycopg.errors.TooManyConnections,
+        psycopg.OperationalError,  # the server cannot be reached, or went away
+    ]
+    for error in passing:
+        with pytest.raises(TransientError), translated("write", "manifest"):
+            raise OperationalError("SELECT 1", {}, error("it is so"))
+    with pytest.raises(FatalError, match="a value too long"), translated("write", "manifest"):
+        raise DBAPIError("SELECT 1", {}, psycopg.errors.StringDataRightTruncation("a value too long"))
 
 
 def test_a_full_disk_is_said_to_be_full(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from index_backends import FORGETFUL_BACKENDS, INDEX_OF, open_backend_of
-from index_worlds import HashedWords, Index, World, projection_of, texts_of
+from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
 from projections.index_backend import DocumentAttributes, IndexedChunk
 from projections.index_tables import SERVED
@@ -24,9 +24,9 @@ GONE = "folder:docs/gone.md"
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-@pytest.fixture
-def world() -> World:
-    world = World()
+@pytest.fixture(params=BOOKS)
+def world(request: pytest.FixtureRequest) -> World:
+    world = World(books=request.param)
     world.complete(REPORT, texts_of(REPORT, 1, 4))
     world.complete(REPORT, texts_of(REPORT, 2, 6))
     world.complete(LETTER, texts_of(LETTER, 1, 3))

@@ -1,0 +1,81 @@
+"""`refold schema`: the schemas of the events, checked and registered; it needs no data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refold.cli.options import JsonOption
+from refold.cli.output import EXIT_NO, out, print_json, print_table
+
+app = typer.Typer(help="The Avro schemas of the events.", no_args_is_help=True)
+
+
+@app.callback()
+def schema() -> None:
+    """The Avro schemas of the events."""
+
+
+@app.command(epilog="Example: refold schema check --directory schemas/avro")
+def check(
+    directory: Annotated[Path | None, typer.Option(help="The schemas to check. [default: those installed]")] = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Refuse changes of schemas that would leave old or new readers in the cold. Exit code 1 when there are any."""
+    from schemas.compatibility import check as check_schemas  # noqa: PLC0415 - the avro package is slow to import
+
+    problems = [
+        {"path": str(p.path), "record": p.record, "rule": p.rule, "message": p.message, "hint": p.hint}
+        for p in (check_schemas(directory) if directory else check_schemas())
+    ]
+    if as_json:
+        print_json({"ok": not problems, "problems": problems})
+    elif problems:
+        print_table(
+            ("file", "rule", "problem", "hint"), [(p["path"], p["rule"], p["message"], p["hint"]) for p in problems]
+        )
+    else:
+        out().print("the schemas are compatible in both directions")
+    return EXIT_NO if problems else 0
+
+
+@app.command(epilog="Example: refold schema register --registry https://registry:8081 --prefix refold.library.")
+def register(
+    registry: Annotated[
+        str, typer.Option(help="The address of the registry.", metavar="URL", envvar="SCHEMA_REGISTRY_URL")
+    ],
+    prefix: Annotated[str, typer.Option(help="What the names of the corpus's topics begin with.")],
+    user: Annotated[str | None, typer.Option(help="Who asks.", envvar="SCHEMA_REGISTRY_USER")] = None,
+    password: Annotated[
+        str | None, typer.Option(help="Of that user; better given as the variable.", envvar="SCHEMA_REGISTRY_PASSWORD")
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(help="Certificates to trust, as PEM.", metavar="FILE", envvar="SCHEMA_REGISTRY_CA"),
+    ] = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Register this release's schemas, before anything of it writes. Doing it again changes nothing."""
+    from schemas.registries.confluent import register_schemas  # noqa: PLC0415 - of the extra `kafka`
+    from schemas.registries.confluent_client import ConfluentClient  # noqa: PLC0415 - as above
+
+    client = ConfluentClient(registry, user=user, password=password, ca_file=ca)
+    registered = [
+        {
+            "record": one.schema.record,
+            "version": one.schema.version,
+            "subject": one.subject,
+            "id": one.schema_id,
+            "is_new": one.is_new,
+        }
+        for one in register_schemas(client, prefix=prefix)
+    ]
+    client.close()
+    if as_json:
+        print_json({"registry": client.address, "schemas": registered})
+    else:
+        new = sum(bool(one["is_new"]) for one in registered)
+        out().print(f"{len(registered)} schemas stand at {client.address}, {new} of them new")
+    return 0
