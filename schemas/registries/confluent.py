@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 from schemas.avro_files import NAMESPACE, released_schemas
 from schemas.canonical import canonical_form, fingerprint_of
-from schemas.errors import FatalError, TransientError, UnreachableError
+from schemas.errors import FatalError
 from schemas.events import TOPICS
+from schemas.reached import reached_at_start
 from schemas.registries.confluent_client import COMPATIBILITY, ConfluentClient
 from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
 
@@ -187,15 +187,6 @@ def require_same(own: WriterSchema, held: WriterSchema, *, address: str) -> None
             subject=own.record,
             hint="use the release that registered it, or install an unmodified refold",
         )
-
-
-@contextmanager
-def reached_at_start() -> Iterator[None]:
-    """What would be tried again later is an end here: nothing has begun yet, and somebody looks on."""
-    try:
-        yield
-    except TransientError as exc:
-        raise UnreachableError(str(exc), op=exc.op, subject=exc.subject, hint=exc.hint) from exc
 
 
 def _subject_of(subjects: Subjects, schema: WriterSchema) -> str:

@@ -26,8 +26,9 @@ from projections.sql.dialects import NUL_SHOWN
 from projections.sql.engine import open_postgres
 from projections.sql.rebuild import rebuild
 from projections.view import PositionConflict
-from schemas.errors import MachineError, TransientError, UsageError
+from schemas.errors import MachineError, TransientError, UnreachableError, UsageError
 from schemas.positions import Position, TopicPartition
+from schemas.reached import reached_at_start
 from streams.log import Recorded
 from tests.contract.test_sql_views import a_busy_history, a_log, end_of
 from tests.histories import NOON, Histories
@@ -122,6 +123,8 @@ def test_a_server_that_is_not_there_may_come_back(tmp_path: Path) -> None:
         url = f"postgresql://refold:secret@127.0.0.1:{unheard.getsockname()[1]}/{tmp_path.name}"
         engine = open_postgres(url, schema="corpus")
         with pytest.raises(TransientError) as caught:
+            ManifestView(engine, log_id="log-a")
+        with pytest.raises(UnreachableError), reached_at_start():
             ManifestView(engine, log_id="log-a")
     assert "server runs" in str(caught.value.hint)
     assert "secret" not in str(caught.value)
