@@ -15,7 +15,7 @@ from typing import Final
 ARENAS: Final = 2
 """Arenas of the process, as in the pool's processes: threads wait for each other now and then, and keep less apart."""
 
-TRIM_EVERY_S: Final = 10.0
+TRIM_EVERY_S: Final = 2.0
 """A trim takes some milliseconds, in which whoever allocates waits."""
 
 _M_ARENA_MAX: Final = -8  # mallopt(3)

@@ -15,8 +15,8 @@ from projections.sql.postgres_connections import PostgresConnections
 BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another; longer than the largest batch takes."""
 
-CACHE_KIB = 16 * 1024
-"""Page cache per connection: the inner pages of the indexes of a few hundred thousand documents."""
+CACHE_KIB = 2 * 1024
+"""Page cache per connection, of which there are a dozen and more: beyond it the system's page cache serves."""
 
 CHECKPOINT_PAGES = 4_000
 """Pages (16 MiB) the write-ahead log grows before it is folded into the file, which is what syncs the disk."""
