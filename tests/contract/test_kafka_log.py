@@ -295,6 +295,9 @@ def test_records_carry_their_kind_and_the_trace_if_there_is_one(
         def __getattr__(self, name: str) -> Any:
             return getattr(self._producer, name)
 
+        def __len__(self) -> int:
+            return len(self._producer)
+
         def produce(self, *arguments: Any, **more: Any) -> None:
             seen.append(more["headers"])
             self._producer.produce(*arguments, **more)
