@@ -120,6 +120,7 @@ def test_reading_passes_commit_markers_and_aborted_records(corpora: KafkaCorpora
     aborted.send(b"never committed")
     aborted.producer.abort_transaction(30)
     assert log.append(Slot(0), queued_in(0, 1)) == Position({OWN: 6})  # markers at 2 and 4, the aborted record at 3
+    assert log.wait_beyond([OWN], Position({OWN: 6}), timeout_s=30)  # the marker comes after the answer to the commit
     (*_, last) = batches = list(log.read([OWN], Position()))
     assert [record.offset for batch in batches for record in batch.recorded] == [0, 1, 5]
     assert last.next_position == log.end([OWN]) == Position({OWN: 7})
