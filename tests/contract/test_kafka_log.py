@@ -325,6 +325,16 @@ def test_times_of_a_slot_go_on_from_those_of_its_last_owner(corpora: KafkaCorpor
     assert times == [timedelta(0), timedelta(hours=2), timedelta(hours=2)]
 
 
+def test_times_of_requests_go_on_from_the_last_event_whatever_garbage_follows_it(corpora: KafkaCorpora) -> None:
+    corpora.open().append(None, [requested("a.md", NOON + timedelta(hours=2))])
+    partition = partition_of(document_id_of("a.md"), SLOTS)
+    for number in range(5):
+        ForeignProducer(corpora, "requests").send(b"hello %d" % number, partition=partition)
+    log = corpora.open()
+    log.append(None, [requested("a.md", NOON)])
+    assert [record.event.meta.occurred_at for record in everything(log)] == [NOON + timedelta(hours=2)] * 2
+
+
 def test_a_read_that_is_given_up_disturbs_no_later_one(corpora: KafkaCorpora) -> None:
     log = corpora.open()
     for _ in range(4):
