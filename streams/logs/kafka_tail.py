@@ -69,7 +69,7 @@ class KafkaTail:
                 return None  # trimmed this moment
             at_end = error is not None and error.name() == "_PARTITION_EOF"
             if at_end or consumer.position([place])[0].offset >= offsets.stop:
-                return next(filter(None, map(self._decoded, reversed(frames))), None)
+                return next((event for event in map(self._decoded, reversed(frames)) if event is not None), None)
             if monotonic() > deadline_s:
                 raise TransientError("Kafka does not deliver the last event", op="read", subject=str(place))
 

@@ -345,3 +345,44 @@ def test_a_read_that_is_given_up_disturbs_no_later_one(corpora: KafkaCorpora) ->
         with suppress(AttributeError):
             batches.close()  # type: ignore[attr-defined]
     assert [record.offset for record in everything(log)] == list(range(log.end([OWN]).offset(OWN)))
+
+
+class DiesOnce:
+    """A producer that takes one record, refuses the next with an error it does not survive, and everything after it."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._taken = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def __len__(self) -> int:
+        return len(self._producer)
+
+    def produce(self, *arguments: Any, **more: Any) -> None:
+        from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - an extra
+
+        if self._taken:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "the producer is dead", fatal=True))
+        self._taken += 1
+        self._producer.produce(*arguments, **more)
+
+
+def test_a_producer_that_dies_within_an_append_leaves_its_outcome_unknown_and_the_next_append_has_another(
+    corpora: KafkaCorpora,
+) -> None:
+    log = corpora.open()
+    make: Callable[[], Any] = log._appends._make_producer
+    made: list[Any] = []
+
+    def first_one_dies() -> Any:
+        made.append(make() if made else DiesOnce(make()))
+        return made[-1]
+
+    log._appends._make_producer = first_one_dies
+    with pytest.raises(UnknownOutcome, match="1 of 2 records were received"):
+        log.append(None, [acted("received"), acted("refused")])
+    log.append(None, [acted("next")])
+    actions = [record.event.action for record in everything(log) if hasattr(record.event, "action")]
+    assert (actions, len(made)) == (["received", "next"], 2)
