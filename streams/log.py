@@ -100,7 +100,8 @@ class EventLog(Protocol):
         """Append all of `drafts` or none, durably and in order, and return the position after them.
 
         `occurred_at` is clamped to be non-decreasing within a partition. With a slot given, all drafts of topic
-        `documents` must belong to its partition.
+        `documents` must belong to its partition. Without one, a log on several machines may have appended a part before
+        it raises UnknownOutcome; as ids are deterministic, the same drafts may then be appended again.
 
         Raises:
             Fenced: another owner has taken the slot.

@@ -95,12 +95,7 @@ class KafkaLog:
         """
         check_slot(slot, slot_count=self._slot_count)
         with self._slots_lock:
-            self._marks.check_open()
-            before = self._slots.pop(slot, None)
-            if before is not None:
-                before.close()
-            self._slots[slot] = KafkaSlot(slot, self._names, self._new_slot_producer)
-            self._times.forget(TopicPartition("documents", slot))
+            self._take(slot)
 
     def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
         """Append `drafts`, all or none if a slot is given; see the port, and the class for appends without a slot."""
@@ -173,11 +168,18 @@ class KafkaLog:
         self._reads.close()
 
     def _owned(self, slot: Slot) -> KafkaSlot:
-        owned = self._slots.get(slot)
-        if owned is None:
-            self.own(slot)
-            owned = self._slots[slot]
-        return owned
+        with self._slots_lock:
+            return self._slots.get(slot) or self._take(slot)
+
+    def _take(self, slot: Slot) -> KafkaSlot:
+        """Own `slot`; if that fails, what is left of the last ownership refuses appends."""
+        self._marks.check_open()
+        before = self._slots.get(slot)
+        if before is not None:
+            before.close()
+        taken = self._slots[slot] = KafkaSlot(slot, self._names, self._new_slot_producer)
+        self._times.forget(TopicPartition("documents", slot))
+        return taken
 
     def _check(self, partitions: Collection[TopicPartition]) -> None:
         self._marks.check_open()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schemas.errors import RefoldError, UsageError
 from schemas.positions import Position
 from streams.log import UnknownOutcome
-from streams.logs.kafka_clients import DELIVERY_TIMEOUT_MS
+from streams.logs.kafka_clients import DELIVERY_TIMEOUT_MS, driver
 from streams.logs.kafka_faults import fault_of, is_uncertain, translated
 from streams.logs.kafka_names import KafkaNames
 from streams.logs.kafka_records import Framed, Receipts
@@ -51,8 +51,7 @@ class KafkaAppends:
             records = make_records()
             receipts = Receipts(len(records))
             producer = self._open()
-            for record in records:
-                produce(producer, self._names, record, receipts)
+            self._hand_over(producer, records, receipts)
         receipts.done.wait(ANSWER_TIMEOUT_S)
         if receipts.delivered < receipts.expected:
             self._renew(producer, receipts)
@@ -66,10 +65,9 @@ class KafkaAppends:
             producer, self._producer = self._producer, None
         if producer is not None:
             producer.flush(ANSWER_TIMEOUT_S)
+            discard(producer)
         if self._answers is not None:
             self._answers.join()
-        if producer is not None:
-            discard(producer)
 
     def _open(self) -> Producer:
         if self._producer is None:
@@ -78,8 +76,17 @@ class KafkaAppends:
             self._answers.start()
         return self._producer
 
+    def _hand_over(self, producer: Producer, records: Sequence[Framed], receipts: Receipts) -> None:
+        """Give `producer` the records; the first that it refuses ends it, as if Kafka had refused the rest."""
+        for number, record in enumerate(records):
+            try:
+                produce(producer, self._names, record, receipts)
+            except driver().KafkaException as exc:
+                receipts.refuse(exc.args[0], len(records) - number)
+                return
+
     def _take_answers(self, producer: Producer) -> None:
-        while self._producer is producer:
+        while self._producer is producer or len(producer):  # others may wait for answers of one that was given up
             producer.poll(POLL_S)
 
     def _renew(self, producer: Producer, receipts: Receipts) -> None:

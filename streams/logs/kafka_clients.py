@@ -69,7 +69,7 @@ def make_producer(client: ClientSettings, *, transactional_id: str | None = None
             "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "retry.backoff.ms": RETRY_BACKOFF_MS,
         }
-    with translated("open", _servers(client)):
+    with translated("connect", _servers(client)):
         producer: Producer = driver().Producer(_with(client, settings))
         # Unless a broker is connected when a producer id is first asked for, the next try is half a second later.
         producer.list_topics(timeout=CONNECT_TIMEOUT_S)
@@ -90,7 +90,7 @@ def make_consumer(client: ClientSettings, *, group: str, is_committed_only: bool
         "queued.max.messages.kbytes": FETCH_BYTES >> 10,
         "queued.min.messages": 10_000,
     }
-    with translated("open", _servers(client)):
+    with translated("connect", _servers(client)):
         consumer: Consumer = driver().Consumer(_with(client, settings))
         consumer.list_topics(timeout=CONNECT_TIMEOUT_S)  # else the first read waits for it by tenths of a second
         return consumer

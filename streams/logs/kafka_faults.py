@@ -96,10 +96,11 @@ def translated(op: str, subject: str) -> Iterator[None]:
         raise fault_of(exc.args[0], op, subject=subject) from exc
 
 
-def settled(ask: Callable[[], _Answer]) -> _Answer:
+def settled(ask: Callable[[], _Answer], *, refresh: Callable[[], object]) -> _Answer:
     """What `ask` gives, asked again while the partitions it concerns have no leader or another one.
 
-    The admin client, unlike producers and consumers, does not do that by itself.
+    The admin client, unlike producers and consumers, neither asks again nor forgets the old leader: `refresh`, called
+    between two tries, has it learn the new one.
     """
     from streams.logs.kafka_clients import driver  # noqa: PLC0415 - each needs the other
 
@@ -112,3 +113,4 @@ def settled(ask: Callable[[], _Answer]) -> _Answer:
             if exc.args[0].name() not in _MOVING or monotonic() > deadline_s:
                 raise
         sleep(MOVING_PAUSE_S)
+        refresh()

@@ -64,7 +64,7 @@ class KafkaMarks:
         asked = [kafka_partition(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in before.items()]
         if asked:
             with translated("trim", str(before)):
-                settled(lambda: self._delete(asked))
+                settled(lambda: self._delete(asked), refresh=self._learn_leaders)
 
     def moved(self) -> None:
         """Something was appended: let waiters look."""
@@ -106,7 +106,7 @@ class KafkaMarks:
         asked = {kafka_partition(self._names.topic(tp.topic), tp.partition): spec for tp in partitions}
         level = IsolationLevel.READ_COMMITTED if is_committed_only else IsolationLevel.READ_UNCOMMITTED
         with translated("read", "watermarks"):
-            return settled(lambda: self._list(asked, level))
+            return settled(lambda: self._list(asked, level), refresh=self._learn_leaders)
 
     def _list(self, asked: dict[KafkaPartition, OffsetSpec], level: IsolationLevel) -> Position:
         answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_TIMEOUT_S)
@@ -116,6 +116,9 @@ class KafkaMarks:
                 for there, answer in answers.items()
             }
         )
+
+    def _learn_leaders(self) -> None:
+        self._admin.list_topics(timeout=ANSWER_TIMEOUT_S)
 
     def _delete(self, below: list[KafkaPartition]) -> None:
         for answer in self._admin.delete_records(below, request_timeout=ANSWER_TIMEOUT_S).values():

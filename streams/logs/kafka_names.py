@@ -15,7 +15,7 @@ _CORPUS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 class KafkaNames:
     """The names of topics, transactional ids and groups of `corpus`.
 
-    No corpus's names begin with another's, so that a rule of access control by prefix covers one corpus.
+    A corpus has no dot, so that a rule of access control for the prefix `refold.<corpus>.` covers one corpus.
 
     Raises:
         UsageError: `corpus` is no word of letters, digits, - and _.

@@ -103,21 +103,32 @@ class Receipts:
     errors: list[KafkaError] = field(default_factory=list)
     delivered: int = 0
     done: Event = field(default_factory=Event)
+    lock: Lock = field(default_factory=Lock)  # answers come in whatever thread polls the producer
 
     def receiver(self, tp: TopicPartition) -> Callable[[KafkaError | None, Message], None]:
         """What to call with the answer to a record of `tp`."""
 
         def receive(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                self.errors.append(error)
-            else:
-                self.delivered += 1
+                self.refuse(error, 1)
+                return
+            with self.lock:
                 self.ends[tp] = max(self.ends.get(tp, 0), (message.offset() or 0) + 1)
-            if self.delivered + len(self.errors) == self.expected:
-                self.done.set()
+                self.delivered += 1
+                self._look()
 
         return receive
+
+    def refuse(self, error: KafkaError, count: int) -> None:
+        """Take `error` as the answer to `count` records."""
+        with self.lock:
+            self.errors += [error] * count
+            self._look()
 
     def position(self) -> Position:
         """The position after the records."""
         return Position(self.ends)
+
+    def _look(self) -> None:
+        if self.delivered + len(self.errors) >= self.expected:
+            self.done.set()

@@ -58,23 +58,23 @@ class KafkaTail:
     def _last_of(self, consumer: Consumer, tp: TopicPartition, offsets: range) -> PipelineEvent | None:
         place = driver().TopicPartition(self._names.topic(tp.topic), tp.partition, offsets.start)
         consumer.assign([place])
-        last: bytes | None = None
+        frames: list[bytes] = []
         deadline_s = monotonic() + TAIL_TIMEOUT_S
         while True:
             message = consumer.poll(0.05)
             error = message.error() if message is not None else None
             if message is not None and error is None:
-                last = message.value() or last
+                frames.append(message.value() or b"")
             elif error is not None and error.name() == "_AUTO_OFFSET_RESET":
                 return None  # trimmed this moment
             at_end = error is not None and error.name() == "_PARTITION_EOF"
             if at_end or consumer.position([place])[0].offset >= offsets.stop:
-                return self._decoded(last)
+                return next((event for event in map(self._decoded, reversed(frames)) if event is not None), None)
             if monotonic() > deadline_s:
                 raise TransientError("Kafka does not deliver the last event", op="read", subject=str(place))
 
-    def _decoded(self, frame: bytes | None) -> PipelineEvent | None:
+    def _decoded(self, frame: bytes) -> PipelineEvent | None:
         try:
-            return self._codec.decode(frame) if frame else None
+            return self._codec.decode(frame)
         except UnreadableEvent:
             return None  # a request that is no event; its sender's clock is nobody's

@@ -158,16 +158,15 @@ class KafkaTopics:
                 answer.result()
 
     def _await_visible(self, plans: Mapping[str, TopicPlan]) -> None:
-        """Wait until every broker that answers tells of every partition's leader."""
+        """Wait until Kafka tells of every topic with its settings, and of every partition's leader."""
         deadline_s = monotonic() + VISIBLE_TIMEOUT_S
         while monotonic() < deadline_s:
             with translated("apply topics", f"corpus {self._names.corpus}"):
-                described = self._described()
-            parts = [part for told in described.values() for part in told.partitions]
-            if plans.keys() <= described.keys() and all(part.leader is not None for part in parts):
+                leaders = [part.leader for told in self._described().values() for part in told.partitions]
+            if None not in leaders and not problems_of_found(plans, self.found()):
                 return
             sleep(VISIBLE_PAUSE_S)
-        raise TransientError("the topics were made, but have no leaders yet", op="apply topics")
+        raise TransientError("the topics were made, but Kafka does not tell of them yet", op="apply topics")
 
 
 def _known(answer: Future[_Told]) -> _Told | None:

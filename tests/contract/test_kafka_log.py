@@ -120,7 +120,7 @@ def test_reading_passes_commit_markers_and_aborted_records(corpora: KafkaCorpora
     aborted.send(b"never committed")
     aborted.producer.abort_transaction(30)
     assert log.append(Slot(0), queued_in(0, 1)) == Position({OWN: 6})  # markers at 2 and 4, the aborted record at 3
-    assert log.wait_beyond([OWN], Position({OWN: 6}), timeout_s=30)  # the marker comes a moment after the answer
+    assert log.wait_beyond([OWN], Position({OWN: 6}), timeout_s=30)  # the marker comes after the answer to the commit
     (*_, last) = batches = list(log.read([OWN], Position()))
     assert [record.offset for batch in batches for record in batch.recorded] == [0, 1, 5]
     assert last.next_position == log.end([OWN]) == Position({OWN: 7})
@@ -296,6 +296,9 @@ def test_records_carry_their_kind_and_the_trace_if_there_is_one(
         def __getattr__(self, name: str) -> Any:
             return getattr(self._producer, name)
 
+        def __len__(self) -> int:
+            return len(self._producer)
+
         def produce(self, *arguments: Any, **more: Any) -> None:
             seen.append(more["headers"])
             self._producer.produce(*arguments, **more)
@@ -322,6 +325,16 @@ def test_times_of_a_slot_go_on_from_those_of_its_last_owner(corpora: KafkaCorpor
     assert times == [timedelta(0), timedelta(hours=2), timedelta(hours=2)]
 
 
+def test_times_of_requests_go_on_from_the_last_event_whatever_garbage_follows_it(corpora: KafkaCorpora) -> None:
+    corpora.open().append(None, [requested("a.md", NOON + timedelta(hours=2))])
+    partition = partition_of(document_id_of("a.md"), SLOTS)
+    for number in range(5):
+        ForeignProducer(corpora, "requests").send(b"hello %d" % number, partition=partition)
+    log = corpora.open()
+    log.append(None, [requested("a.md", NOON)])
+    assert [record.event.meta.occurred_at for record in everything(log)] == [NOON + timedelta(hours=2)] * 2
+
+
 def test_a_read_that_is_given_up_disturbs_no_later_one(corpora: KafkaCorpora) -> None:
     log = corpora.open()
     for _ in range(4):
@@ -332,3 +345,44 @@ def test_a_read_that_is_given_up_disturbs_no_later_one(corpora: KafkaCorpora) ->
         with suppress(AttributeError):
             batches.close()  # type: ignore[attr-defined]
     assert [record.offset for record in everything(log)] == list(range(log.end([OWN]).offset(OWN)))
+
+
+class DiesOnce:
+    """A producer that takes one record, refuses the next with an error it does not survive, and everything after it."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._taken = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def __len__(self) -> int:
+        return len(self._producer)
+
+    def produce(self, *arguments: Any, **more: Any) -> None:
+        from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - an extra
+
+        if self._taken:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "the producer is dead", fatal=True))
+        self._taken += 1
+        self._producer.produce(*arguments, **more)
+
+
+def test_a_producer_that_dies_within_an_append_leaves_its_outcome_unknown_and_the_next_append_has_another(
+    corpora: KafkaCorpora,
+) -> None:
+    log = corpora.open()
+    make: Callable[[], Any] = log._appends._make_producer
+    made: list[Any] = []
+
+    def first_one_dies() -> Any:
+        made.append(make() if made else DiesOnce(make()))
+        return made[-1]
+
+    log._appends._make_producer = first_one_dies
+    with pytest.raises(UnknownOutcome, match="1 of 2 records were received"):
+        log.append(None, [acted("received"), acted("refused")])
+    log.append(None, [acted("next")])
+    actions = [record.event.action for record in everything(log) if hasattr(record.event, "action")]
+    assert (actions, len(made)) == (["received", "next"], 2)

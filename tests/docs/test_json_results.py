@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from command_line import command_names
+from kafka_corpora import kafka_corpora
 from markdown_blocks import ROOT, code
 from registry_server import RegistryServer
 
@@ -28,6 +29,7 @@ from schemas.events import DocumentQueued, JobSubmitted, Meta, PipelineEvent
 from schemas.ids import EventId, JobId, chunk_id_of, document_id_of, random_id
 from streams.log import Draft, Slot
 from streams.logs.sqlite import SqliteLog
+from streams.logs.topic_plan import TOPICS_FILE
 from streams.uris import file_uri
 
 PAGE = ROOT / "ops" / "json-results.md"
@@ -56,7 +58,7 @@ class Corpus:
 
     def run(self, command: str, *arguments: str, data: str = "data", heading: str | None = None) -> dict[str, Any]:
         """The last object that a command prints with --json; all of them are kept."""
-        where = [] if command.startswith("schema") else ["--data", str(self.home / data)]
+        where = [] if command.startswith(("schema", "topics")) else ["--data", str(self.home / data)]
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             try:
@@ -138,6 +140,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     registry = RegistryServer().start()
     run("schema register", "--registry", registry.url, "--prefix", "refold.library.")
     registry.stop()
+    (corpus.home / "topics.yaml").write_text("topics: {jobs: {partitions: 2}}")
+    run("topics check", "--file", str(corpus.home / "topics.yaml"))
     run("search", "nothing", "--filter", "nonsense", heading="Errors")
 
     cancelled, paused = JobId(random_id()), JobId(random_id())
@@ -198,7 +202,9 @@ def told_keys(heading: str) -> set[str]:
 ABSENT_HERE = {"refold status": {"documents.absent"}}
 """Counts that are left out where they are none, and that no command here brings about."""
 
-HEADINGS = [name for name in sections() if name != "refold config show"]
+NEEDS_KAFKA = "refold topics apply"
+
+HEADINGS = [name for name in sections() if name not in {"refold config show", NEEDS_KAFKA}]
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
@@ -207,6 +213,22 @@ def test_a_command_prints_the_keys_of_its_section_and_no_others(heading: str, sh
     seen = {key for answer in shown[heading] for key in keys_of(answer, told)}
     assert seen - told == set()
     assert told - seen == ABSENT_HERE.get(heading, set())
+
+
+def test_topics_apply_prints_the_keys_of_its_section_and_no_others(tmp_path: Path) -> None:
+    with kafka_corpora() as corpora:
+        corpus = Corpus(tmp_path)
+        where = ["--corpus", corpora.names("log").corpus, "--bootstrap-servers", corpora.client["bootstrap.servers"]]
+        corpora.delete("log", ("jobs",))
+        corpus.run("topics apply", *where, "--partitions", "2", "--replication", "1")
+        (tmp_path / "topics.yaml").write_text(TOPICS_FILE.read_text().replace("134217728", "67108864"))
+        corpus.run(
+            "topics apply", *where, "--partitions", "2", "--replication", "1", "--file", f"{tmp_path}/topics.yaml"
+        )
+        told = told_keys(NEEDS_KAFKA)
+        assert {key for answer in corpus.shown[NEEDS_KAFKA] for key in keys_of(answer, told)} - told == set()
+        assert corpus.shown[NEEDS_KAFKA][0]["created"] == ["jobs"]
+        assert corpus.shown[NEEDS_KAFKA][1]["changed"] == [{"topic": "requests", "settings": ["segment.bytes"]}]
 
 
 def test_config_show_prints_every_setting(shown: Shown) -> None:
