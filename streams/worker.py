@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import structlog
 
-from schemas.errors import FatalError, RefoldError
+from schemas.errors import FatalError, RefoldError, TransientError
 from schemas.events import ErrorClass, ReleaseReason, Stage
 from schemas.ids import EventId
 from schemas.positions import Position
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts
-from streams.log import EventLog, UnknownOutcome
+from streams.log import EventLog, Fenced, UnknownOutcome
 from streams.slot import Slot
 
 LINGER_S = 0.025
@@ -22,6 +22,9 @@ LINGER_S = 0.025
 
 IDLE_S = 1.0
 """The longest sleep of an idle slot: it looks at the clock and at the log again by itself."""
+
+RETAKE_S = 1.0
+"""Before a slot is taken again that another process took although it is this one's: the other learns meanwhile."""
 
 STOP_DEADLINE_S = 10.0
 """Work in flight may finish for this long at shutdown; the rest is released."""
@@ -32,8 +35,9 @@ _log = structlog.get_logger(__name__)
 class SlotWorker:
     """Runs one slot in its committer thread until it is stopped or fails.
 
-    Attempts run on `loop`. After an unknown outcome the slot is taken again; any other FatalError ends the worker,
-    stays in `error` and is told to `on_failure`.
+    Attempts run on `loop`. After an unknown outcome the slot is taken again, and so it is after a fence while
+    `is_assigned` says that it is this process's; any other FatalError ends the worker, stays in `error` and is told to
+    `on_failure`.
     """
 
     def __init__(
@@ -44,12 +48,14 @@ class SlotWorker:
         loop: asyncio.AbstractEventLoop,
         on_failure: Callable[[RefoldError], None] = lambda _: None,
         linger_s: float = LINGER_S,
+        is_assigned: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
         self._attempts = attempts
         self._loop = loop
         self._on_failure = on_failure
         self._linger_s = linger_s
+        self._is_assigned = is_assigned
         self._slot: Slot | None = None
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
@@ -109,15 +115,25 @@ class SlotWorker:
             self._log.wake()
 
     def _own_and_tick(self, slot: Slot) -> None:
-        slot.own()
+        is_owned = False
         while not self._stopping.is_set() and self.error is None:
             self._wakeup.clear()
             try:
+                if not is_owned:
+                    slot.own()
+                    is_owned = True
                 did_something = slot.tick()
                 self._is_idle = not did_something and not slot.in_flight
             except UnknownOutcome as error:
                 _log.warning("commit outcome unknown, folding again", error=str(error))
-                slot.own()
+                is_owned = False
+                continue
+            except (Fenced, TransientError) as error:
+                if not self._is_assigned():
+                    raise
+                _log.warning("the slot was lost while it is assigned here, taking it again", error=str(error))
+                is_owned = False
+                self._stopping.wait(RETAKE_S)
                 continue
             if did_something:
                 self._stopping.wait(self._linger_s)

@@ -1,0 +1,28 @@
+"""A projector of the manifest as its own process: ``python projector_process.py SERVERS CORPUS MANIFEST``."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from projections.manifest import ManifestProjection, ManifestView
+from projections.runner import Runner
+from projections.sql.engine import open_sqlite
+from schemas.registries.memory import MemoryRegistry
+from streams.logs.kafka import KafkaLog
+
+
+def main() -> None:
+    """Follow the log until this is killed."""
+    servers, corpus, manifest = sys.argv[1:]
+    log = KafkaLog(corpus, {"bootstrap.servers": servers}, MemoryRegistry())
+    view = ManifestView(open_sqlite(Path(manifest)), log_id=log.log_id)
+    Runner(log, ManifestProjection(), view, clock=lambda: datetime.now(UTC)).start()
+    print("following", flush=True)  # noqa: T201 - whoever started it waits for this line
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
