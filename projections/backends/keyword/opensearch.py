@@ -11,6 +11,7 @@ makes: to an index that was deleted meanwhile they fail, where the server would 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -59,11 +60,14 @@ READ_CHUNKS = 1_000
 TIMEOUT_S = 30.0
 """For an answer; a refresh of a large bulk takes a few seconds on a busy server."""
 
-MERGE_TIMEOUT_S = 600.0
-"""For a vacuum, which writes segments anew."""
+MERGE_TIMEOUT_S = 60.0
+"""For a vacuum, which writes segments anew; one that takes longer goes on on the server."""
 
 PIT_KEEP_ALIVE = "2m"
 """How long a scan may pause between two batches."""
+
+_IF_THERE = {"ignore_unavailable": "true"}
+"""Deleting is tried again after a timeout, when it may have happened."""
 
 
 class OpenSearchKeywordBackend:
@@ -144,11 +148,15 @@ class OpenSearchKeywordBackend:
 
     def vacuum(self) -> None:
         """Have segments written anew of which a tenth or more is deleted (the server's own measure)."""
-        options = {"only_expunge_deletes": "true"}
-        self._call(
-            "vacuum",
-            lambda: self._client.indices.forcemerge(index=self._name, params=options, timeout=MERGE_TIMEOUT_S),
+        merge = partial(
+            self._client.indices.forcemerge,
+            index=self._name,
+            params={"only_expunge_deletes": "true"},
+            timeout=MERGE_TIMEOUT_S,
         )
+        # A server that is too busy, or not done yet, is not asked again: the next vacuum does what is left.
+        with suppress(TransientError), translated("vacuum", self._mark, self._name, opens=False):
+            merge()
 
     def size_bytes(self) -> int:
         """Bytes on the server's disks, without replicas."""
@@ -166,7 +174,7 @@ class OpenSearchKeywordBackend:
     def drop(self) -> None:
         """Delete the index from the server and let go of connections; for a generation that nobody needs any more."""
         self._is_closed = True
-        self._call("drop", lambda: self._client.indices.delete(index=self._name, params={"ignore_unavailable": "true"}))
+        self._call("drop", partial(self._client.indices.delete, index=self._name, params=_IF_THERE))
         self._client.close()
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
@@ -257,7 +265,7 @@ class OpenSearchKeywordBackend:
                 hint="delete it, or set another prefix for refold's indexes",
             )
         if found is not None:
-            self._call("create index", lambda: self._client.indices.delete(index=self._name))
+            self._call("create index", partial(self._client.indices.delete, index=self._name, params=_IF_THERE))
         body = index_body(asdict(self._mark), alias=self._alias)
         self._call("create index", lambda: self._client.indices.create(index=self._name, body=body), opens=True)
 

@@ -87,7 +87,7 @@ def _answered(status: int | str, said: str, op: str, name: str) -> RefoldError:
     if status in _FORBIDDEN:
         return UsageError(said, op=op, subject=name, hint="check the user, the password and their rights on the server")
     if status in _REFUSED and op == "upsert":
-        return BatchRefused(said, op=op, subject=name, hint="refold parked")
+        return BatchRefused(said, op=op, subject=name, hint="refold status")
     return MachineError(said, op=op, subject=name, hint="refold doctor, or else refold rebuild keyword")
 
 

@@ -102,5 +102,5 @@ def _error(status: int, said: str, op: str, name: str) -> RefoldError:
     if status in _FORBIDDEN:
         return UsageError(said, op=op, subject=name, hint="check the key and its rights on the server")
     if status in _REFUSED and op == "upsert":
-        return BatchRefused(said, op=op, subject=name, hint="refold parked")
+        return BatchRefused(said, op=op, subject=name, hint="refold status")
     return MachineError(said, op=op, subject=name, hint="refold doctor, or else refold rebuild vector")
