@@ -39,6 +39,16 @@ def literals_of(glob: str) -> Sequence[str]:
     return _WILDCARD.split(glob)
 
 
+def is_unicode(filters: Filters) -> bool:
+    """Whether a stored text can pass: none holds half a surrogate pair, and drivers take none."""
+    texts = (filters.uri_prefix, filters.uri_glob, filters.source, filters.media_type)
+    try:
+        "".join([*(text or "" for text in texts), *filters.metadata, *filters.metadata.values()]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _admit_all(_attributes: DocumentAttributes) -> bool:
     return True
 

@@ -1,1 +1,1 @@
-"""The technologies of the artifact store, one file each."""
+"""The technologies of the artifact store: `local` in a folder, `s3` in a bucket, `memory` for tests."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from s3_server import open_s3
 
 from schemas.events import ArtifactRef
 from streams.artifact_stores.local import PACKED_LIMIT_BYTES, LocalArtifacts
@@ -23,6 +24,7 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 STORES: dict[str, Callable[[Path], ArtifactStore]] = {
     "memory": lambda _folder: MemoryArtifacts(lambda: NOON),
     "local": lambda folder: LocalArtifacts(folder / "artifacts", clock=lambda: NOON),
+    "s3": lambda folder: open_s3(prefix=str(folder), clock=lambda: NOON),
 }
 
 SMALL = b"the text of a page"

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from index_backends import BACKENDS, DURABLE_BACKENDS, FORGETFUL_BACKENDS, INDEX_OF, open_backend_of
+from index_backends import BACKENDS, DURABLE_BACKENDS, FORGETFUL_BACKENDS, INDEX_OF, SERVED_BACKENDS, open_backend_of
 from index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
 
 from projections.backends.driver_errors import translated
@@ -242,5 +242,5 @@ def test_what_a_driver_says_becomes_an_error_with_a_hint(
     assert said in str(raised.value)
 
 
-def test_every_backend_is_either_durable_or_says_that_it_is_not() -> None:
-    assert sorted([*DURABLE_BACKENDS, *FORGETFUL_BACKENDS]) == BACKENDS
+def test_every_backend_is_either_durable_or_on_a_server_or_says_that_it_is_not() -> None:
+    assert sorted([*DURABLE_BACKENDS, *FORGETFUL_BACKENDS, *SERVED_BACKENDS]) == BACKENDS

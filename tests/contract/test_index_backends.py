@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from index_backends import BACKENDS, open_backend_of
+from index_backends import BACKENDS, Libraries, open_backend_of
 from index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, find_like, ids_of
 
 from projections.index_backend import DocumentAttributes, Filters, IndexBackend, IndexedChunk, IndexEntry
@@ -293,13 +293,14 @@ def passes(document: DocumentAttributes, asked: Filters) -> bool:
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, IndexBackend]]:
-    opened: dict[str, IndexBackend] = {}
-    for name in BACKENDS:
-        opened[name] = open_backend_of(name)(tmp_path_factory.mktemp(name), "g1", create=True)
-        write(opened[name], [chunk_of(one.uri, ordinal, attributes=one) for one in LIBRARY for ordinal in range(3)])
+    def opens(name: str) -> IndexBackend:
+        backend = open_backend_of(name)(tmp_path_factory.mktemp(name), "g1", create=True)
+        write(backend, [chunk_of(one.uri, ordinal, attributes=one) for one in LIBRARY for ordinal in range(3)])
+        return backend
+
+    opened = Libraries(opens)
     yield opened
-    for backend in opened.values():
-        backend.close()
+    opened.close()
 
 
 @given(asked=filters_over_the_library())

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from index_backends import INDEX_OF, open_backend_of
+from index_backends import INDEX_OF, Libraries, open_backend_of
 from index_chunks import chunk_of
 
 from projections.index_backend import DocumentAttributes, Filters, KeywordBackend
@@ -53,13 +53,15 @@ def backend(name: str, tmp_path: Path) -> Iterator[KeywordBackend]:
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, KeywordBackend]]:
-    opened = {name: open_words(name, tmp_path_factory.mktemp(name)) for name in KEYWORD_BACKENDS}
-    for backend in opened.values():
+    def opens(name: str) -> KeywordBackend:
+        backend = open_words(name, tmp_path_factory.mktemp(name))
         backend.upsert([chunk_of(f"folder:{called}", text=text) for called, text in TEXTS.items()])
         backend.flush()
-    yield opened
-    for backend in opened.values():
-        backend.close()
+        return backend
+
+    opened = Libraries(opens)
+    yield cast("dict[str, KeywordBackend]", opened)
+    opened.close()
 
 
 def found(backend: KeywordBackend, query: str, filters: Filters | None = None) -> set[str]:

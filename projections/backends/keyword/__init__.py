@@ -1,1 +1,1 @@
-"""Keyword backends: `memory` is the reference, `tantivy` is on disk."""
+"""Keyword backends: `memory` is the reference, `tantivy` is on disk, `opensearch` on a server."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tantivy
 
-from projections.backends.matching import literals_of
+from projections.backends.matching import is_unicode, literals_of
 from projections.index_backend import DocumentAttributes, Filters, IndexedChunk, IndexEntry
 from projections.words import WORDS_VERSION, Query, spaced_words
 from schemas.ids import ChunkId, DocumentId
@@ -99,7 +99,7 @@ def tantivy_query(query: Query, filters: Filters | None, of: tantivy.Schema) -> 
     scored = tantivy.Query.boolean_query([*phrases, *plain])
     if filters is None:
         return scored
-    if not _is_unicode(filters):
+    if not is_unicode(filters):
         return tantivy.Query.empty_query()
     unscored = [tantivy.Query.const_score_query(one, 0.0) for one in _filter_queries(filters, of)]
     return tantivy.Query.boolean_query([(tantivy.Occur.Must, one) for one in (scored, *unscored)])
@@ -113,16 +113,6 @@ def unchecked(filters: Filters | None) -> Filters | None:
 def attributes_of(stored: StoredChunk) -> DocumentAttributes:
     """The attributes that `unchecked` filters look at."""
     return DocumentAttributes(uri=stored.uri)
-
-
-def _is_unicode(filters: Filters) -> bool:
-    """Whether a stored text can pass: none holds half a surrogate pair, and the driver takes none."""
-    texts = (filters.uri_prefix, filters.uri_glob, filters.source, filters.media_type)
-    try:
-        "".join([*(text or "" for text in texts), *filters.metadata, *filters.metadata.values()]).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _packed(chunk: IndexedChunk) -> bytes:

@@ -1,1 +1,1 @@
-"""Vector backends: `flat` is exact and in memory, `qdrant_edge` is exact and on disk."""
+"""Vector backends, all exact: `flat` is in memory, `qdrant_edge` on disk, `qdrant` on a server."""

@@ -1,0 +1,298 @@
+"""A keyword index on an OpenSearch server (3 or newer), an index there per generation.
+
+One shard, so that BM25's statistics are those of the whole index; a replica where there is a second node. A bulk that
+was answered is durable (the server's translog is synced before it answers); `flush` refreshes, so that searches see it.
+Deleted chunks count in BM25's statistics until their segments are merged, as in every Lucene.
+
+The index says in its mapping's `_meta` what it is, from the moment it exists. Writes go by an alias that only refold
+makes: to an index that was deleted meanwhile they fail, where the server would else make an empty one of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from projections.backends.folder import FolderMark, foreign
+from projections.backends.keyword.opensearch_errors import BUSY, disk_full, is_disk_full, item_refusal, translated
+from projections.backends.keyword.opensearch_index import (
+    CHUNK_ID,
+    ENTRY_FIELDS,
+    HIT_FIELDS,
+    LAYOUT,
+    MARK,
+    Json,
+    attributes_of,
+    document_of,
+    entry_of,
+    index_body,
+    scored_chunk,
+    search_query,
+    unchecked,
+)
+from projections.backends.matching import admission, is_unicode
+from projections.backends.ranking import best
+from projections.backends.server_calls import Retries, refusal, write_or_halve
+from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk
+from projections.words import parse_query
+from schemas.errors import TransientError, UsageError
+from schemas.extras import extra
+from schemas.ids import ChunkId
+
+with extra("opensearch"):
+    from opensearchpy import OpenSearch
+
+ResultT = TypeVar("ResultT")
+
+BULK_CHUNKS = 1_000
+"""Chunks in one bulk request: some 2 MB of texts."""
+
+PAGE_HITS = 5_000
+"""Hits or ids read in one call; the server gives no more than 10,000."""
+
+READ_CHUNKS = 1_000
+"""Entries read in one call."""
+
+TIMEOUT_S = 30.0
+"""For an answer; a refresh of a large bulk takes a few seconds on a busy server."""
+
+MERGE_TIMEOUT_S = 60.0
+"""For a vacuum, which writes segments anew; one that takes longer goes on on the server."""
+
+PIT_KEEP_ALIVE = "2m"
+"""How long a scan may pause between two batches."""
+
+_IF_THERE = {"ignore_unavailable": "true"}
+"""Deleting is tried again after a timeout, when it may have happened."""
+
+
+class OpenSearchKeywordBackend:
+    """Texts by their words in the index ``{prefix}-keyword-{generation}`` of a server.
+
+    Args:
+        directory: Not used: nothing is on this machine.
+        generation: The id in the index's mark.
+        create: Whether to begin an empty index; an earlier one of the same name is deleted.
+        url: Of the server, with user and password if it asks for them.
+        prefix: What the names of this pipeline's indexes begin with, lower-case; nobody else's do on this server.
+        retries: How a server that is busy is waited for.
+
+    Raises:
+        IndexForeign: there is no index of that name that holds this generation.
+        UsageError: an index of that name is not one of refold's; it is left alone. Or the user may not do this.
+        UnreachableError: the server does not answer.
+    """
+
+    def __init__(
+        self,
+        directory: Path,  # noqa: ARG002 - the ports' openers all take one
+        generation: str,
+        *,
+        create: bool,
+        url: str,
+        prefix: str,
+        retries: Retries | None = None,
+    ) -> None:
+        self._name = f"{prefix}-keyword-{generation}"
+        self._alias = f"{self._name}-writes"
+        self._retries = retries or Retries()
+        self._mark = FolderMark(index="keyword", generation=generation, backend="opensearch", layout=LAYOUT)
+        self._client = OpenSearch([url], timeout=TIMEOUT_S, max_retries=0, http_compress=True)
+        self._is_closed = False
+        self._is_dirty = False
+        (self._create if create else self._check)()
+
+    def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
+        """Write `chunks` under their ids, replacing what was there; durable at once, visible after `flush`.
+
+        Raises:
+            PoisonError: the server refuses one, also alone; those before it in `chunks` are written.
+            TransientError: it stays too busy, or does not answer.
+        """
+        for start in range(0, len(chunks), BULK_CHUNKS):
+            write_or_halve(chunks[start : start + BULK_CHUNKS], self._upsert)
+
+    def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
+        """Delete by id; gone after `flush`."""
+        for start in range(0, len(chunk_ids), BULK_CHUNKS):
+            self._bulk("delete", [{"delete": {"_id": one}} for one in chunk_ids[start : start + BULK_CHUNKS]])
+
+    def flush(self) -> None:
+        """Make everything so far visible to searches that begin from now on; durable it is already."""
+        if self._is_dirty:
+            self._call("flush", lambda: self._client.indices.refresh(index=self._name))
+            self._is_dirty = False
+
+    def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
+        """All ids, in batches, as they were when the scan began."""
+        for hits in self._pages({"query": {"match_all": {}}, "sort": [{CHUNK_ID: "asc"}], "_source": False}, op="scan"):
+            yield [ChunkId(hit["sort"][0]) for hit in hits]
+
+    def read(self, chunk_ids: Sequence[ChunkId]) -> Sequence[IndexEntry]:
+        """What is held under `chunk_ids`, as searches see it."""
+        options = {"realtime": "false", "_source_includes": ",".join(ENTRY_FIELDS)}
+        wanted, entries = list(dict.fromkeys(chunk_ids)), list[IndexEntry]()
+        for start in range(0, len(wanted), READ_CHUNKS):
+            body = {"ids": wanted[start : start + READ_CHUNKS]}
+            answer = self._call("read", partial(self._client.mget, index=self._name, body=body, params=options))
+            entries += [entry_of(one["_id"], one["_source"]) for one in answer["docs"] if one.get("found")]
+        return entries
+
+    def count(self) -> int:
+        """How many chunks are there, as searches see them."""
+        return int(self._call("count", lambda: self._client.count(index=self._name))["count"])
+
+    def vacuum(self) -> None:
+        """Have segments written anew of which a tenth or more is deleted (the server's own measure)."""
+        merge = partial(
+            self._client.indices.forcemerge,
+            index=self._name,
+            params={"only_expunge_deletes": "true"},
+            timeout=MERGE_TIMEOUT_S,
+        )
+        # A server that is too busy, or not done yet, is not asked again: the next vacuum does what is left.
+        with suppress(TransientError), translated("vacuum", self._mark, self._name, opens=False):
+            merge()
+
+    def size_bytes(self) -> int:
+        """Bytes on the server's disks, without replicas."""
+        stats = self._call("measure", lambda: self._client.indices.stats(index=self._name, metric="store"))
+        return int(stats["_all"]["primaries"]["store"]["size_in_bytes"])
+
+    def close(self) -> None:
+        """Flush and let go of connections."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.flush()
+        self._client.close()
+
+    def drop(self) -> None:
+        """Delete the index from the server and let go of connections; for a generation that nobody needs any more."""
+        self._is_closed = True
+        self._call("drop", partial(self._client.indices.delete, index=self._name, params=_IF_THERE))
+        self._client.close()
+
+    def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
+        """The `limit` best chunks, best first, equal scores by chunk id; what matches: `projections/words.py`.
+
+        Of a query of more than 500 different words, those beyond find chunks but do not raise their scores.
+        """
+        asked, admits = parse_query(query), admission(unchecked(filters))
+        if asked.is_empty or (filters is not None and not is_unicode(filters)):
+            return []
+        body = {"query": search_query(asked, filters), "_source": HIT_FIELDS, "track_total_hits": False}
+        return best(
+            lambda wanted: self._found(body, wanted),
+            lambda hit: scored_chunk(hit) if admits(attributes_of(hit)) else None,
+            limit=limit,
+        )
+
+    def _found(self, body: Json, wanted: int) -> Sequence[Json]:
+        """The `wanted` best hits; many of them in pages."""
+        if wanted <= PAGE_HITS:
+            options = {"preference": self._name}  # the same copy of the index each time: others score a little apart
+            asked = {**body, "size": wanted}
+            return _hits(
+                self._call("search", lambda: self._client.search(index=self._name, body=asked, params=options))
+            )
+        found: list[Json] = []
+        by_score = {**body, "sort": [{"_score": "desc"}, {CHUNK_ID: "asc"}], "track_scores": True}
+        for hits in self._pages(by_score, op="search"):
+            found += hits
+            if len(found) >= wanted:
+                break
+        return found[:wanted]
+
+    def _pages(self, body: Json, *, op: str) -> Iterator[Sequence[Json]]:
+        """All hits of a sorted query as the index stands now, PAGE_HITS at a time."""
+        keep_alive = {"keep_alive": PIT_KEEP_ALIVE}
+        pit_id = self._call(op, lambda: self._client.create_pit(index=self._name, params=keep_alive))["pit_id"]
+        try:
+            asked = {**body, "size": PAGE_HITS, "pit": {"id": pit_id, **keep_alive}, "track_total_hits": False}
+            while hits := _hits(self._call(op, partial(self._client.search, body=asked))):
+                yield hits
+                if len(hits) < PAGE_HITS:
+                    return
+                asked = {**asked, "search_after": hits[-1]["sort"]}
+        finally:
+            if not self._is_closed:
+                self._call(op, lambda: self._client.delete_pit(body={"pit_id": [pit_id]}))
+
+    def _upsert(self, chunks: Sequence[IndexedChunk]) -> None:
+        lines: list[Json] = []
+        for chunk in chunks:
+            lines += [{"index": {"_id": chunk.chunk_id}}, document_of(chunk)]
+        for chunk, item in zip(chunks, self._bulk("upsert", lines), strict=True):
+            if (said := item_refusal(item)) is not None:
+                raise refusal(chunk, said)
+
+    def _bulk(self, op: str, lines: Sequence[Json]) -> Sequence[Json]:
+        """What the server says of each item; all are sent again if it was too busy for one."""
+        self._is_dirty = True
+        options = {"require_alias": "true"}
+
+        def send() -> Sequence[Json]:
+            answer = self._client.bulk(body=lines, index=self._alias, params=options)
+            items = [next(iter(item.values())) for item in answer["items"]]
+            self._raise_for_all(op, items)
+            return items
+
+        return self._call(op, send)
+
+    def _raise_for_all(self, op: str, items: Sequence[Json]) -> None:
+        """Raise what an item was answered with that is not the item's own fault."""
+        for item in items:
+            kind = item.get("error", {}).get("type")
+            if kind == "index_not_found_exception":
+                raise foreign(self._mark, self._name, "there is no index")
+            if (said := item_refusal(item)) is not None and is_disk_full(said):
+                raise disk_full(op, self._name, said)
+            if item["status"] in BUSY:
+                raise TransientError(f"OpenSearch is busy: {said}", op=op, subject=self._name, hint="refold doctor")
+
+    def _create(self) -> None:
+        found = self._found_mark()
+        if found is not None and "backend" not in found:
+            raise UsageError(
+                f"the index {self._name} is not one of refold's",
+                op="create index",
+                subject=self._name,
+                hint="delete it, or set another prefix for refold's indexes",
+            )
+        if found is not None:
+            self._call("create index", partial(self._client.indices.delete, index=self._name, params=_IF_THERE))
+        body = index_body(asdict(self._mark), alias=self._alias)
+        self._call("create index", lambda: self._client.indices.create(index=self._name, body=body), opens=True)
+
+    def _check(self) -> None:
+        found = self._found_mark()
+        if found is None:
+            raise foreign(self._mark, self._name, "there is no index")
+        if found != asdict(self._mark):
+            raise foreign(self._mark, self._name, f"there is {found or 'an index of something else'}")
+
+    def _found_mark(self) -> Json | None:
+        """The mark of the index of this name: empty where it has none, None where there is no index."""
+        options = {"ignore_unavailable": "true", "expand_wildcards": "none"}
+        answer = self._call(
+            "open index", lambda: self._client.indices.get_mapping(index=self._name, params=options), opens=True
+        )
+        if self._name not in answer:
+            return None
+        return cast(Json, answer[self._name]["mappings"].get("_meta", {}).get(MARK, {}))
+
+    def _call(self, op: str, call: Callable[[], ResultT], *, opens: bool = False) -> ResultT:
+        def translated_call() -> Any:
+            with translated(op, self._mark, self._name, opens=opens):
+                return call()
+
+        return cast(ResultT, self._retries.run(translated_call))
+
+
+def _hits(answer: Json) -> Sequence[Json]:
+    return cast("Sequence[Json]", answer["hits"]["hits"])

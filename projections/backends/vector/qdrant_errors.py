@@ -1,0 +1,106 @@
+"""What qdrant-client raises, over gRPC, HTTP or in its local mode, in refold's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from projections.backends.folder import FolderMark, foreign
+from projections.backends.server_calls import BatchRefused
+from schemas.errors import MachineError, RefoldError, TransientError, UnreachableError, UsageError
+from schemas.extras import extra
+
+with extra("qdrant"):
+    from grpc import RpcError, StatusCode
+    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+_STATUS_OF_GRPC = {
+    StatusCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    StatusCode.RESOURCE_EXHAUSTED: HTTPStatus.TOO_MANY_REQUESTS,
+    StatusCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+    StatusCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    StatusCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    StatusCode.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    StatusCode.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
+    StatusCode.OUT_OF_RANGE: HTTPStatus.BAD_REQUEST,
+}
+"""Any other is an INTERNAL_SERVER_ERROR."""
+
+_BUSY = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+_FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
+
+
+@contextmanager
+def translated(op: str, mark: FolderMark, name: str, *, opens: bool) -> Iterator[None]:
+    """Raise what the driver raises about the collection `name`, marked `mark`, as an error of refold's.
+
+    Raises:
+        TransientError: the server is busy or does not answer; if it `opens` the index, UnreachableError for the latter.
+        IndexForeign: there is no such collection any more.
+        UsageError: the key does not allow that.
+        BatchRefused: the server refuses what it was sent.
+        MachineError: anything else.
+    """
+    try:
+        yield
+    except RefoldError:
+        raise
+    except ResourceExhaustedResponse as exc:
+        raise TransientError(
+            f"Qdrant: {exc}", op=op, subject=name, hint="refold doctor", retry_after_s=float(exc.retry_after_s)
+        ) from exc
+    except Exception as exc:  # the local mode raises ValueError, RuntimeError and what is beneath it
+        status = _status_of(exc)
+        if status == HTTPStatus.NOT_FOUND:
+            raise foreign(mark, name, "there is no collection") from exc
+        if opens and _is_unanswered(exc):
+            raise _unreachable(exc, op, name) from exc
+        raise _error(status, f"Qdrant: {_said(exc)}", op, name) from exc
+
+
+def _status_of(exc: Exception) -> int:
+    if isinstance(exc, UnexpectedResponse):
+        return exc.status_code or HTTPStatus.INTERNAL_SERVER_ERROR
+    if isinstance(exc, ResponseHandlingException):  # no connection, or none that lasted
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    if isinstance(exc, RpcError):
+        return _STATUS_OF_GRPC.get(exc.code(), HTTPStatus.INTERNAL_SERVER_ERROR)
+    if isinstance(exc, ValueError):
+        return HTTPStatus.NOT_FOUND if "not found" in str(exc) else HTTPStatus.BAD_REQUEST
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _said(exc: Exception) -> str:
+    return str(exc.details()) if isinstance(exc, RpcError) else str(exc)
+
+
+def _is_unanswered(exc: Exception) -> bool:
+    if isinstance(exc, RpcError):
+        return bool(exc.code() == StatusCode.UNAVAILABLE)
+    return isinstance(exc, ResponseHandlingException)
+
+
+def _unreachable(exc: Exception, op: str, name: str) -> UnreachableError:
+    said = f"Qdrant does not answer: {_said(exc)}"
+    return UnreachableError(said, op=op, subject=name, hint="start it, or correct its address in the settings")
+
+
+def _error(status: int, said: str, op: str, name: str) -> RefoldError:
+    if status in _BUSY:
+        return TransientError(said, op=op, subject=name, hint="refold doctor")
+    if status in _FORBIDDEN:
+        return UsageError(said, op=op, subject=name, hint="check the key and its rights on the server")
+    if status in _REFUSED and op == "upsert":
+        return BatchRefused(said, op=op, subject=name, hint="refold status")
+    return MachineError(said, op=op, subject=name, hint="refold doctor, or else refold rebuild vector")
