@@ -183,8 +183,15 @@ def _refuse_unknown_variables() -> None:
             raise UsageError(f"{name} is no setting", op="load settings", hint="see: refold config show")
 
 
-OTHER_VARIABLES = {"REFOLD_CONFIG", "REFOLD_REQUIRE", "REFOLD_MODEL_EXAMPLES", "REFOLD_FAULT"}
-"""Environment variables of ours that are no settings: the config file's name, and switches of the tests."""
+OTHER_VARIABLES = {
+    "REFOLD_CONFIG",
+    "REFOLD_DEV_CACHE",
+    "REFOLD_REQUIRE",
+    "REFOLD_TEST_SERVERS",
+    "REFOLD_MODEL_EXAMPLES",
+    "REFOLD_FAULT",
+}
+"""Environment variables of ours that are no settings: names of a file and a folder, and switches of the tests."""
 
 
 def _told(error: ValidationError) -> UsageError:

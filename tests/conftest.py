@@ -1,15 +1,31 @@
-"""What every test may import: the helpers in this folder, by their file names."""
+"""What every test may import: the helpers in this folder, by their file names; and what a run says of its servers."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say on which servers backends ran; pytest's own line comes after it."""
+    servers, backends = sys.modules.get("servers"), sys.modules.get("index_backends")
+    told: dict[str, str] = dict(servers.told) if servers is not None else {}
+    if backends is not None and "qdrant" not in told:
+        told["qdrant"] = backends.QDRANT_RUNS
+    if told:
+        terminalreporter.section("servers")
+        for server, what in sorted(told.items()):
+            terminalreporter.line(f"{server}: {what}")
+
+
 def pytest_unconfigure() -> None:
-    """Leave nothing on servers."""
+    """Leave nothing on servers, and no server that was started here."""
     views = sys.modules.get("tests.sql_views")
     if views is not None:
         views.drop_schemas()
+    servers = sys.modules.get("servers")
+    if servers is not None:
+        servers.stop()

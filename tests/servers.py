@@ -1,14 +1,21 @@
-"""The servers that some tests need: found by an address in the environment, else the test is skipped and says so.
+"""The servers that some tests need: by an address in the environment, else started here at the first test that asks.
 
-`REFOLD_REQUIRE=kafka,postgres` makes the lack of one of these a failure instead.
+They are started from packages as `refold dev up` does, once per run, and end with it. Where that cannot be the test is
+skipped and says why; `REFOLD_REQUIRE=kafka,postgres` makes it fail instead. `REFOLD_TEST_SERVERS=off` starts none.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+
+from refold.local.stack import SERVERS, Stack
+from schemas.errors import RefoldError
 
 ADDRESSES: Mapping[str, str] = {
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
@@ -19,14 +26,53 @@ ADDRESSES: Mapping[str, str] = {
 }
 """The variable that holds each server's address, as the clients of that server know it."""
 
+told: dict[str, str] = {}
+"""What the summary says of each server that a test has asked for."""
+
+_stacks: list[Stack] = []
+
 
 def address_of(server: str) -> str:
-    """Where `server` is; skips the test where that is not known, or fails it where it is required."""
+    """Where `server` is; skips the test where it cannot be had, or fails it where it is required."""
     variable = ADDRESSES[server]
-    address = os.environ.get(variable)
-    if address:
-        return address
-    reason = f"needs {server}: set {variable}"
+    if os.environ.get(variable):
+        told.setdefault(server, f"the real one that {variable} names")
+        return os.environ[variable]
+    reason = told.get(server) or _started(server)
+    if reason is None:
+        told[server] = "a real one, started for this run"
+        return os.environ[variable]
+    told[server] = reason
     if server in os.environ.get("REFOLD_REQUIRE", "").split(","):
-        pytest.fail(reason)
-    pytest.skip(reason)
+        pytest.fail(f"{server} is required: {reason}")
+    pytest.skip(f"needs {server}: {reason}")
+
+
+def stop() -> None:
+    """End what was started for this run, and leave nothing of it."""
+    for stack in _stacks:
+        stack.down()
+        shutil.rmtree(stack.folder.parent, ignore_errors=True)
+
+
+def open_folder() -> Path:
+    """A temporary folder that other users may pass: some servers refuse to be root's."""
+    folder = Path(tempfile.mkdtemp(prefix="refold-servers-"))
+    folder.chmod(0o711)
+    return folder
+
+
+def _started(server: str) -> str | None:
+    """Why `server` cannot be started, or None once its address is in the environment."""
+    if server not in SERVERS:
+        return f"none here; set {ADDRESSES[server]}"
+    if os.environ.get("REFOLD_TEST_SERVERS") == "off":
+        return f"none is to be started; set {ADDRESSES[server]}"
+    if not _stacks:
+        _stacks.append(Stack(open_folder() / "stack"))
+    try:
+        (status,) = _stacks[0].up([server])
+    except RefoldError as error:
+        return f"{error} ({error.hint})" if error.hint else str(error)
+    os.environ.update(status.variables)
+    return None

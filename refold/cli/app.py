@@ -9,7 +9,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from refold.cli import cache, config, consistency, documents, ingest, jobs, log, schema, search, status, topics
+from refold.cli import cache, config, consistency, dev, documents, ingest, jobs, log, schema, search, status, topics
 from refold.cli.output import EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, err, print_error
 from refold.control.messages import exit_code_of
 from schemas.errors import DiskFull, FatalError, RefoldError, UsageError
@@ -35,6 +35,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.add_typer(schema.app, name="schema")
 app.add_typer(topics.app, name="topics")
+app.add_typer(dev.app, name="dev")
 
 
 def run() -> None:

@@ -58,7 +58,7 @@ class Corpus:
 
     def run(self, command: str, *arguments: str, data: str = "data", heading: str | None = None) -> dict[str, Any]:
         """The last object that a command prints with --json; all of them are kept."""
-        where = [] if command.startswith(("schema", "topics")) else ["--data", str(self.home / data)]
+        where = [] if command.startswith(("schema", "topics", "dev")) else ["--data", str(self.home / data)]
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             try:
@@ -142,6 +142,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     registry.stop()
     (corpus.home / "topics.yaml").write_text("topics: {jobs: {partitions: 2}}")
     run("topics check", "--file", str(corpus.home / "topics.yaml"))
+    run("dev status", "--dir", str(corpus.home / "stack"))
+    run("dev env", "--dir", str(corpus.home / "stack"))
+    run("dev down", "--dir", str(corpus.home / "stack"))
     run("search", "nothing", "--filter", "nonsense", heading="Errors")
 
     cancelled, paused = JobId(random_id()), JobId(random_id())
@@ -204,7 +207,9 @@ ABSENT_HERE = {"refold status": {"documents.absent"}}
 
 NEEDS_KAFKA = "refold topics apply"
 
-HEADINGS = [name for name in sections() if name not in {"refold config show", NEEDS_KAFKA}]
+TESTED_ELSEWHERE = {"refold config show", NEEDS_KAFKA, "refold dev up"}  # the last one by `test_dev_servers.py`
+
+HEADINGS = [name for name in sections() if name not in TESTED_ELSEWHERE]
 
 
 @pytest.mark.parametrize("heading", HEADINGS)

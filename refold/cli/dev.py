@@ -1,0 +1,96 @@
+"""`refold dev`: real servers on this machine, for development and for tests; it needs no data folder."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from refold.cli.options import JsonOption
+from refold.cli.output import EXIT_NO, out, print_json, print_table
+from schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from refold.local.stack import ServerStatus
+
+app = typer.Typer(
+    help="Kafka, a schema registry, OpenSearch and PostgreSQL on this machine, without Docker.", no_args_is_help=True
+)
+
+FolderOption = Annotated[Path, typer.Option("--dir", help="Where the servers keep their files.", metavar="DIR")]
+FOLDER = Path("refold-dev")
+
+
+@app.command(epilog="Examples: refold dev up · refold dev up kafka postgres --port kafka=9092")
+def up(
+    servers: Annotated[list[str] | None, typer.Argument(help="kafka, registry, opensearch, postgres; all.")] = None,
+    folder: FolderOption = FOLDER,
+    port: Annotated[
+        list[str] | None, typer.Option(help="Where a server listens, instead of a free port.", metavar="SERVER=PORT")
+    ] = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Start servers and wait until they answer; the first time they are fetched with Maven. Running ones are left."""
+    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
+
+    return _told(Stack(folder).up(servers or (), ports=_ports(port or [])), as_json=as_json)
+
+
+@app.command(epilog="Example: refold dev down")
+def down(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+    """Stop the servers and delete all that they kept: no process and no file is left."""
+    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
+
+    stopped = Stack(folder).down()
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        out().print(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+    return 0
+
+
+@app.command(epilog="Example: refold dev status --json")
+def status(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+    """How each server is. Exit code 1 when one does not run or answer."""
+    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
+
+    return _told(Stack(folder).status(), as_json=as_json)
+
+
+@app.command(epilog='Example: eval "$(refold dev env)"')
+def env(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+    """The variables with which commands and tests find the running servers. Exit code 1 when none runs."""
+    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
+
+    variables = Stack(folder).variables()
+    if as_json:
+        print_json({"variables": dict(variables)})
+    else:
+        for name, value in variables.items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
+    return 0 if variables else EXIT_NO
+
+
+def _ports(given: list[str]) -> dict[str, int]:
+    ports = {}
+    for one in given:
+        server, _, number = one.partition("=")
+        if not number.isdecimal():
+            raise UsageError(f"{one!r} is no SERVER=PORT", op="read --port", hint="--port kafka=9092")
+        ports[server] = int(number)
+    return ports
+
+
+def _told(statuses: list[ServerStatus], *, as_json: bool) -> int:
+    rows: list[dict[str, Any]] = [
+        {"server": one.name, "state": one.state, "variables": dict(one.variables)} for one in statuses
+    ]
+    if as_json:
+        print_json({"servers": rows})
+    else:
+        print_table(
+            ("server", "state", "address"), [(r["server"], r["state"], " ".join(r["variables"].values())) for r in rows]
+        )
+    return 0 if all(row["state"] == "running" for row in rows) else EXIT_NO

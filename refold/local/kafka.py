@@ -1,0 +1,73 @@
+"""Kafka: one node that is broker and controller (KRaft)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from refold.local.packages import class_path, java
+from refold.local.server import LOOPBACK, Launch, free_port
+from schemas.errors import MachineError
+
+PACKAGES = (
+    "org.apache.kafka:kafka_2.13:4.1.0",
+    "org.apache.kafka:kafka-tools:4.1.0",
+    "org.slf4j:slf4j-simple:1.7.36",
+)
+HEAP = "-Xmx512m"
+
+_PROPERTIES = """process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+"""
+
+
+def launch(home: Path, port: int) -> Launch:
+    """Kafka on `port`, its storage formatted if it is new."""
+    classes, properties = class_path("kafka", PACKAGES), home / "server.properties"
+    if not properties.exists():
+        _format(home, port, classes=classes)
+    address = f"{LOOPBACK}:{port}"
+    return Launch(
+        command=[java(), HEAP, "-cp", classes, "kafka.Kafka", str(properties)],
+        is_healthy=lambda: _answers(address),
+        variables={"KAFKA_BOOTSTRAP_SERVERS": address},
+    )
+
+
+def _format(home: Path, port: int, *, classes: str) -> None:
+    properties = home / "server.properties"
+    told = _PROPERTIES.format(host=LOOPBACK, port=port, controller_port=free_port(), data=home / "data")
+    making = home / "server.properties.new"
+    making.write_text(told)
+    tool = [java(), "-cp", classes, "kafka.tools.StorageTool"]
+    cluster_id = "refold-local-cluster-1"  # 22 characters, as base64 of a uuid has
+    command = [*tool, "format", "--cluster-id", cluster_id, "--config", str(making)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        raise MachineError(f"Kafka's storage cannot be made: {done.stderr[-300:]}", op="dev up", hint=f"see {home}")
+    making.rename(properties)
+
+
+def _answers(address: str) -> bool:
+    """Whether the broker tells its metadata."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
+
+    try:
+        return bool(AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False

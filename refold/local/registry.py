@@ -1,0 +1,25 @@
+"""Apicurio's schema registry, which keeps schemas in memory and speaks Confluent's interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from refold.local.http_health import answers
+from refold.local.packages import java, unpacked
+from refold.local.server import LOOPBACK, Launch
+
+PACKAGE = "io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all"
+HEAP = "-Xmx256m"
+
+
+def launch(home: Path, port: int) -> Launch:
+    """The registry on `port`; what it holds is gone when it stops."""
+    del home
+    program = unpacked("apicurio-2.6.13", PACKAGE)
+    (runner,) = program.rglob("apicurio-registry-app-*-runner.jar")
+    url = f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
+    return Launch(
+        command=[java(), HEAP, f"-Dquarkus.http.host={LOOPBACK}", f"-Dquarkus.http.port={port}", "-jar", str(runner)],
+        is_healthy=lambda: answers(f"{url}/subjects"),
+        variables={"SCHEMA_REGISTRY_URL": url},
+    )
