@@ -18,7 +18,12 @@ ARENAS: Final = 2
 TRIM_EVERY_S: Final = 2.0
 """A trim takes some milliseconds, in which whoever allocates waits."""
 
+MAPPED_FROM_BYTES: Final = 256 * 1024
+"""Blocks from this size on are mapped one by one and go back when they are freed; glibc raises the bound by itself, up
+to 32 MiB, whenever a larger block is freed."""
+
 _M_ARENA_MAX: Final = -8  # mallopt(3)
+_M_MMAP_THRESHOLD: Final = -3  # as above
 
 
 def limit_arenas() -> None:
@@ -26,6 +31,7 @@ def limit_arenas() -> None:
     mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
 
 
 class FreedMemory:
