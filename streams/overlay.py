@@ -14,6 +14,10 @@ from streams.log import EventLog
 OVERLAY_LIMIT = 50_000
 """Events a slot may be ahead of the manifest: 100 MB or so. When full, nothing is taken or started."""
 
+INTAKE_SHARE = 0.2
+"""Share of that limit from which no more requests are taken in: a large plan comes faster than it is folded, and what
+it leaves waiting here takes memory without making anything faster."""
+
 FORGET_EVERY = 1_000
 """Events between two questions to the manifest about how far it is."""
 
@@ -44,6 +48,11 @@ class Overlay:
     def is_full(self) -> bool:
         """Whether the manifest lags so far that nothing more may be taken or started."""
         return self._end_offset - self._passed_offset >= self._limit
+
+    @property
+    def has_room_for_intake(self) -> bool:
+        """Whether more requests may be taken in; starts and answers have more room."""
+        return self._end_offset - self._passed_offset < max(1, self._limit * INTAKE_SHARE)
 
     def load(self, log: EventLog, until: Position) -> None:
         """Forget everything and fold what lies between the manifest and `until`."""

@@ -163,7 +163,8 @@ class Slot:
         work = _Work(Turn(self._overlay.end_offset), self._parts.clock())
         self._land(work)
         if not self._overlay.is_full and not self._is_draining:
-            self._intake.draft(work.turn, work.now, self._states_of)
+            if self._overlay.has_room_for_intake:
+                self._intake.draft(work.turn, work.now, self._states_of)
             self._choose(work)
         if not work.turn.drafts:
             self._intake.accept()
