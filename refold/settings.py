@@ -76,7 +76,7 @@ class PoolSettings(_Section):
     """The processes that parse, chunk and embed."""
 
     processes: int | None = Field(default=None, ge=1, le=256, description="Pool processes; None: one per core.")
-    in_flight: int = Field(default=32, ge=1, le=10_000, description="Documents in work at the same time.")
+    in_flight: int = Field(default=24, ge=1, le=10_000, description="Documents in work at the same time.")
     in_flight_bytes: int = Field(default=96 * MIB, ge=MIB, description="Bytes of documents in work at the same time.")
 
 

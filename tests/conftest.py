@@ -8,11 +8,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import servers
+
+sys.modules["tests.servers"] = servers  # by whichever name a test asks: the servers of a run are the same
+
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say on which servers backends ran; pytest's own line comes after it."""
-    servers, backends = sys.modules.get("servers"), sys.modules.get("index_backends")
-    told: dict[str, str] = dict(servers.told) if servers is not None else {}
+    backends = sys.modules.get("index_backends")
+    told = dict(servers.told)
     if backends is not None and "qdrant" not in told:
         told["qdrant"] = backends.QDRANT_RUNS
     if told:
@@ -26,6 +30,4 @@ def pytest_unconfigure() -> None:
     views = sys.modules.get("tests.sql_views")
     if views is not None:
         views.drop_schemas()
-    servers = sys.modules.get("servers")
-    if servers is not None:
-        servers.stop()
+    servers.stop()

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from refold.local.packages import class_path, java
-from refold.local.server import LOOPBACK, Launch, free_port
+from refold.local.server import LOOPBACK, Launch, free_port, listens
 from schemas.errors import MachineError
 
 PACKAGES = (
@@ -38,8 +38,11 @@ share.coordinator.state.topic.min.isr=1
 def launch(home: Path, port: int) -> Launch:
     """Kafka on `port`, its storage formatted if it is new."""
     classes, properties = class_path("kafka", PACKAGES), home / "server.properties"
-    if not properties.exists():
-        _format(home, port, classes=classes)
+    data = home / "data"
+    if not properties.exists() or f"//{LOOPBACK}:{port}," not in properties.read_text():
+        properties.write_text(_PROPERTIES.format(host=LOOPBACK, port=port, controller_port=free_port(), data=data))
+    if not data.exists():
+        _format(home, properties, classes=classes)
     address = f"{LOOPBACK}:{port}"
     return Launch(
         command=[java(), HEAP, "-cp", classes, "kafka.Kafka", str(properties)],
@@ -48,25 +51,22 @@ def launch(home: Path, port: int) -> Launch:
     )
 
 
-def _format(home: Path, port: int, *, classes: str) -> None:
-    properties = home / "server.properties"
-    told = _PROPERTIES.format(host=LOOPBACK, port=port, controller_port=free_port(), data=home / "data")
-    making = home / "server.properties.new"
-    making.write_text(told)
+def _format(home: Path, properties: Path, *, classes: str) -> None:
     tool = [java(), "-cp", classes, "kafka.tools.StorageTool"]
     cluster_id = "refold-local-cluster-1"  # 22 characters, as base64 of a uuid has
-    command = [*tool, "format", "--cluster-id", cluster_id, "--config", str(making)]
+    command = [*tool, "format", "--cluster-id", cluster_id, "--config", str(properties)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode:
         raise MachineError(f"Kafka's storage cannot be made: {done.stderr[-300:]}", op="dev up", hint=f"see {home}")
-    making.rename(properties)
 
 
 def _answers(address: str) -> bool:
-    """Whether the broker tells its metadata."""
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
-
+    """Whether the broker tells its metadata; without the client, whether it accepts connections."""
+    try:
+        from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
+    except ImportError:
+        return listens(int(address.rpartition(":")[2]))
     try:
         return bool(AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=2).brokers)
     except KafkaException:

@@ -71,10 +71,14 @@ class LocalServer:
         return None if port is None else int(port)
 
     @property
+    def was_started(self) -> bool:
+        """Whether `home` is a folder that this made."""
+        return self._state.is_file()
+
+    @property
     def is_running(self) -> bool:
-        """Whether its process lives."""
-        pid = self._stored().get("pid")
-        return pid is not None and _lives(int(pid))
+        """Whether its process lives: the very one that was started, not another of the same id."""
+        return self._running_pid() is not None
 
     def start(self, port: int | None = None) -> None:
         """Run it, on `port` or on a free one; one that runs is left alone."""
@@ -93,7 +97,7 @@ class LocalServer:
                 start_new_session=True,
                 cwd=self.home,
             )
-        self._state.write_text(json.dumps({"pid": process.pid, "port": port}))
+        self._state.write_text(json.dumps({"pid": process.pid, "born": _born(process.pid), "port": port}))
 
     def wait_until_healthy(self, timeout_s: float = UP_TIMEOUT_S) -> None:
         """Return once it answers.
@@ -121,14 +125,23 @@ class LocalServer:
 
     def stop(self) -> None:
         """End its process and all that it started; idempotent."""
-        pid = self._stored().get("pid")
-        if pid is None or not _lives(int(pid)):
+        pid = self._running_pid()
+        if pid is None:
             return
-        _signal_group(int(pid), signal.SIGTERM)
+        _signal_group(pid, signal.SIGTERM)
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
-        while _lives(int(pid)) and time.monotonic() < deadline_s:
+        while self.is_running and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
-        _signal_group(int(pid), signal.SIGKILL)
+        _signal_group(pid, signal.SIGKILL)
+
+    def _running_pid(self) -> int | None:
+        stored = self._stored()
+        if "pid" not in stored:
+            return None
+        pid = int(stored["pid"])
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)  # of a child that has ended nothing must stay
+        return pid if _born(pid) == stored.get("born") is not None else None
 
     def _stored(self) -> dict[str, Any]:
         try:
@@ -193,16 +206,10 @@ def listens(port: int) -> bool:
     return False
 
 
-def _lives(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # of a child that has ended nothing must stay
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _born(pid: int) -> str | None:
+    """When process `pid` began, as ps(1) says; None for one that is not there."""
+    said = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
+    return said.stdout.strip() or None
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

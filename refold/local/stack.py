@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -55,12 +56,19 @@ class Stack:
         return [_status(server) for server in servers]
 
     def down(self) -> list[str]:
-        """Stop every server and delete the folder; the names of those that were running."""
+        """Stop every server and delete its folder; the names of those that were running.
+
+        What else stands in the stack's folder stays, and then the folder too.
+        """
         servers = self._servers(())
         running = [server.name for server in servers if server.is_running]
         with ThreadPoolExecutor(len(servers)) as threads:
             list(threads.map(LocalServer.stop, servers))
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for server in servers:
+            if server.was_started:
+                shutil.rmtree(server.home, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it holds something else, or was never there
+            self.folder.rmdir()
         return running
 
     def status(self) -> list[ServerStatus]:

@@ -66,6 +66,25 @@ def test_a_stack_comes_up_says_where_it_is_and_leaves_nothing_behind(home: Path)
     assert dev("env", folder=folder, exit_code=1)["variables"] == {}
 
 
+def test_what_is_not_a_servers_stays(tmp_path: Path) -> None:
+    (tmp_path / "kafka").mkdir()
+    for precious in ("notes.txt", "kafka/notes.txt"):
+        (tmp_path / precious).write_text("precious")
+    assert dev("down", folder=tmp_path)["stopped"] == []
+    assert {path.name for path in tmp_path.rglob("*")} == {"kafka", "notes.txt"}
+
+
+def test_a_process_that_only_has_the_same_id_is_left_alone(tmp_path: Path) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    (tmp_path / "kafka").mkdir()
+    state = {"pid": stranger.pid, "born": "Thu Jan  1 00:00:00 1970", "port": 1}
+    (tmp_path / "kafka" / "server.json").write_text(json.dumps(state))
+    assert dev("down", folder=tmp_path)["stopped"] == []
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+
+
 def test_a_server_nobody_knows_is_refused(tmp_path: Path) -> None:
     answer = dev("up", "mongodb", folder=tmp_path / "stack", exit_code=2)
     assert "mongodb" in answer["error"]["message"]
