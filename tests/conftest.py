@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import servers
 
 sys.modules["tests.servers"] = servers  # by whichever name a test asks: the servers of a run are the same
+
+STANDARD_ERROR = 2
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -30,4 +33,6 @@ def pytest_unconfigure() -> None:
     views = sys.modules.get("tests.sql_views")
     if views is not None:
         views.drop_schemas()
+    # The last line is pytest's own: no client that a test left behind is to say after it that its server is gone.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STANDARD_ERROR)
     servers.stop()
