@@ -28,11 +28,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{server}: {what}")
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: Any) -> None:
     """Leave nothing on servers, and no server that was started here."""
     views = sys.modules.get("tests.sql_views")
     if views is not None:
         views.drop_schemas()
     # The last line is pytest's own: no client that a test left behind is to say after it that its server is gone.
+    config.pluginmanager.getplugin("capturemanager").stop_global_capturing()  # which would put the old one back
     os.dup2(os.open(os.devnull, os.O_WRONLY), STANDARD_ERROR)
     servers.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,8 @@ class KafkaAppends:
 
     def _take_answers(self, producer: Producer) -> None:
         while self._producer is producer or len(producer):  # others may wait for answers of one that was given up
-            producer.poll(POLL_S)
+            with suppress(SystemError, driver().KafkaException):  # a fatal one: each record's own answer tells it
+                producer.poll(POLL_S)
 
     def _renew(self, producer: Producer, receipts: Receipts) -> None:
         """Have another producer made if `producer` will not take anything any more."""

@@ -94,6 +94,20 @@ class Framing:
         return Framed(tp, key, value, {"kind": type(draft.event).__name__.encode(), **shared})
 
 
+def _drop_pending_error() -> None:
+    """Clear an exception that the client left pending in this thread before it called back.
+
+    A producer's fatal error (a fence) is raised by the client as if a callback had raised it, and stays pending while
+    the callbacks of the records run. The next call of a built-in function then does its work and raises all the same:
+    were that a lock's `__enter__`, the lock would be taken and never released. Nothing is lost with it: each record's
+    own answer says what happened to it.
+    """
+    try:
+        raise LookupError  # noqa: TRY301 - takes the place of what is pending, or fails because of it
+    except (LookupError, SystemError):
+        return
+
+
 @dataclass(slots=True)
 class Receipts:
     """What Kafka answered to the records of one append; `done` is set when every one was answered."""
@@ -109,6 +123,7 @@ class Receipts:
         """What to call with the answer to a record of `tp`."""
 
         def receive(error: KafkaError | None, message: Message) -> None:
+            _drop_pending_error()
             if error is not None:
                 self.refuse(error, 1)
                 return

@@ -79,6 +79,16 @@ def test_a_zombie_is_fenced_for_good_and_what_it_sent_is_not_there(corpora: Kafk
     assert sorted(names(everything(successor))) == sorted([*uris([first, third]), "d.md"])
 
 
+@pytest.mark.timeout(60)
+def test_a_fence_that_meets_many_records_at_once_is_told_like_any_other(corpora: KafkaCorpora) -> None:
+    log, rival = corpora.open(), corpora.open()
+    for _ in range(3):
+        log.own(Slot(0))
+        rival.own(Slot(0))
+        with pytest.raises(Fenced):
+            log.append(Slot(0), queued_in(0, 200))
+
+
 def test_a_fenced_process_can_take_the_slot_back(corpora: KafkaCorpora) -> None:
     log, rival = corpora.open(), corpora.open()
     log.own(Slot(0))
