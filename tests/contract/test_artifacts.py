@@ -17,6 +17,7 @@ from s3_server import open_s3
 from schemas.events import ArtifactRef
 from streams.artifact_stores.local import PACKED_LIMIT_BYTES, LocalArtifacts
 from streams.artifact_stores.memory import MemoryArtifacts
+from streams.artifact_stores.shared_folder import SharedFolderArtifacts
 from streams.artifacts import ArtifactMissing, ArtifactStats, ArtifactStore
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -24,6 +25,7 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 STORES: dict[str, Callable[[Path], ArtifactStore]] = {
     "memory": lambda _folder: MemoryArtifacts(lambda: NOON),
     "local": lambda folder: LocalArtifacts(folder / "artifacts", clock=lambda: NOON),
+    "shared folder": lambda folder: SharedFolderArtifacts(folder, clock=lambda: NOON),
     "s3": lambda folder: open_s3(prefix=str(folder), clock=lambda: NOON),
 }
 

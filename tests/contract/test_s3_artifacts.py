@@ -15,7 +15,8 @@ from obstore.store import S3Store
 from s3_server import BUCKET, open_s3, s3_endpoint
 
 from schemas.errors import UnreachableError, UsageError
-from streams.artifact_stores.s3 import ASKED_FROM_BYTES, STREAMED_FROM_BYTES, UNSYNCED_LIMIT_BYTES, S3Artifacts
+from streams.artifact_stores.objects import ASKED_FROM_BYTES, STREAMED_FROM_BYTES, UNSYNCED_LIMIT_BYTES
+from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifacts import ArtifactDamaged, ArtifactMissing, ref_of
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)

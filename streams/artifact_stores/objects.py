@@ -1,0 +1,253 @@
+"""Artifacts as objects of a storage that any number of processes share: an object per blob, ``blobs/<sha256>``.
+
+A put waits in memory (a large file is sent at once) until it is synced. One sync, for all puts and touches since the
+last: (1) the blobs are sent, several at a time, each only if there is none of its name; (2) one small object,
+``touches/<microseconds>-<digest>``, names what was put or touched and was there already. An object's own time says when
+it was first put, so nothing else is written for new blobs, and a touch never writes a blob again.
+
+Any number of processes on any machines may share a storage, all writing: names are digests, so whoever writes a name
+writes the same bytes, and nothing is ever changed. What deletes must be one process, and must spare what
+`touched_since` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from hashlib import file_digest, sha256
+from itertools import chain
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from schemas.events import ArtifactRef
+from schemas.extras import extra
+from streams.artifact_stores.object_errors import is_bucket_missing, translated
+from streams.artifacts import ArtifactStats, missing, ref_of, verified
+
+with extra("s3"):
+    import obstore
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore  # it is not there at run time
+
+UNSYNCED_LIMIT_BYTES = 32 * 1024 * 1024
+"""Bytes that may wait in memory for a sync; a put beyond them syncs by itself."""
+
+STREAMED_FROM_BYTES = 8 * 1024 * 1024
+"""Larger files are sent in parts, not held in memory."""
+
+ASKED_FROM_BYTES = 64 * 1024
+"""Whether a larger blob is there is asked first: shorter than sending it to be refused."""
+
+REQUESTS_AT_ONCE = 16
+"""A request waits some 20 ms for a storage nearby; more at once would only queue there."""
+
+_BLOBS = "blobs"
+_TOUCHES = "touches"
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class ObjectArtifacts:
+    """Blobs in `store`. Thread-safe, and shared as said above.
+
+    Args:
+        store: Of obstore.
+        subject: What errors call it.
+        clock: Now, in UTC; touches of blobs that were there are timed by it, their first puts by the storage's own.
+
+    Raises:
+        UnreachableError: the storage does not answer.
+        UsageError: it is not there, or the credentials are not good for it.
+    """
+
+    def __init__(self, store: ObjectStore, *, subject: str, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._subject = subject
+        self._store = store
+        with translated("open artifacts", subject):
+            next(iter(obstore.list(store, chunk_size=1)), None)  # it is there, and we may read it
+        self._lock = Lock()
+        self._syncing = Lock()
+        self._pool = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="artifacts")
+        self._unsynced: dict[str, bytes] = {}
+        self._touched: set[str] = set()
+
+    def put(self, blobs: Sequence[bytes]) -> list[ArtifactRef]:
+        """Store `blobs` and touch them; refs in the same order."""
+        refs = [ref_of(blob) for blob in blobs]
+        with self._lock:
+            for ref, blob in zip(refs, blobs, strict=True):
+                self._unsynced.setdefault(ref.sha256, blob)
+            is_full = sum(map(len, self._unsynced.values())) > UNSYNCED_LIMIT_BYTES
+        if is_full:
+            self.sync()
+        return refs
+
+    def put_file(self, path: Path) -> ArtifactRef:
+        """Store the content of the file at `path`; a large one is sent now, in parts."""
+        size_bytes = path.stat().st_size
+        if size_bytes <= STREAMED_FROM_BYTES:
+            return self.put([path.read_bytes()])[0]
+        with path.open("rb") as file:
+            sha256_hex = file_digest(file, "sha256").hexdigest()
+            if self._is_stored(sha256_hex):
+                with self._lock:
+                    self._touched.add(sha256_hex)
+            else:
+                file.seek(0)
+                with translated("put artifact", self._subject):
+                    obstore.put(self._store, path_of_blob(sha256_hex), file)
+        return ArtifactRef(sha256=sha256_hex, size_bytes=size_bytes)
+
+    def get(self, ref: ArtifactRef) -> bytes:
+        """The bytes of `ref`; raises ArtifactMissing or ArtifactDamaged."""
+        return self.get_many([ref])[ref.sha256]
+
+    def get_many(self, refs: Sequence[ArtifactRef]) -> Mapping[str, bytes]:
+        """The bytes of `refs` by sha256, several read at a time; raises as `get` does."""
+        wanted = {ref.sha256 for ref in refs}
+        with self._lock:  # before the storage is asked: a put is let go of only when the storage has it
+            found = {sha256_hex: self._unsynced[sha256_hex] for sha256_hex in wanted & self._unsynced.keys()}
+        stored = list(wanted - found.keys())
+        return found | dict(zip(stored, self._pool.map(self._read, stored), strict=True))
+
+    def touch(self, refs: Sequence[ArtifactRef]) -> list[bool]:
+        """Mark `refs` as used now; False for each that is not there."""
+        sha256s = {ref.sha256 for ref in refs}
+        with self._lock:
+            held = sha256s & self._unsynced.keys()
+        asked = list(sha256s - held)
+        held |= {one for one, is_stored in zip(asked, self._pool.map(self._is_stored, asked), strict=True) if is_stored}
+        with self._lock:
+            self._touched |= held
+        return [ref.sha256 in held for ref in refs]
+
+    def sync(self) -> None:
+        """Make every put and touch so far durable; after an error they wait for the next sync."""
+        with self._syncing:
+            with self._lock:
+                received, touched, self._touched = dict(self._unsynced), self._touched, set()
+            try:
+                were_there = self._pool.map(self._is_there_or_sent, received, received.values())
+                touched |= {one for one, was_there in zip(received, were_there, strict=True) if was_there}
+                self._write_touches(touched)
+            except BaseException:
+                with self._lock:
+                    self._touched |= touched
+                raise
+            with self._lock:
+                for sha256_hex in received:
+                    del self._unsynced[sha256_hex]
+
+    def scan(self) -> Iterator[ArtifactRef]:
+        """All artifacts that are there; one that is put or deleted meanwhile may be seen or not."""
+        with self._lock:
+            unsynced = {sha256_hex: len(blob) for sha256_hex, blob in self._unsynced.items()}
+        stored = ((name, size_bytes) for name, size_bytes, _ in self._listed(_BLOBS) if name not in unsynced)
+        for sha256_hex, size_bytes in chain(unsynced.items(), stored):
+            yield ArtifactRef(sha256=sha256_hex, size_bytes=size_bytes)
+
+    def stats(self) -> ArtifactStats:
+        """How much is there, synced or not; every name is listed, a thousand a request."""
+        sizes = [ref.size_bytes for ref in self.scan()]
+        return ArtifactStats(count=len(sizes), size_bytes=sum(sizes))
+
+    def delete(self, refs: Sequence[ArtifactRef]) -> None:
+        """Forget `refs`, also where they were put or touched a moment ago."""
+        sha256s = {ref.sha256 for ref in refs}
+        with self._syncing:
+            with self._lock:
+                for sha256_hex in sha256s & self._unsynced.keys():
+                    del self._unsynced[sha256_hex]
+                self._touched -= sha256s
+            self._remove(map(path_of_blob, sha256s))
+
+    def touched_since(self, moment: datetime) -> set[str]:
+        """The SHA-256s of what any process has put or touched, and synced, at `moment` or later."""
+        touched = {name for name, _, modified_at in self._listed(_BLOBS) if modified_at >= moment}
+        recent = [name for name, _, _ in self._listed(_TOUCHES) if _time_of(name) >= _micros(moment)]
+        return touched.union(*self._pool.map(self._read_touches, recent))
+
+    def forget_touches(self, before: datetime) -> None:
+        """Delete what says of touches before that moment, which no garbage collection asks for any more."""
+        old = [name for name, _, _ in self._listed(_TOUCHES) if _time_of(name) < _micros(before)]
+        self._remove(f"{_TOUCHES}/{name}" for name in old)
+
+    def close(self) -> None:
+        """Let go of connections, and of puts that were not synced; idempotent."""
+        with self._syncing, self._lock:
+            self._unsynced.clear()
+            self._touched.clear()
+        self._pool.shutdown()
+
+    def _is_there_or_sent(self, sha256_hex: str, blob: bytes) -> bool:
+        """True if the storage has the blob already; else it is sent."""
+        if len(blob) >= ASKED_FROM_BYTES and self._is_stored(sha256_hex):
+            return True
+        with translated("put artifact", self._subject):
+            try:
+                obstore.put(self._store, path_of_blob(sha256_hex), blob, mode="create")
+            except obstore.exceptions.AlreadyExistsError:
+                return True
+        return False
+
+    def _is_stored(self, sha256_hex: str) -> bool:
+        with translated("touch artifact", self._subject):
+            try:
+                obstore.head(self._store, path_of_blob(sha256_hex))
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _read(self, sha256_hex: str) -> bytes:
+        with translated("get artifact", self._subject):
+            try:
+                data = bytes(obstore.get(self._store, path_of_blob(sha256_hex)).bytes())
+            except FileNotFoundError as exc:
+                if is_bucket_missing(exc):  # else every document would be set aside as poison
+                    raise
+                raise missing(sha256_hex) from None
+        return verified(sha256_hex, data)
+
+    def _write_touches(self, sha256s: set[str]) -> None:
+        if not sha256s:
+            return
+        said = "\n".join(sorted(sha256s)).encode()
+        name = f"{_micros(self._clock()):020d}-{sha256(said).hexdigest()}"  # the same name only for the same touches
+        with translated("sync artifacts", self._subject):
+            obstore.put(self._store, f"{_TOUCHES}/{name}", said)
+
+    def _read_touches(self, name: str) -> list[str]:
+        with translated("read touches", self._subject):
+            try:
+                return bytes(obstore.get(self._store, f"{_TOUCHES}/{name}").bytes()).decode().split()
+            except FileNotFoundError:  # forgotten meanwhile
+                return []
+
+    def _listed(self, folder: str) -> Iterator[tuple[str, int, datetime]]:
+        """Name, size in bytes and time of each object in `folder`."""
+        with translated("list artifacts", self._subject):
+            for page in obstore.list(self._store, prefix=folder, chunk_size=1_000):
+                for found in page:
+                    yield found["path"].rpartition("/")[2], found["size"], found["last_modified"]
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        some = list(paths)
+        with translated("delete artifacts", self._subject):
+            if some:
+                obstore.delete(self._store, some)
+
+
+def path_of_blob(sha256_hex: str) -> str:
+    """The name of a blob's object."""
+    return f"{_BLOBS}/{sha256_hex}"
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // _MICROSECOND
+
+
+def _time_of(touches: str) -> int:
+    return int(touches.partition("-")[0])
