@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from projections.index_changes import IndexSpec
 from projections.index_tables import GARBAGE, GENERATIONS, INDEX_TABLES, PARKED, POSITIONS, SERVED
 from projections.sql.dialects import WRITES, take_turn
 from projections.sql.faults import translated
+from projections.view import PositionConflict
+
+_ROW = select(GENERATIONS.c.key).where(GENERATIONS.c.key == bindparam("key"))
+
+_HOLD = _ROW.with_for_update(read=True, key_share=True)
+"""Holds up whoever deletes the row, and no one else; in SQLite a transaction that writes is alone anyway."""
+
+_END = _ROW.with_for_update()
+"""Waits for those that hold it, before any row is deleted that they may be waiting for."""
+
+
+class GenerationGone(PositionConflict):
+    """The generation is no more: another process has begun a new one, and what this one writes is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +59,80 @@ class Generations:
 
     def begin(self, spec: IndexSpec, *, log_id: str) -> Generation:
         """A new generation of `spec.name` that is being built; all rows of the one before it are gone."""
-        with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
-            take_turn(connection)
-            previous = _current(connection, spec.name)
-            if previous is not None:
-                _forget(connection, previous)
-            name = f"g{number_of(previous.name) + 1 if previous else 1}"
-            row = {
-                "index_name": spec.name,
-                "generation": name,
-                "is_live": False,
-                "mapping": spec.mapping,
-                "embedder": spec.embedder,
-                "dim": spec.dim,
-                "log_id": log_id,
-            }
-            inserted = connection.execute(GENERATIONS.insert(), row).inserted_primary_key
-            assert inserted is not None  # noqa: S101 - a single-row insert has one
-            return Generation(key=int(inserted[0]), name=name, spec=spec, log_id=log_id, is_live=False)
+        with self.turn(spec.name) as turn:
+            return turn.begin(spec, log_id=log_id)
 
     def promote(self, generation: Generation) -> Generation:
-        """The same generation, live from now on."""
+        """The same generation, live from now on.
+
+        Raises:
+            GenerationGone: there is another one by now.
+        """
         promote = GENERATIONS.update().where(GENERATIONS.c.key == generation.key).values(is_live=True)
         with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
-            connection.execute(promote)
+            if connection.execute(promote).rowcount != 1:
+                raise gone(generation)
         return replace(generation, is_live=True)
+
+    @contextmanager
+    def turn(self, index: str) -> Iterator[Turn]:
+        """What is done in the block is there once it is left; nobody else has a turn until then.
+
+        An error in the block leaves everything as it was.
+        """
+        with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
+            take_turn(connection)
+            yield Turn(connection, index)
+
+
+class Turn:
+    """The generations of one index, in the hands of one process."""
+
+    def __init__(self, connection: Connection, index: str) -> None:
+        self._connection = connection
+        self._index = index
+
+    def current(self) -> Generation | None:
+        """The generation there is, live or being built; None before the first."""
+        return _current(self._connection, self._index)
+
+    def begin(self, spec: IndexSpec, *, log_id: str, is_live: bool = False) -> Generation:
+        """A new generation; all rows of the one before it are gone."""
+        previous = self.current()
+        if previous is not None:
+            _forget(self._connection, previous)
+        name = f"g{number_of(previous.name) + 1 if previous else 1}"
+        row = {
+            "index_name": self._index,
+            "generation": name,
+            "is_live": is_live,
+            "mapping": spec.mapping,
+            "embedder": spec.embedder,
+            "dim": spec.dim,
+            "log_id": log_id,
+        }
+        inserted = self._connection.execute(GENERATIONS.insert(), row).inserted_primary_key
+        assert inserted is not None  # noqa: S101 - a single-row insert has one
+        return Generation(key=int(inserted[0]), name=name, spec=spec, log_id=log_id, is_live=is_live)
+
+
+def check_generation(connection: Connection, generation: Generation) -> None:
+    """Hold the row of `generation`, so that it stays to the end of this transaction.
+
+    Raises:
+        GenerationGone: it is not there any more.
+    """
+    if connection.execute(_HOLD, {"key": generation.key}).one_or_none() is None:
+        raise gone(generation)
+
+
+def gone(generation: Generation) -> GenerationGone:
+    """The error for that."""
+    return GenerationGone(
+        f"generation {generation.name} of the {generation.spec.name} index is gone: another one was begun",
+        op="write",
+        subject=f"{generation.spec.name} {generation.name}",
+    )
 
 
 def number_of(name: str) -> int:
@@ -82,6 +146,7 @@ def _current(connection: Connection, index: str) -> Generation | None:
 
 
 def _forget(connection: Connection, generation: Generation) -> None:
+    connection.execute(_END, {"key": generation.key})
     for table in (SERVED, PARKED, GARBAGE, POSITIONS):
         connection.execute(table.delete().where(table.c.generation_key == generation.key))
     connection.execute(GENERATIONS.delete().where(GENERATIONS.c.key == generation.key))

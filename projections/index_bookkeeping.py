@@ -19,7 +19,7 @@ from projections.garbage import (
     read_garbage_ids,
     spare_served,
 )
-from projections.generations import Generation
+from projections.generations import Generation, check_generation
 from projections.index_batch import Bookings
 from projections.index_tables import POSITIONS
 from projections.latest_versions import LatestVersion
@@ -59,6 +59,7 @@ class IndexBookkeeping:
 
     def __init__(self, engine: Engine, generation: Generation) -> None:
         self._engine = engine
+        self._generation = generation
         self._key = generation.key
         self._subject = f"{generation.spec.name} {generation.name}"
 
@@ -112,9 +113,11 @@ class IndexBookkeeping:
         """Make `bookings` true and move the position from `expected` to `at`, in one transaction.
 
         Raises:
+            GenerationGone: there is no such generation any more; a kind of PositionConflict.
             PositionConflict: the position is not `expected` in a partition that moves.
         """
         with self._writing() as connection:
+            check_generation(connection, self._generation)
             move_position(connection, POSITIONS, {"generation_key": self._key}, expected=expected, at=at)
             put_garbage(connection, self._key, bookings.garbage)
             put_served(connection, self._key, bookings.served)

@@ -1,41 +1,28 @@
-"""Where an index lives: rows in SQL and a folder per generation, which have to speak of the same generation."""
+"""Where an index lives: rows in SQL and a store of generations, which have to speak of the same generation."""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic
 
 from sqlalchemy import Engine
 
-from projections.generations import Generation, Generations
-from projections.index_backend import IndexBackend, IndexForeign
+from projections.generation_store import BackendT_co, GenerationStore
+from projections.generations import Generation, Generations, Turn
+from projections.index_backend import IndexForeign
 from projections.index_bookkeeping import IndexBookkeeping
 from projections.index_changes import IndexSpec
-from schemas.errors import MachineError, UsageError
-
-BackendT_co = TypeVar("BackendT_co", bound=IndexBackend, covariant=True)
-
-
-class OpenBackend(Protocol, Generic[BackendT_co]):
-    """Opens the index of one generation."""
-
-    def __call__(self, directory: Path, generation: str, *, create: bool) -> BackendT_co:
-        """The index in `directory`, made anew if `create`.
-
-        Raises:
-            IndexForeign: `directory` does not hold an index of `generation`.
-        """
+from schemas.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIndex(Generic[BackendT_co]):
-    """An open generation of an index."""
+    """An open generation of an index; `is_first` if there was none, and this opening made it."""
 
     generation: Generation
     backend: BackendT_co
     books: IndexBookkeeping
+    is_first: bool = False
 
 
 class IndexHome(Generic[BackendT_co]):
@@ -44,24 +31,14 @@ class IndexHome(Generic[BackendT_co]):
     Args:
         spec: Which; one written for another embedder or mapping is refused.
         log_id: Of the log it is a fold of; one of another log is refused.
-        directory: Holds a folder per generation.
-        open_backend: Opens such a folder.
+        store: Holds its generations; on a server other processes may open them too.
         engine: Of the database that holds the rows of all indexes; closed by whoever made it.
     """
 
-    def __init__(
-        self,
-        spec: IndexSpec,
-        *,
-        log_id: str,
-        directory: Path,
-        open_backend: OpenBackend[BackendT_co],
-        engine: Engine,
-    ) -> None:
+    def __init__(self, spec: IndexSpec, *, log_id: str, store: GenerationStore[BackendT_co], engine: Engine) -> None:
         self.spec = spec
         self._log_id = log_id
-        self._directory = directory
-        self._open_backend = open_backend
+        self._store = store
         self._engine = engine
         self._generations = Generations(engine)
 
@@ -70,32 +47,63 @@ class IndexHome(Generic[BackendT_co]):
         return self._generations.current(self.spec.name)
 
     def open(self) -> OpenIndex[BackendT_co]:
-        """The current generation; the first one is made here.
+        """The current generation; the first one is made here. Of many that open at once, one makes it.
 
         Raises:
-            IndexForeign: the folder was wiped or is another's, or the index was written from another log.
+            IndexForeign: the index was wiped or another's stands there, or it was written from another log.
             UsageError: it was written with another embedder.
         """
-        generation = self.current()
-        if generation is None:
-            opened = self.renewed()
-            return replace(opened, generation=self.promoted(opened.generation))
-        self._check(generation)
-        books = IndexBookkeeping(self._engine, generation)
-        # Nothing was applied yet: a process died before the folder was whole.
-        is_unwritten = not generation.is_live and not books.position()
-        self._sweep_folders(spared=None if is_unwritten else generation.name)
-        return OpenIndex(generation, self._backend(generation, create=is_unwritten), books)
+        with self._generations.turn(self.spec.name) as turn:
+            generation = turn.current()
+            if generation is None:
+                self._store.drop_others(None)
+                opened = self._begun(turn, is_first=True)
+            else:
+                self._check(generation)
+                self._store.drop_others(generation.name)
+                opened = self._reopened(generation)
+        self._point_alias(opened.generation)
+        return opened
 
     def renewed(self) -> OpenIndex[BackendT_co]:
-        """A new, empty generation that is being built; the rows of the old one go first, then its folder."""
-        generation = self._generations.begin(self.spec, log_id=self._log_id)
-        self._sweep_folders(spared=None)
-        return OpenIndex(generation, self._backend(generation, create=True), IndexBookkeeping(self._engine, generation))
+        """A new, empty generation that is being built; the rows of the old one go first, then what it wrote."""
+        with self._generations.turn(self.spec.name) as turn:
+            opened = self._begun(turn, is_first=False)
+        with self._generations.turn(self.spec.name) as turn:
+            current = turn.current()
+            self._store.drop_others(None if current is None else current.name)
+        return opened
 
     def promoted(self, generation: Generation) -> Generation:
-        """The same generation, live from now on: it was built to its end."""
-        return self._generations.promote(generation)
+        """The same generation, live from now on: it was built to its end.
+
+        Raises:
+            GenerationGone: another one was begun meanwhile.
+        """
+        promoted = self._generations.promote(generation)
+        self._point_alias(promoted)
+        return promoted
+
+    def _begun(self, turn: Turn, *, is_first: bool) -> OpenIndex[BackendT_co]:
+        """A generation whose row is there once its index is: a process that dies in between leaves all as it was."""
+        generation = turn.begin(self.spec, log_id=self._log_id, is_live=is_first)
+        backend = self._store.open(generation.name, create=True)
+        return OpenIndex(generation, backend, IndexBookkeeping(self._engine, generation), is_first)
+
+    def _reopened(self, generation: Generation) -> OpenIndex[BackendT_co]:
+        books = IndexBookkeeping(self._engine, generation)
+        try:
+            backend = self._store.open(generation.name, create=False)
+        except IndexForeign as exc:
+            if generation.is_live or books.position():
+                raise self._foreign("is not where it was written, or another one stands in its place") from exc
+            backend = self._store.open(generation.name, create=True)  # nothing was applied yet, so nothing is lost
+        return OpenIndex(generation, backend, books)
+
+    def _point_alias(self, generation: Generation) -> None:
+        # Live is one SQL row, which is there by now; the alias follows, at the next opening if not here.
+        if generation.is_live:
+            self._store.point_alias(generation.name)
 
     def _check(self, generation: Generation) -> None:
         written, asked = generation.spec, self.spec
@@ -109,33 +117,13 @@ class IndexHome(Generic[BackendT_co]):
         if (written.mapping, generation.log_id) != (asked.mapping, self._log_id):
             raise self._foreign("was written from another log, or by another release")
 
-    def _backend(self, generation: Generation, *, create: bool) -> BackendT_co:
-        try:
-            return self._open_backend(self._directory / generation.name, generation.name, create=create)
-        except IndexForeign as exc:
-            raise self._foreign("has lost its folder, or another one stands in its place") from exc
-
     def _foreign(self, what: str) -> IndexForeign:
         return IndexForeign(
             f"the {self.spec.name} index {what}",
             op="open index",
-            subject=str(self._directory),
+            subject=self._store.location,
             hint=rebuild_hint(self.spec.name),
         )
-
-    def _sweep_folders(self, *, spared: str | None) -> None:
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            for folder in self._directory.iterdir():
-                if folder.name != spared:
-                    shutil.rmtree(folder)
-        except OSError as exc:
-            raise MachineError(
-                f"{self._directory}: {exc.strerror}",
-                op="open index",
-                subject=str(self._directory),
-                hint="make the data folder writable",
-            ) from exc
 
 
 def rebuild_hint(index: str) -> str:

@@ -21,12 +21,13 @@ from threading import RLock
 from typing import Generic
 
 from projections.chunk_ids import unpack
+from projections.generation_store import BackendT_co
 from projections.generations import Generation
 from projections.index_backend import IndexBackend, IndexEntry, IndexForeign
 from projections.index_batch import DocumentTurn, Refusal, bookings_of, fold, turns_of
 from projections.index_bookkeeping import BookCounts
 from projections.index_changes import IndexChange, ServeVersion
-from projections.index_home import BackendT_co, IndexHome, OpenIndex, rebuild_hint
+from projections.index_home import IndexHome, OpenIndex, rebuild_hint
 from projections.index_sweep import stray_chunks
 from projections.index_writer import IndexWriter
 from projections.parked import Parked
@@ -122,14 +123,13 @@ class IndexView(Generic[BackendT_co]):
         """Open the current generation; True if there was none, and the first one was made.
 
         Raises:
-            IndexForeign: the folder was wiped or is another's; only `renew` helps.
+            IndexForeign: the index was wiped or another's stands there; only `renew` helps.
             UsageError: the index was written with another embedder or mapping.
         """
         with self._turn, self._gate.closed():
             self._let_go()
-            is_first = self._home.current() is None
             self._opened = self._home.open()
-            return is_first
+            return self._opened.is_first
 
     def renew(self) -> None:
         """Begin a new, empty generation; until it is built and promoted, searches find what is there by then.

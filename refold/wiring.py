@@ -14,6 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from projections.backends.folder_generations import FolderGenerations
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
 from projections.follower import Joining
@@ -160,8 +161,7 @@ def _views(
         vector=IndexView(
             IndexHome(
                 vector_index.spec,
-                directory=folder.indexes / VECTOR,
-                open_backend=partial(QdrantEdgeVectorBackend, dim=embedder.dim),
+                store=FolderGenerations(folder.indexes / VECTOR, partial(QdrantEdgeVectorBackend, dim=embedder.dim)),
                 engine=books,
                 log_id=log.log_id,
             ),
@@ -172,8 +172,7 @@ def _views(
         keyword=IndexView(
             IndexHome(
                 keyword_index.spec,
-                directory=folder.indexes / KEYWORD,
-                open_backend=TantivyKeywordBackend,
+                store=FolderGenerations(folder.indexes / KEYWORD, TantivyKeywordBackend),
                 engine=books,
                 log_id=log.log_id,
             ),

@@ -14,6 +14,7 @@ from pathlib import Path
 from index_worlds import HashedWords
 from servers import ADDRESSES, address_of
 
+from projections.backends.folder_generations import OpenBackend
 from projections.backends.keyword.memory import MemoryKeywordBackend
 from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
@@ -21,7 +22,6 @@ from projections.backends.vector.flat import FlatVectorBackend
 from projections.backends.vector.qdrant import IN_MEMORY, QdrantVectorBackend
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
 from projections.index_backend import IndexBackend
-from projections.index_home import OpenBackend
 
 QDRANT_URL = os.environ.get(ADDRESSES["qdrant"], IN_MEMORY)
 """Where the suites run Qdrant's backend."""

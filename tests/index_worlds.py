@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
+from projections.backends.folder_generations import FolderGenerations, OpenBackend
 from projections.index_backend import IndexBackend, IndexEntry, ScoredChunk
 from projections.index_bookkeeping import open_index_engine
 from projections.index_changes import IndexChange
-from projections.index_home import IndexHome, OpenBackend
+from projections.index_home import IndexHome
 from projections.index_tables import INDEX_TABLES
 from projections.index_view import Fault, IndexView, OnPoison, no_fault
 from projections.keyword_index import KEYWORD, KeywordIndex
@@ -203,8 +204,7 @@ class Index:
             IndexHome(
                 projection.spec,
                 log_id="the log of this world",
-                directory=self.directory,
-                open_backend=open_backend,
+                store=FolderGenerations(self.directory, open_backend),
                 engine=self._engine,
             ),
             artifacts=artifacts or world.artifacts,

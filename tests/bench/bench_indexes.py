@@ -21,6 +21,7 @@ from time import perf_counter
 
 import numpy as np
 
+from projections.backends.folder_generations import FolderGenerations
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
 from projections.index_backend import KeywordBackend, VectorBackend
@@ -101,8 +102,7 @@ class Corpus:
         home = IndexHome(
             spec,
             log_id=self.log.log_id,
-            directory=folder / "indexes" / spec.name,
-            open_backend=open_backend,  # type: ignore[arg-type]
+            store=FolderGenerations(folder / "indexes" / spec.name, open_backend),  # type: ignore[arg-type]
             engine=self._engine,
         )
         view = IndexView(home, artifacts=self.artifacts, clock=_now)
