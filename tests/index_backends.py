@@ -1,37 +1,48 @@
-"""The index backends that contract suites run over, by name.
+"""The index backends that contract suites run over, by name, and the stores of their generations.
 
-Backends on servers need their server's address (`servers.py`); Qdrant's runs in the driver's own memory without one.
+Backends on servers need their server's address (`servers.py`). Without a Qdrant server its backend runs twice: in the
+driver's own memory, and over HTTP on a stand-in (`qdrant_server.py`).
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
-from functools import partial
+from contextlib import ExitStack
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from index_worlds import HashedWords
+from index_worlds import HashedWords, OpenStore
+from qdrant_server import qdrant_over_http
 from servers import ADDRESSES, address_of
 
-from projections.backends.folder_generations import OpenBackend
+from projections.backends.folder_generations import FolderGenerations, OpenBackend
 from projections.backends.keyword.memory import MemoryKeywordBackend
 from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
+from projections.backends.keyword.opensearch_generations import OpenSearchGenerations
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.backends.vector.flat import FlatVectorBackend
-from projections.backends.vector.qdrant import IN_MEMORY, QdrantVectorBackend
+from projections.backends.vector.qdrant import QdrantVectorBackend
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
+from projections.backends.vector.qdrant_generations import QdrantGenerations
+from projections.backends.vector.qdrant_server import IN_MEMORY
 from projections.index_backend import IndexBackend
 
-QDRANT_URL = os.environ.get(ADDRESSES["qdrant"], IN_MEMORY)
-"""Where the suites run Qdrant's backend."""
+QDRANT_URL = os.environ.get(ADDRESSES["qdrant"])
+"""Of a real server, if there is one."""
 
-QDRANT_RUNS = "in the driver's local mode" if QDRANT_URL == IN_MEMORY else f"on the server at {QDRANT_URL}"
+QDRANT_RUNS = (
+    f"on the server at {QDRANT_URL}"
+    if QDRANT_URL
+    else "qdrant-client's local mode, in process and behind HTTP (not a Qdrant server)"
+)
 """What the summary of a run says of that."""
 
-
-GRPC_PORT = int(os.environ.get("QDRANT_GRPC_PORT", "6334"))
-"""Of that server."""
+SERVED_QDRANT = "qdrant" if QDRANT_URL else "qdrant-http"
+"""The name of the Qdrant backend that outlives its process."""
 
 
 class ClearedOpenSearch(OpenSearchKeywordBackend):
@@ -50,16 +61,25 @@ class ClearedQdrant(QdrantVectorBackend):
         super().close()
 
 
-def _open_opensearch(directory: Path, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
-    url, prefix = address_of("opensearch"), prefix_of(directory)
-    return ClearedOpenSearch(directory, generation, create=create, url=url, prefix=prefix)
+@cache
+def qdrant_address() -> str:
+    """Of a Qdrant server, or of a stand-in that ends with this process."""
+    if QDRANT_URL:
+        return QDRANT_URL
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(qdrant_over_http())
 
 
-def _open_qdrant(directory: Path, generation: str, *, create: bool) -> QdrantVectorBackend:
-    prefix = prefix_of(directory)
-    return ClearedQdrant(
-        directory, generation, create=create, dim=HashedWords.dim, url=QDRANT_URL, prefix=prefix, grpc_port=GRPC_PORT
-    )
+def on_qdrant(directory: Path) -> dict[str, Any]:
+    """How the server is reached, and what an index in `directory` is called there."""
+    port = int(os.environ.get("QDRANT_GRPC_PORT", "6334")) if QDRANT_URL else None
+    return {"url": qdrant_address(), "grpc_port": port, "prefix": prefix_of(directory), "dim": HashedWords.dim}
+
+
+def on_opensearch(directory: Path) -> dict[str, Any]:
+    """How the server is reached, and what an index in `directory` is called there."""
+    return {"url": address_of("opensearch"), "prefix": prefix_of(directory)}
 
 
 def prefix_of(directory: Path) -> str:
@@ -67,18 +87,61 @@ def prefix_of(directory: Path) -> str:
     return f"refold-test-{sha256(str(directory).encode()).hexdigest()[:16]}"
 
 
+def _open_opensearch(directory: Path, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
+    return ClearedOpenSearch(generation, create=create, **on_opensearch(directory))
+
+
+def _open_qdrant(directory: Path, generation: str, *, create: bool) -> QdrantVectorBackend:
+    return ClearedQdrant(generation, create=create, **on_qdrant(directory))
+
+
+def _open_local_qdrant(directory: Path, generation: str, *, create: bool) -> QdrantVectorBackend:
+    prefix = prefix_of(directory)
+    return QdrantVectorBackend(generation, create=create, dim=HashedWords.dim, url=IN_MEMORY, prefix=prefix)
+
+
 _OPENED_BY: dict[str, OpenBackend[IndexBackend]] = {
     "flat": partial(FlatVectorBackend, dim=HashedWords.dim),
     "qdrant_edge": partial(QdrantEdgeVectorBackend, dim=HashedWords.dim),
     "memory": MemoryKeywordBackend,
     "opensearch": _open_opensearch,
-    "qdrant": _open_qdrant,
+    "qdrant": _open_local_qdrant,
     "tantivy": TantivyKeywordBackend,
+    SERVED_QDRANT: _open_qdrant,
+}
+
+
+class ClearedOpenSearchGenerations(OpenSearchGenerations):
+    """Leaves nothing on the server when a generation is closed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(**on_opensearch(directory))
+        self._directory = directory
+
+    def open(self, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
+        return _open_opensearch(self._directory, generation, create=create)
+
+
+class ClearedQdrantGenerations(QdrantGenerations):
+    """Leaves nothing on the server when a generation is closed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(**on_qdrant(directory))
+        self._directory = directory
+
+    def open(self, generation: str, *, create: bool) -> QdrantVectorBackend:
+        return _open_qdrant(self._directory, generation, create=create)
+
+
+_STORES: dict[str, OpenStore] = {
+    "opensearch": ClearedOpenSearchGenerations,
+    SERVED_QDRANT: ClearedQdrantGenerations,
 }
 
 INDEX_OF = {
     "flat": "vector",
     "qdrant": "vector",
+    SERVED_QDRANT: "vector",
     "qdrant_edge": "vector",
     "memory": "keyword",
     "opensearch": "keyword",
@@ -88,19 +151,24 @@ INDEX_OF = {
 
 BACKENDS = sorted(INDEX_OF)
 
-FORGETFUL_BACKENDS = ["flat", "memory"]
+FORGETFUL_BACKENDS = ["flat", "memory", *([] if QDRANT_URL else ["qdrant"])]
 """Those that are quick and keep nothing on disk."""
 
 DURABLE_BACKENDS = ["qdrant_edge", "tantivy"]
 """Those that are still there when their process has gone."""
 
-SERVED_BACKENDS = ["opensearch", "qdrant"]
+SERVED_BACKENDS = ["opensearch", SERVED_QDRANT]
 """Those that are on a server, whatever happens to the process or its folder."""
 
 
 def open_backend_of(backend: str) -> OpenBackend[IndexBackend]:
     """What opens the backend of that name; skips the test if it needs a server that is not there."""
     return _OPENED_BY[backend]
+
+
+def open_store_of(backend: str) -> OpenStore:
+    """What opens the store of that backend's generations for a directory; skips the test likewise."""
+    return _STORES.get(backend) or partial(FolderGenerations, open_backend=open_backend_of(backend))
 
 
 class Libraries(dict[str, IndexBackend]):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from projections.backends.folder_generations import FolderGenerations, OpenBackend
+from projections.generation_store import GenerationStore
 from projections.index_backend import IndexBackend, IndexEntry, ScoredChunk
 from projections.index_bookkeeping import open_index_engine
 from projections.index_changes import IndexChange
@@ -53,6 +53,10 @@ BOOKS: dict[str, Callable[[Path], Engine]] = {
     "postgres": DATABASES["postgres"],
 }
 """The database that holds an index's bookkeeping, the same for the same folder."""
+
+
+OpenStore = Callable[[Path], GenerationStore[IndexBackend]]
+"""Opens the store of the generations of the index in a directory."""
 
 
 class HashedWords:
@@ -190,7 +194,7 @@ class Index:
         world: World,
         folder: Path,
         projection: VectorIndex | KeywordIndex,
-        open_backend: OpenBackend[IndexBackend],
+        open_store: OpenStore,
         *,
         artifacts: MemoryArtifacts | None = None,
         fault: Fault = no_fault,
@@ -204,7 +208,7 @@ class Index:
             IndexHome(
                 projection.spec,
                 log_id="the log of this world",
-                store=FolderGenerations(self.directory, open_backend),
+                store=open_store(self.directory),
                 engine=self._engine,
             ),
             artifacts=artifacts or world.artifacts,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, open_backend_of
+from index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, open_store_of
 from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
 from projections.index_backend import DocumentAttributes, IndexedChunk, IndexForeign
@@ -46,7 +46,7 @@ def quickly_switching_threads() -> Iterator[None]:
 
 def open_index(world: World, folder: Path, backend: str, **settings: object) -> Index:
     """The index in `folder`, opened or made."""
-    index = Index(world, folder, projection_of(INDEX_OF[backend]), open_backend_of(backend), **settings)  # type: ignore[arg-type]
+    index = Index(world, folder, projection_of(INDEX_OF[backend]), open_store_of(backend), **settings)  # type: ignore[arg-type]
     index.view.open()
     return index
 
@@ -364,7 +364,7 @@ def test_a_wiped_or_foreign_folder_is_noticed(world: World, tmp_path: Path, back
 
 
 def test_the_first_generation_is_made_at_the_first_opening(world: World, tmp_path: Path, backend: str) -> None:
-    index = Index(world, tmp_path, projection_of(INDEX_OF[backend]), open_backend_of(backend))
+    index = Index(world, tmp_path, projection_of(INDEX_OF[backend]), open_store_of(backend))
 
     assert index.view.open()
     assert (index.view.generation.name, index.view.generation.is_live) == ("g1", True)

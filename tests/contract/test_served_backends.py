@@ -9,17 +9,17 @@ from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
-from index_backends import GRPC_PORT, INDEX_OF, QDRANT_URL, SERVED_BACKENDS, prefix_of
+from index_backends import INDEX_OF, SERVED_BACKENDS, SERVED_QDRANT, on_opensearch, on_qdrant, prefix_of
 from index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
-from index_worlds import HashedWords
 from opensearchpy import OpenSearch
 from servers import address_of
 
 from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
 from projections.backends.server_calls import Retries
-from projections.backends.vector.qdrant import IN_MEMORY, QdrantVectorBackend
+from projections.backends.vector.qdrant import QdrantVectorBackend
 from projections.index_backend import IndexForeign
 from schemas.errors import PoisonError, RefoldError, TransientError, UnreachableError, UsageError
 from schemas.ids import ChunkId
@@ -35,24 +35,18 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def opened(name: str, folder: Path, generation: str = "g1", *, create: bool = False) -> Served:
-    """A generation on the server; without a Qdrant server, in a folder by its driver."""
-    prefix = prefix_of(folder)
+    """A generation on the server."""
     if name == "opensearch":
-        url = address_of("opensearch")
-        return OpenSearchKeywordBackend(folder, generation, create=create, url=url, prefix=prefix)
-    where = None if QDRANT_URL == IN_MEMORY else QDRANT_URL
-    return QdrantVectorBackend(
-        folder, generation, create=create, dim=HashedWords.dim, url=where, prefix=prefix, grpc_port=GRPC_PORT
-    )
+        return OpenSearchKeywordBackend(generation, create=create, **on_opensearch(folder))
+    return QdrantVectorBackend(generation, create=create, **on_qdrant(folder))
 
 
-def at_address(name: str, url: str, folder: Path, retries: Retries) -> Served:
+def at_address(name: str, url: str, retries: Retries) -> Served:
     """An index on the server at `url`."""
+    where: dict[str, Any] = {"create": True, "url": url, "prefix": "refold-test", "retries": retries}
     if name == "opensearch":
-        return OpenSearchKeywordBackend(folder, "g1", create=True, url=url, prefix="refold-test", retries=retries)
-    return QdrantVectorBackend(
-        folder, "g1", create=True, dim=8, url=url, prefix="refold-test", grpc_port=None, retries=retries
-    )
+        return OpenSearchKeywordBackend("g1", **where)
+    return QdrantVectorBackend("g1", dim=8, grpc_port=None, **where)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +131,7 @@ def test_what_the_server_refuses_stands_alone_and_the_others_are_written(name: s
     # Beyond what the field of a version can hold; and no id that Qdrant takes.
     refused = {
         "opensearch": replace(broken, version=2**70),
-        "qdrant": replace(broken, chunk_id=ChunkId("no uuid")),
+        SERVED_QDRANT: replace(broken, chunk_id=ChunkId("no uuid")),
     }
 
     with pytest.raises(PoisonError) as raised:
@@ -177,13 +171,13 @@ def test_more_hits_than_the_server_gives_at_once_come_in_pages(name: str, tmp_pa
     backend.close()
 
 
-def test_a_server_that_is_not_there_is_unreachable(name: str, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_unreachable(name: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
 
         with pytest.raises(UnreachableError) as raised:
-            at_address(name, url, tmp_path, Retries())
+            at_address(name, url, Retries())
 
     assert raised.value.hint
 
@@ -201,13 +195,13 @@ class _Busy(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_server_that_stays_busy_is_asked_a_few_times_and_is_an_error_that_may_pass(name: str, tmp_path: Path) -> None:
+def test_a_server_that_stays_busy_is_asked_a_few_times_and_is_an_error_that_may_pass(name: str) -> None:
     waited: list[float] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), _Busy) as server:
         threading.Thread(target=server.serve_forever).start()
         try:
             with pytest.raises(TransientError):
-                at_address(name, f"http://127.0.0.1:{server.server_port}", tmp_path, Retries(sleep=waited.append))
+                at_address(name, f"http://127.0.0.1:{server.server_port}", Retries(sleep=waited.append))
         finally:
             server.shutdown()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from index_backends import DURABLE_BACKENDS, INDEX_OF, open_backend_of
+from index_backends import DURABLE_BACKENDS, INDEX_OF, open_store_of
 from index_worlds import Index, World, projection_of, texts_of
 
 from projections.index_view import STEPS, Fault, no_fault
@@ -44,7 +44,7 @@ def written_meanwhile(world: World) -> None:
 
 
 def open_index(world: World, folder: Path, backend: str, fault: Fault = no_fault) -> Index:
-    index = Index(world, folder, projection_of(INDEX_OF[backend]), open_backend_of(backend), fault=fault)
+    index = Index(world, folder, projection_of(INDEX_OF[backend]), open_store_of(backend), fault=fault)
     index.view.open()
     return index
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index_backends import DURABLE_BACKENDS, INDEX_OF, open_backend_of
+from index_backends import DURABLE_BACKENDS, INDEX_OF, open_store_of
 from index_worlds import BOOKS, Index, World, lose_books, projection_of, texts_of
 
 from projections.index_backend import IndexForeign
@@ -42,7 +42,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 def make(world: World, folder: Path, backend: str) -> Index:
-    return Index(world, folder, projection_of(INDEX_OF[backend]), open_backend_of(backend))
+    return Index(world, folder, projection_of(INDEX_OF[backend]), open_store_of(backend))
 
 
 @pytest.fixture
@@ -225,4 +225,4 @@ def test_an_index_written_with_another_embedder_is_refused(world: World, tmp_pat
     projection.spec = type(projection.spec)(name="vector", mapping="cosine", embedder="another", dim=8)
 
     with pytest.raises(UsageError, match=r"hashed-words.*another"):
-        Index(world, tmp_path, projection, open_backend_of("qdrant_edge")).view.open()
+        Index(world, tmp_path, projection, open_store_of("qdrant_edge")).view.open()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from index_backends import open_backend_of
+from index_backends import open_store_of
 from index_worlds import LONGEST_QUERY_S, Index, World, projection_of, texts_of
 
 from projections.index_backend import Filters, ScoredChunk
@@ -27,7 +27,7 @@ def world() -> World:
 @pytest.fixture(params=[("flat", "memory"), ("qdrant_edge", "tantivy")], ids="-".join)
 def indexes(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[list[Index]]:
     indexes = [
-        Index(world, tmp_path, projection_of(index), open_backend_of(backend))
+        Index(world, tmp_path, projection_of(index), open_store_of(backend))
         for index, backend in zip(("vector", "keyword"), request.param, strict=True)
     ]
     for index in indexes:

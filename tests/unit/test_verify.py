@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from index_backends import FORGETFUL_BACKENDS, INDEX_OF, open_backend_of
+from index_backends import FORGETFUL_BACKENDS, INDEX_OF, open_store_of
 from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
 from projections.index_backend import DocumentAttributes, IndexedChunk
@@ -37,7 +37,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 @pytest.fixture(params=FORGETFUL_BACKENDS)
 def index(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[Index]:
-    index = Index(world, tmp_path, projection_of(INDEX_OF[request.param]), open_backend_of(request.param))
+    index = Index(world, tmp_path, projection_of(INDEX_OF[request.param]), open_store_of(request.param))
     index.view.open()
     index.catch_up()
     yield index

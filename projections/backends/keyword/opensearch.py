@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from projections.backends.folder import FolderMark, foreign
+from projections.backends.generation_names import GenerationNames
 from projections.backends.keyword.opensearch_errors import BUSY, disk_full, is_disk_full, item_refusal, translated
 from projections.backends.keyword.opensearch_index import (
     CHUNK_ID,
     ENTRY_FIELDS,
     HIT_FIELDS,
     LAYOUT,
-    MARK,
     Json,
     attributes_of,
     document_of,
@@ -34,17 +33,14 @@ from projections.backends.keyword.opensearch_index import (
     search_query,
     unchecked,
 )
+from projections.backends.keyword.opensearch_server import connect, marks
 from projections.backends.matching import admission, is_unicode
 from projections.backends.ranking import best
 from projections.backends.server_calls import Retries, refusal, write_or_halve
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk
 from projections.words import parse_query
 from schemas.errors import TransientError, UsageError
-from schemas.extras import extra
 from schemas.ids import ChunkId
-
-with extra("opensearch"):
-    from opensearchpy import OpenSearch
 
 ResultT = TypeVar("ResultT")
 
@@ -57,16 +53,13 @@ PAGE_HITS = 5_000
 READ_CHUNKS = 1_000
 """Entries read in one call."""
 
-TIMEOUT_S = 30.0
-"""For an answer; a refresh of a large bulk takes a few seconds on a busy server."""
-
 MERGE_TIMEOUT_S = 60.0
 """For a vacuum, which writes segments anew; one that takes longer goes on on the server."""
 
 PIT_KEEP_ALIVE = "2m"
 """How long a scan may pause between two batches."""
 
-_IF_THERE = {"ignore_unavailable": "true"}
+IF_THERE = {"ignore_unavailable": "true"}
 """Deleting is tried again after a timeout, when it may have happened."""
 
 
@@ -74,7 +67,6 @@ class OpenSearchKeywordBackend:
     """Texts by their words in the index ``{prefix}-keyword-{generation}`` of a server.
 
     Args:
-        directory: Not used: nothing is on this machine.
         generation: The id in the index's mark.
         create: Whether to begin an empty index; an earlier one of the same name is deleted.
         url: Of the server, with user and password if it asks for them.
@@ -89,7 +81,6 @@ class OpenSearchKeywordBackend:
 
     def __init__(
         self,
-        directory: Path,  # noqa: ARG002 - the ports' openers all take one
         generation: str,
         *,
         create: bool,
@@ -97,11 +88,11 @@ class OpenSearchKeywordBackend:
         prefix: str,
         retries: Retries | None = None,
     ) -> None:
-        self._name = f"{prefix}-keyword-{generation}"
+        self._name = GenerationNames(prefix, "keyword").of(generation)
         self._alias = f"{self._name}-writes"
         self._retries = retries or Retries()
         self._mark = FolderMark(index="keyword", generation=generation, backend="opensearch", layout=LAYOUT)
-        self._client = OpenSearch([url], timeout=TIMEOUT_S, max_retries=0, http_compress=True)
+        self._client = connect(url)
         self._is_closed = False
         self._is_dirty = False
         (self._create if create else self._check)()
@@ -174,7 +165,7 @@ class OpenSearchKeywordBackend:
     def drop(self) -> None:
         """Delete the index from the server and let go of connections; for a generation that nobody needs any more."""
         self._is_closed = True
-        self._call("drop", partial(self._client.indices.delete, index=self._name, params=_IF_THERE))
+        self._call("drop", partial(self._client.indices.delete, index=self._name, params=IF_THERE))
         self._client.close()
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
@@ -265,7 +256,7 @@ class OpenSearchKeywordBackend:
                 hint="delete it, or set another prefix for refold's indexes",
             )
         if found is not None:
-            self._call("create index", partial(self._client.indices.delete, index=self._name, params=_IF_THERE))
+            self._call("create index", partial(self._client.indices.delete, index=self._name, params=IF_THERE))
         body = index_body(asdict(self._mark), alias=self._alias)
         self._call("create index", lambda: self._client.indices.create(index=self._name, body=body), opens=True)
 
@@ -278,13 +269,8 @@ class OpenSearchKeywordBackend:
 
     def _found_mark(self) -> Json | None:
         """The mark of the index of this name: empty where it has none, None where there is no index."""
-        options = {"ignore_unavailable": "true", "expand_wildcards": "none"}
-        answer = self._call(
-            "open index", lambda: self._client.indices.get_mapping(index=self._name, params=options), opens=True
-        )
-        if self._name not in answer:
-            return None
-        return cast(Json, answer[self._name]["mappings"].get("_meta", {}).get(MARK, {}))
+        found = self._call("open index", lambda: marks(self._client, self._name), opens=True)
+        return found.get(self._name)
 
     def _call(self, op: str, call: Callable[[], ResultT], *, opens: bool = False) -> ResultT:
         def translated_call() -> Any:

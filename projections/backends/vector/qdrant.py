@@ -4,7 +4,7 @@ What was upserted is in the server's log and visible to searches when the call r
 disk at each call: it survives the server's process, not a power cut within seconds; a replica or a repair covers that.
 
 The collection says in its metadata what it is, from the moment it exists. Without a server the same class runs in the
-driver's local mode, in memory or in a folder, one process and one call at a time: for tests and small trials.
+driver's local mode, in memory, one process and one call at a time: for tests.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from projections.backends.folder import FolderMark, allocated_bytes, foreign
+from projections.backends.folder import FolderMark, foreign
+from projections.backends.generation_names import GenerationNames
 from projections.backends.matching import Admission, admission, is_unicode
 from projections.backends.ranking import best
 from projections.backends.server_calls import Retries, write_or_halve
 from projections.backends.vector.qdrant_errors import translated
 from projections.backends.vector.qdrant_filter import PAYLOAD_INDEXES, FilterablePacker, server_filter
 from projections.backends.vector.qdrant_payload import DOCUMENT, ORDINAL, unpacked
+from projections.backends.vector.qdrant_server import GRPC_PORT, IN_MEMORY, MARK, connect, mark_of
 from projections.backends.vector.vectors import checked_rows, vector_digest
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector
 from schemas.errors import UsageError
@@ -34,15 +35,9 @@ from schemas.extras import extra
 from schemas.ids import ChunkId
 
 with extra("qdrant"):
-    from qdrant_client import QdrantClient, models
+    from qdrant_client import models
 
 ResultT = TypeVar("ResultT")
-
-IN_MEMORY = ":memory:"
-"""The `url` of a collection that goes with its instance."""
-
-MARK = "refold"
-"""Where in the collection's metadata it is said what it is."""
 
 UPSERT_POINTS = 500
 """Points written in one call: half a megabyte at 256 dimensions."""
@@ -56,9 +51,6 @@ READ_POINTS = 500
 UNCOUNTED_HITS = 10_000
 """Hits asked for without asking first how many there can be: servers make room for as many as are asked for."""
 
-TIMEOUT_S = 30
-"""For an answer; the driver takes whole seconds."""
-
 POINT_BYTES = 600
 """What a server keeps of a chunk beside its vector, about: payload, payload indexes and ids."""
 
@@ -69,11 +61,10 @@ class QdrantVectorBackend:
     """Unit vectors in the collection ``{prefix}-vector-{generation}``, compared one by one by their dot product.
 
     Args:
-        directory: Of the local mode, where there is no `url`; else not used: nothing is on this machine.
         generation: The id in the collection's mark.
         create: Whether to begin an empty index; an earlier one of the same name is deleted.
         dim: Length of the vectors.
-        url: Of the server; IN_MEMORY or None for the local mode, in memory or in `directory`.
+        url: Of the server, or IN_MEMORY.
         prefix: What the names of this pipeline's collections begin with; nobody else's do on this server.
         api_key: If the server asks for one.
         grpc_port: Of the server, which is spoken to by gRPC; None for HTTP only.
@@ -87,26 +78,25 @@ class QdrantVectorBackend:
 
     def __init__(
         self,
-        directory: Path,
         generation: str,
         *,
         create: bool,
         dim: int,
-        url: str | None,
+        url: str,
         prefix: str,
         api_key: str | None = None,
-        grpc_port: int | None = 6334,
+        grpc_port: int | None = GRPC_PORT,
         retries: Retries | None = None,
     ) -> None:
         self.dim = dim
-        self._name = f"{prefix}-vector-{generation}"
+        self._name = GenerationNames(prefix, "vector").of(generation)
         self._mark = FolderMark(index="vector", generation=generation, backend="qdrant", layout=f"1 dim={dim}")
         self._retries = retries or Retries()
-        self._directory = directory if url is None else None
-        self._is_local = url in {None, IN_MEMORY}
+        self._is_local = url == IN_MEMORY
         self._turn: AbstractContextManager[Any] = Lock() if self._is_local else nullcontext()
         self._is_closed = False
-        self._client = self._call("open index", lambda: _client(directory, url, api_key, grpc_port), opens=True)
+        opens = partial(connect, url, api_key=api_key, grpc_port=grpc_port)
+        self._client = self._call("open index", opens, opens=True)
         (self._create if create else self._check)()
         self._index_payloads()
 
@@ -161,8 +151,6 @@ class QdrantVectorBackend:
 
     def size_bytes(self) -> int:
         """Bytes on disk; estimated by dimensions and number of chunks on a server, which does not tell."""
-        if self._directory is not None:
-            return allocated_bytes(self._directory)
         return 0 if self._is_local else self.count() * (4 * self.dim + POINT_BYTES)
 
     def close(self) -> None:
@@ -243,10 +231,7 @@ class QdrantVectorBackend:
 
     def _found_mark(self) -> dict[str, Any] | None:
         """The mark of the collection of this name: empty where it has none, None where there is no collection."""
-        if not self._call("open index", lambda: self._client.collection_exists(self._name), opens=True):
-            return None
-        metadata = self._call("open index", lambda: self._client.get_collection(self._name)).config.metadata
-        return cast("dict[str, Any]", (metadata or {}).get(MARK, {}))
+        return self._call("open index", lambda: mark_of(self._client, self._name), opens=True)
 
     def _index_payloads(self) -> None:
         """Have what filters look at indexed; a server that does so already has nothing to do."""
@@ -262,21 +247,6 @@ class QdrantVectorBackend:
                 return call()
 
         return cast(ResultT, self._retries.run(translated_call))
-
-
-def _client(directory: Path, url: str | None, api_key: str | None, grpc_port: int | None) -> QdrantClient:
-    if url is None:
-        return QdrantClient(path=str(directory), force_disable_check_same_thread=True)
-    if url == IN_MEMORY:
-        return QdrantClient(IN_MEMORY)
-    return QdrantClient(
-        url=url,
-        api_key=api_key,
-        prefer_grpc=grpc_port is not None,
-        grpc_port=grpc_port or 0,
-        timeout=TIMEOUT_S,
-        check_compatibility=False,  # it would connect, and print a warning; the mark tells what matters
-    )
 
 
 def _chunk_id(point: models.Record | models.ScoredPoint) -> ChunkId:
