@@ -33,6 +33,7 @@ class Overlay:
         self._manifest = states
         self._tp = TopicPartition("documents", partition)
         self._limit = limit
+        self._intake_limit = max(1, limit * INTAKE_SHARE)
         self._states: dict[DocumentId, tuple[DocumentState, int]] = {}
         self._recent_requests: dict[EventId, int] = {}
         self._taken_offsets: dict[str, int] = {}
@@ -52,7 +53,7 @@ class Overlay:
     @property
     def has_room_for_intake(self) -> bool:
         """Whether more requests may be taken in; starts and answers have more room."""
-        return self._end_offset - self._passed_offset < max(1, self._limit * INTAKE_SHARE)
+        return self._end_offset - self._passed_offset < self._intake_limit
 
     def load(self, log: EventLog, until: Position) -> None:
         """Forget everything and fold what lies between the manifest and `until`."""
@@ -110,7 +111,7 @@ class Overlay:
 
     def forget_passed(self, keep: Collection[DocumentId]) -> None:
         """Drop what the manifest has folded by now, but for the documents in `keep`; cheap when there is little."""
-        if self._end_offset - self._passed_offset < min(FORGET_EVERY, self._limit):
+        if self._end_offset - self._passed_offset < min(FORGET_EVERY, self._intake_limit):
             return
         self._passed_offset = self._manifest.position().offset(self._tp)
         passed = [d for d, (_, last) in self._states.items() if last < self._passed_offset and d not in keep]
