@@ -6,8 +6,9 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 
 from schemas.errors import PoisonError
@@ -29,6 +30,10 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_
 
 class SourceTooLarge(PoisonError):  # noqa: N818 - a state, as in the error tree
     """The file is larger than what may be read."""
+
+
+class PathNotAllowed(PoisonError):  # noqa: N818 - as above
+    """The file lies outside the folders that may be read here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +68,29 @@ class Files:
     """Reads the files that findings name. Thread-safe.
 
     A file that has changed since it was found is read as it is now; only a change while reading is SourceChanged.
+
+    Args:
+        clock_ns: Tells a file that is too young to trust.
+        allowed_roots: The folders that may be read, with all below them; links are followed first, so that one which
+            leads out of them is refused. None allows every path: the findings are this user's own. Where strangers may
+            name files this must be given. A hard link to a file elsewhere is a file like any other.
     """
 
-    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, clock_ns: Callable[[], int] = time.time_ns, *, allowed_roots: Sequence[Path] | None = None
+    ) -> None:
         self._clock_ns = clock_ns
+        self._roots = None if allowed_roots is None else tuple(map(_real, allowed_roots))
 
     def read(self, finding: Finding, *, limit_bytes: int | None = None) -> FileContent:
         """The whole file at once, for files that fit into memory.
 
         Raises:
             SourceTooLarge: it has more than `limit_bytes`.
+            PathNotAllowed: it lies outside the allowed roots, whether it is there or not.
             SourceGone, SourceUnreadable, SourceUnavailable, SourceChanged: as the port says.
         """
-        file = _OpenFile(finding.uri)
+        file = _OpenFile(finding.uri, self._roots)
         try:
             size_bytes = file.opened.st_size
             if limit_bytes is not None and size_bytes > limit_bytes:
@@ -92,7 +107,7 @@ class Files:
 
     async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
         """The file in pieces, read off the event loop; see the port."""
-        file = await asyncio.to_thread(_OpenFile, finding.uri)
+        file = await asyncio.to_thread(_OpenFile, finding.uri, self._roots)
         try:
             size_bytes = 0
             while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
@@ -106,11 +121,13 @@ class Files:
 class _OpenFile:
     """A regular file, open; its lock keeps a cancelled fetch from closing what a thread still reads."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, roots: Sequence[Path] | None) -> None:
         self._uri = uri
+        self._roots = roots
         self._lock = Lock()
         try:
             path = path_of(uri)
+            self._check_allowed(path)  # before looking: whether a forbidden file is there is nobody's business
             self._refuse_special(os.lstat(path))  # before opening: to open a device may already do something
             self._fd = os.open(path, _OPEN_FLAGS)
         except InvalidUri as exc:
@@ -120,6 +137,7 @@ class _OpenFile:
         try:
             self.opened = os.fstat(self._fd)
             self._refuse_special(self.opened)
+            self._check_opened(path)
         except BaseException:
             self.close()
             raise
@@ -152,6 +170,28 @@ class _OpenFile:
         except OSError as exc:
             raise self._translated(exc) from exc
 
+    def _check_allowed(self, path: Path) -> Path:
+        """The real path of `path`, if it may be read."""
+        real = path if self._roots is None else _real(path)
+        if self._roots is not None and not any(real.is_relative_to(root) for root in self._roots):
+            raise PathNotAllowed(
+                op="read file",
+                subject=self._uri,
+                hint="add its folder to the roots that the workers may read, or push the content",
+            )
+        return real
+
+    def _check_opened(self, path: Path) -> None:
+        """Look again, by what is open now: a folder on the way may have become a link since."""
+        if self._roots is None:
+            return
+        try:
+            is_same = os.path.samestat(self._check_allowed(path).stat(), self.opened)
+        except OSError as exc:
+            raise self._translated(exc) from exc
+        if not is_same:
+            raise SourceChanged("another file has taken the file's place", op="read file", subject=self._uri)
+
     def _refuse_special(self, seen: os.stat_result) -> None:
         if stat.S_ISLNK(seen.st_mode):
             raise SourceGone("a symbolic link has taken the file's place", op="read file", subject=self._uri)
@@ -172,3 +212,8 @@ class _OpenFile:
             case _:
                 reason = exc.strerror or str(exc)
                 return SourceUnavailable(f"the file cannot be read now: {reason}", op="read file", subject=self._uri)
+
+
+def _real(path: Path) -> Path:
+    """`path` without links; what is not there stays as it is written."""
+    return Path(os.path.realpath(path))

@@ -9,7 +9,7 @@ from real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, wr
 
 from schemas.events import Finding
 from streams.adapter import SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
-from streams.adapters import Files, SourceTooLarge
+from streams.adapters import Files, PathNotAllowed, SourceTooLarge
 from streams.adapters.files import PIECE_BYTES
 from streams.uris import file_uri
 
@@ -160,3 +160,70 @@ async def test_a_fetch_that_is_given_up_closes_its_file(tmp_path: Path) -> None:
         await reading
     await pieces.aclose()
     assert open_descriptors() == before
+
+
+async def refused(files: Files, path: Path) -> PathNotAllowed:
+    with pytest.raises(PathNotAllowed) as in_pieces:
+        await fetched(files, finding(path))
+    with pytest.raises(PathNotAllowed) as at_once:
+        files.read(finding(path))
+    assert str(at_once.value) == str(in_pieces.value)
+    return at_once.value
+
+
+async def test_only_what_lies_in_allowed_roots_is_read(tmp_path: Path) -> None:
+    files = Files(allowed_roots=[tmp_path / "docs", tmp_path / "mail"])
+    inside = write(tmp_path / "docs" / "deep" / "a.md", "read me")
+    assert files.read(finding(inside)).data == await fetched(files, finding(inside)) == b"read me"
+    write(tmp_path / "docs-old" / "a.md")
+    for path in (tmp_path / "docs-old" / "a.md", Path("/etc/shadow"), tmp_path / "docs" / ".." / "docs-old" / "a.md"):
+        error = await refused(files, path)
+        assert (error.subject, error.op) == (file_uri(path), "read file")
+        assert "push the content" in str(error.hint)
+
+
+async def test_a_link_in_a_root_that_leads_out_of_it_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "secret" / "key.md")
+    root = tmp_path / "docs"
+    write(root / "real" / "a.md", "inside")
+    (root / "out").symlink_to(tmp_path / "secret")
+    (root / "key.md").symlink_to(tmp_path / "secret" / "key.md")
+    (root / "in").symlink_to(root / "real")
+    files = Files(allowed_roots=[root])
+    await refused(files, root / "out" / "key.md")
+    await refused(files, root / "key.md")
+    assert files.read(finding(root / "in" / "a.md")).data == b"inside"
+
+
+async def test_a_root_may_itself_be_a_link(tmp_path: Path) -> None:
+    write(tmp_path / "disk7" / "a.md", "inside")
+    (tmp_path / "docs").symlink_to(tmp_path / "disk7")
+    files = Files(allowed_roots=[tmp_path / "docs"])
+    assert files.read(finding(tmp_path / "docs" / "a.md")).data == b"inside"
+
+
+async def test_a_refusal_does_not_tell_whether_the_file_is_there(tmp_path: Path) -> None:
+    there = write(tmp_path / "there.md")
+    files = Files(allowed_roots=[tmp_path / "docs"])
+    assert str(await refused(files, there)) == str(await refused(files, tmp_path / "not-there.md"))
+
+
+async def test_no_root_means_no_file(tmp_path: Path) -> None:
+    await refused(Files(allowed_roots=[]), write(tmp_path / "a.md"))
+
+
+def test_a_folder_that_becomes_a_link_while_its_file_is_opened_gives_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "secret" / "a.md", "secret")
+    write(tmp_path / "docs" / "sub" / "a.md", "inside")
+    real_open = os.open
+
+    def swap_and_open(path: Path, flags: int) -> int:
+        (tmp_path / "docs" / "sub").rename(tmp_path / "docs" / "moved")
+        (tmp_path / "docs" / "sub").symlink_to(tmp_path / "secret")
+        return real_open(path, flags)
+
+    monkeypatch.setattr(os, "open", swap_and_open)
+    with pytest.raises(PathNotAllowed):
+        Files(allowed_roots=[tmp_path / "docs"]).read(finding(tmp_path / "docs" / "sub" / "a.md"))
