@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Mapping
 
 from refold.engine import Engine
-from schemas.errors import TransientError
+from schemas.errors import TransientError, UsageError
 from schemas.events import (
     Action,
     ArtifactRef,
@@ -23,9 +23,7 @@ from schemas.events import (
 from schemas.ids import EventId, document_id_of
 from schemas.positions import Position
 from streams.log import Draft
-
-INLINE_LIMIT_BYTES = 900 * 1024
-"""Larger contents go to the artifact store first: a Kafka record holds 1 MiB with its headers."""
+from streams.request_contract import MAX_CONTENT_BYTES, MAX_QUOTED, broken_rule
 
 Answer = DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded
 
@@ -49,7 +47,7 @@ def request(
 ) -> DocumentRequested:
     """A request as the log takes it; a large content is in the artifact store by now."""
     content_ref: ArtifactRef | None = None
-    if content is not None and len(content) > INLINE_LIMIT_BYTES:
+    if content is not None and len(content) > MAX_CONTENT_BYTES:
         content_ref = engine.parts.artifacts.put([content])[0]
         engine.parts.artifacts.sync()
         content = None
@@ -71,8 +69,13 @@ def ask(engine: Engine, requests: Collection[DocumentRequested], stop: threading
 
     Raises:
         Interrupted: `stop` came first.
+        UsageError: one of `requests` would be rejected.
         RefoldError: what stopped the engine.
     """
+    for asked in requests:
+        problem = broken_rule(asked)
+        if problem is not None:
+            raise UsageError(problem, op="request", subject=asked.uri[:MAX_QUOTED])
     log = engine.parts.log
     begin = Position() if _may_be_old(engine, requests) else log.end(log.partitions("documents"))
     log.append(None, [Draft("requests", r.document_id, r) for r in requests])

@@ -49,6 +49,10 @@ class UnknownKind(FatalError):  # noqa: N818 - as above
     """An event of a kind that this release does not know: readers are deployed before writers."""
 
 
+class UnknownSchemaId(UnknownKind):
+    """The registry has no schema of this corpus under the id that an event names."""
+
+
 Reader = Callable[[bytes, int], tuple[PipelineEvent, int]]
 """Gives the event whose body begins at an offset, and the offset after it."""
 
@@ -98,7 +102,8 @@ class Codec:
 
         Raises:
             UnreadableEvent: it is no frame, or its body is not exactly one event.
-            UnknownKind: its schema, or its record, is not known here.
+            UnknownSchemaId: the registry has no such schema.
+            UnknownKind: its record is not known here.
         """
         head = data[:FRAME_BYTES]
         read = self._frame_readers.get(head) or self._frame_reader(head)
@@ -144,11 +149,11 @@ class Codec:
 
     def _writer(self, head: bytes) -> WriterSchema:
         if len(head) < FRAME_BYTES or head[:1] != MAGIC:
-            raise UnreadableEvent("the bytes do not begin with 0x00 and a schema id", op="decode")
+            raise UnreadableEvent(_unframed(head), op="decode")
         schema_id = int.from_bytes(head[1:])
         writer = self._registry.schema_of(schema_id)
         if writer is None:
-            raise _unknown_kind(f"schema id {schema_id}")
+            raise _unknown_kind(f"schema id {schema_id}", UnknownSchemaId)
         self._writers[head] = writer
         return writer
 
@@ -221,8 +226,16 @@ def _parsed(schema: WriterSchema) -> Any:
     return parse_schema(without_logical_types(json.loads(schema.canonical)))
 
 
-def _unknown_kind(what: str) -> UnknownKind:
-    return UnknownKind(
+def _unframed(head: bytes) -> str:
+    """What to say of a record that begins with `head`."""
+    if not head:
+        return "there are no bytes: an event begins with 0x00 and a schema id"
+    looks = ", and look like JSON" if head.lstrip()[:1] in {b"{", b"["} else ""
+    return f"the bytes do not begin with 0x00 and a schema id{looks}"
+
+
+def _unknown_kind(what: str, error: type[UnknownKind] = UnknownKind) -> UnknownKind:
+    return error(
         f"{what} is not known to this release",
         op="decode",
         subject=what,

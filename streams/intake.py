@@ -7,34 +7,35 @@ from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import (
-    Action,
     ArtifactRef,
     DocumentQueued,
     DocumentRequested,
     Meta,
-    Mode,
-    Priority,
     RequestRejected,
 )
-from schemas.ids import DocumentId, EventId, document_id_of, event_id_of
+from schemas.ids import DocumentId, EventId, event_id_of
 from schemas.positions import Position, TopicPartition
 from streams.artifacts import ArtifactStore
 from streams.document_state import DocumentState
 from streams.log import Batch, Draft, EventLog, Recorded, Undecodable
 from streams.murmur2 import partition_of
 from streams.overlay import Overlay
+from streams.request_contract import broken_rule
 from streams.turn import Turn
 
 INTAKE_LIMIT = 1_000
 """Requests taken in per commit: one batch of the log."""
 
+ERROR_LIMIT = 1_000
+"""Characters that a rejection says: it may quote what a stranger sent, which may be long."""
+
 
 class Intake:
     """Reads one partition of `requests` and drafts a DocumentQueued for each request that is new.
 
-    `seen` starts after the taken offset of this log and moves only by unbroken reading; a record that is no request is
-    answered RequestRejected, one in the wrong partition is published again under the right key with the same id, and a
-    request id known for its document is dropped.
+    `seen` starts after the taken offset of this log and moves only by unbroken reading. A record that is no request, or
+    breaks a rule of `streams/request_contract.py`, is answered RequestRejected; one in the wrong partition is published
+    again under the right key with the same id; a request id known for its document is dropped.
     """
 
     def __init__(
@@ -86,11 +87,12 @@ class Intake:
         good = []
         for recorded in batch.recorded:
             request = recorded.event
-            problem = _problem(request)
-            if not isinstance(request, DocumentRequested) or problem is not None:
-                self._reject(turn, now, _refused(recorded, problem or "not a request"))
+            if not isinstance(request, DocumentRequested):
+                self._reject(turn, now, _refused(recorded, f"a {type(request).__name__} is no request"))
+            elif (problem := broken_rule(request)) is not None:
+                self._reject(turn, now, _refused(recorded, problem))
             elif partition_of(request.document_id, self._partition_count) != self._tp.partition:
-                turn.add_elsewhere("requests", request.document_id, request)
+                turn.add_elsewhere("requests", request.document_id, _sent_on(request, now))
             else:
                 good.append((recorded, request))
         return good
@@ -103,7 +105,7 @@ class Intake:
             partition=refused.partition,
             offset=refused.offset,
             sha256=refused.sha256,
-            error=refused.error,
+            error=refused.error[:ERROR_LIMIT],
         )
         turn.add_elsewhere("adapters", "requests", event)
 
@@ -151,20 +153,14 @@ class Intake:
 StateOf = Callable[[Sequence[DocumentId]], Mapping[DocumentId, DocumentState]]
 
 
-def _problem(request: object) -> str | None:
-    """Why a decoded record cannot be taken, or None."""
-    if not isinstance(request, DocumentRequested):
-        return "not a DocumentRequested"
-    if request.document_id != document_id_of(request.uri):
-        return f"document_id is not uuid5 of the uri {request.uri!r}"
-    for name, value in (("action", request.action), ("mode", request.mode), ("priority", request.priority)):
-        if value in {Action.UNKNOWN, Mode.UNKNOWN, Priority.UNKNOWN}:
-            return f"{name} is not known to this release"
-    return None
-
-
 def _refused(recorded: Recorded, problem: str) -> Undecodable:
-    return Undecodable(recorded.topic, recorded.partition, recorded.offset, recorded.key.encode(), "", problem)
+    key = recorded.key.encode()
+    return Undecodable(recorded.topic, recorded.partition, recorded.offset, key, recorded.sha256, problem)
 
 
-__all__ = ["INTAKE_LIMIT", "Draft", "Intake", "StateOf"]
+def _sent_on(request: DocumentRequested, now: datetime) -> DocumentRequested:
+    """`request` as it was, but that a clock which runs ahead does not move the times of the partition it goes to."""
+    return replace(request, meta=replace(request.meta, occurred_at=min(request.meta.occurred_at, now)))
+
+
+__all__ = ["ERROR_LIMIT", "INTAKE_LIMIT", "Draft", "Intake", "StateOf"]

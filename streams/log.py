@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NewType, Protocol
 
 from schemas.errors import FatalError, MachineError, TransientError
@@ -47,13 +47,17 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event with its place in the log."""
+    """An event with its place in the log.
+
+    `sha256` is of the record's bytes, in topic `requests` only, and "" in a log that keeps no bytes.
+    """
 
     topic: str
     partition: int
     offset: int
     key: str
     event: PipelineEvent
+    sha256: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,34 @@ def quoted(name: str) -> str:
     return name if _is_plain(name) else quote_from_bytes(os.fsencode(name), safe="")
 
 
+def canonical_uri(uri: str) -> str:
+    """The canonical form of `uri`, by the table above; a ``file:`` uri is not compared with any disk.
+
+    Raises:
+        InvalidUri: no document can be called that.
+    """
+    scheme, colon, rest = uri.partition(":")
+    match scheme.lower() if colon else "":
+        case "file":
+            return file_uri(os.path.normpath(path_of(uri)))
+        case "folder":
+            name, *segments = map(_unquoted, rest.split("/"))
+            if {".", ".."} & set(segments) or "" in segments[:-1]:
+                raise InvalidUri("its path has empty, . or .. segments", op="name file", subject=uri)
+            return folder_file_uri(name, "/".join(segments))
+        case "http" | "https":
+            return http_uri(uri)
+        case "push":
+            return push_uri(_unquoted(rest))
+        case _:
+            raise InvalidUri(
+                "it begins with none of file:, folder:, http:, https:, push:",
+                op="name document",
+                subject=uri,
+                hint="push:NAME is for what no folder and no page holds",
+            )
+
+
 def file_uri(path: str | bytes | Path) -> str:
     """The ``file:`` uri of an absolute real `path`; a path that ends in a slash keeps it.
 
@@ -116,6 +144,10 @@ def http_uri(url: str) -> str:
     path = _without_dot_segments(_tidy(parts.path)) or "/"
     query = f"?{_tidy(parts.query)}" if parts.query else ""
     return f"{scheme}://{authority}{path}{query}"
+
+
+def _unquoted(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(text))
 
 
 def _without_credentials(url: str) -> str:

@@ -9,7 +9,8 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from schemas.codec import Codec, UnreadableEvent
+from schemas.avro_files import NAMESPACE
+from schemas.codec import Codec, UnknownSchemaId, UnreadableEvent
 from schemas.errors import RefoldError, TransientError
 from schemas.positions import Position, TopicPartition
 from streams.log import Batch, LogDamaged, PositionExpired, Recorded, Undecodable
@@ -185,14 +186,19 @@ class _Reading:
             return
         try:
             recorded.append(_recorded(tp, message, self._codec))
+        except UnknownSchemaId as exc:
+            if tp.topic != "requests":
+                self.failure = _placed(exc, tp, offset)
+                return
+            subjects = f"{self._names.topic('requests')}-{NAMESPACE}.…"
+            undecodable.append(_undecodable(tp, message, f"the registry has no {exc.subject} of a subject {subjects}"))
         except UnreadableEvent as exc:
             if tp.topic != "requests":
                 self.failure = _damaged(tp, offset, str(exc))
                 return
             undecodable.append(_undecodable(tp, message, str(exc)))
         except RefoldError as exc:
-            exc.position = exc.position or str(Position({tp: offset}))
-            self.failure = exc
+            self.failure = _placed(exc, tp, offset)
             return
         self._at[tp] = offset + 1
 
@@ -234,13 +240,21 @@ def _recorded(tp: TopicPartition, message: Message, codec: Codec) -> Recorded:
         key = (message.key() or b"").decode()
     except UnicodeDecodeError as exc:
         raise UnreadableEvent(f"its key is no text: {exc}", op="decode") from exc
-    event = codec.decode(message.value() or b"")
-    return Recorded(tp.topic, tp.partition, message.offset() or 0, key, event)
+    frame = message.value() or b""
+    event = codec.decode(frame)
+    digest = sha256(frame).hexdigest() if tp.topic == "requests" else ""
+    return Recorded(tp.topic, tp.partition, message.offset() or 0, key, event, digest)
 
 
 def _undecodable(tp: TopicPartition, message: Message, error: str) -> Undecodable:
     digest = sha256(message.value() or b"").hexdigest()
     return Undecodable(tp.topic, tp.partition, message.offset() or 0, message.key() or b"", digest, error)
+
+
+def _placed(error: RefoldError, tp: TopicPartition, offset: int) -> RefoldError:
+    """`error`, which says where it was met."""
+    error.position = error.position or str(Position({tp: offset}))
+    return error
 
 
 def _damaged(tp: TopicPartition, offset: int, why: str) -> LogDamaged:

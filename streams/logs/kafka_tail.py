@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from schemas.codec import Codec, UnreadableEvent
+from schemas.codec import Codec, UnknownSchemaId, UnreadableEvent
 from schemas.errors import TransientError
 from schemas.events import PipelineEvent
 from schemas.positions import TopicPartition
@@ -76,5 +76,5 @@ class KafkaTail:
     def _decoded(self, frame: bytes) -> PipelineEvent | None:
         try:
             return self._codec.decode(frame)
-        except UnreadableEvent:
+        except (UnreadableEvent, UnknownSchemaId):
             return None  # a request that is no event; its sender's clock is nobody's

@@ -107,6 +107,7 @@ def _recorded(tp: TopicPartition, row: _Row, codec: Codec) -> Recorded:
     record.offset = offset
     record.key = key.decode()
     record.event = codec.decode(frame)
+    record.sha256 = sha256(frame).hexdigest() if tp.topic == "requests" else ""
     record.__class__ = Recorded
     return cast("Recorded", record)
 

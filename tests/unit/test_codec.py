@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from schemas import compiled_read, events
 from schemas.avro_files import newest, released_schemas
 from schemas.canonical import canonical_form, fingerprint_of
-from schemas.codec import Codec, UnknownKind, UnreadableEvent, UnwritableEvent
+from schemas.codec import Codec, UnknownKind, UnknownSchemaId, UnreadableEvent, UnwritableEvent
 from schemas.compiled_read import KEPT_TEXTS, REPEATED, kept_text
 from schemas.events import (
     Action,
@@ -188,7 +188,7 @@ def test_a_fraction_that_is_cut_off_is_refused() -> None:
 
 
 def test_a_schema_id_that_nobody_registered_is_an_unknown_kind() -> None:
-    with pytest.raises(UnknownKind, match="schema id 4711"):
+    with pytest.raises(UnknownSchemaId, match="schema id 4711"):
         CODEC.decode(b"\x00" + (4711).to_bytes(4) + b"body")
 
 

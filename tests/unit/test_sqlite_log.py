@@ -484,6 +484,7 @@ def test_a_request_that_is_no_event_is_handed_out_as_undecodable(log: SqliteLog,
     (undecodable,) = batch.undecodable
     assert undecodable == Undecodable("requests", 0, 1, key, digest, undecodable.error)
     assert "0x00" in undecodable.error
+    assert all(len(recorded.sha256) == 64 for recorded in batch.recorded)
 
 
 def test_a_page_of_requests_none_of_which_is_an_event_moves_the_position(log: SqliteLog, path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.uris import InvalidUri, file_uri, folder_file_uri, http_uri, path_of, push_uri
+from streams.uris import InvalidUri, canonical_uri, file_uri, folder_file_uri, http_uri, path_of, push_uri
 
 paths = st.lists(st.binary(min_size=1).filter(lambda b: not {0, ord("/")} & set(b)), min_size=1).map(
     lambda names: b"/" + b"/".join(names)
@@ -99,3 +99,42 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(InvalidUri) as caught:
         http_uri(url)
     assert "hunter2" not in f"{caught.value} {caught.value.subject}"
+
+
+@given(paths)
+def test_what_names_a_real_path_is_canonical(path: bytes) -> None:
+    real = os.path.normpath(path)
+    assert canonical_uri(file_uri(real)) == file_uri(real)
+
+
+@given(st.text(min_size=1).map(lambda name: name.encode(errors="replace").decode()))
+def test_what_names_pushed_bytes_or_lies_in_a_named_folder_is_canonical(name: str) -> None:
+    assert canonical_uri(push_uri(name)) == push_uri(name)
+    assert canonical_uri(folder_file_uri(name, "2024/a b.md")) == folder_file_uri(name, "2024/a b.md")
+
+
+@pytest.mark.parametrize(
+    ("uri", "canonical"),
+    [
+        ("FILE://localhost/docs/./a/../b%2Emd", "file:///docs/b.md"),
+        ("file:/docs/été", "file:///docs/%C3%A9t%C3%A9"),
+        ("file:///docs/", "file:///docs"),
+        ("folder:my notes/2024/a.md", "folder:my%20notes/2024/a.md"),
+        ("folder:notes", "folder:notes/"),
+        ("HTTPS://Host:443/a/../b?q#part", "https://host/b?q"),
+        ("push:a b", "push:a%20b"),
+        ("PUSH:a", "push:a"),
+    ],
+)
+def test_other_spellings_have_a_canonical_form(uri: str, canonical: str) -> None:
+    assert canonical_uri(uri) == canonical
+    assert canonical_uri(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", "report.pdf", "/docs/a", "s3://bucket/a", "push:", "folder:n/../a", "folder:n//a", "folder:/a", "file:a"],
+)
+def test_what_no_document_can_be_called_has_none(uri: str) -> None:
+    with pytest.raises(InvalidUri):
+        canonical_uri(uri)
