@@ -111,7 +111,9 @@ class Codec:
             event, end = read(data, FRAME_BYTES)
         except _MISREADS as exc:
             raise UnreadableEvent(f"the body does not read as {self.kind_of(data)}: {exc}", op="decode") from exc
-        if end != len(data):
+        if end > len(data):
+            raise UnreadableEvent(f"the body of a {self.kind_of(data)} is cut off", op="decode")
+        if end < len(data):
             raise UnreadableEvent(f"a {self.kind_of(data)} ends at byte {end} of {len(data)}", op="decode")
         return event
 

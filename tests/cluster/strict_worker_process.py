@@ -1,0 +1,98 @@
+"""A worker as strangers meet it: schemas from a registry, real stages, and files of one folder only.
+
+``python strict_worker_process.py SERVERS CORPUS MANIFEST REGISTRY ROOT``. It keeps the manifest itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import faust
+
+from projections.manifest import ManifestProjection, ManifestView
+from projections.runner import Runner
+from projections.sql.engine import open_sqlite
+from refold.cluster.intake_app import intake_app
+from refold.cluster.slot_set import OwnedSlot, SlotSet
+from schemas.ids import random_id
+from schemas.registries.confluent import ConfluentRegistry
+from schemas.registries.confluent_client import ConfluentClient
+from streams.adapters.files import Files
+from streams.answers import AnswerWriter
+from streams.artifact_stores.memory import MemoryArtifacts
+from streams.logs.kafka import KafkaLog
+from streams.logs.kafka_names import KafkaNames
+from streams.retry import RetryPolicy
+from streams.slot import Slot, SlotParts
+from streams.stage_results import StageKey, StageResult
+from streams.stages.attempts import PooledAttempts
+from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
+from streams.stages.fingerprints import StageSettings
+from streams.stages.pool import StagePool
+from streams.stages.pool_member import PoolConfiguration
+from streams.worker import SlotWorker
+from streams.workload import Workload
+
+
+class NothingKnown:
+    """No stage result is known: everything is done."""
+
+    def known(self, keys: Sequence[StageKey]) -> Mapping[StageKey, StageResult]:
+        """Nothing."""
+        del keys
+        return {}
+
+
+def now() -> datetime:
+    """This moment."""
+    return datetime.now(UTC)
+
+
+def main() -> None:
+    """Work until SIGTERM."""
+    servers, corpus, manifest, registry_url, root = sys.argv[1:]
+    client, names = {"bootstrap.servers": servers}, KafkaNames(corpus)
+    registry = ConfluentRegistry(ConfluentClient(registry_url), prefix=names.topic(""))
+    log = KafkaLog(corpus, client, registry)
+    states = ManifestView(open_sqlite(Path(manifest)), log_id=log.log_id)
+    Runner(log, ManifestProjection(), states, clock=now).start()
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    pipeline_id, workload, artifacts = random_id(), Workload(16), MemoryArtifacts(now)
+    configuration = PoolConfiguration(settings=StageSettings(), embedder=load_embedder(DEFAULT_EMBEDDER))
+    attempts = PooledAttempts(
+        StagePool(configuration, processes=1),
+        adapters={"folder": Files(allowed_roots=[Path(root)])},
+        artifacts=artifacts,
+        stage_results=NothingKnown(),
+    )
+
+    def make(number: int) -> OwnedSlot:
+        worker = SlotWorker(log=log, attempts=attempts, loop=loop, is_assigned=lambda: slots.owns(number))
+        parts = SlotParts(
+            log=log,
+            states=states,
+            artifacts=artifacts,
+            writer=AnswerWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(1)),
+            workload=workload,
+            begin=worker.begin,
+            parameters=attempts.parameters,
+            clock=now,
+            monotonic=time.monotonic,
+        )
+        return OwnedSlot(Slot(number, parts), worker)
+
+    slots = SlotSet(make)
+    app = intake_app(group=f"{corpus}-workers", topic=names.topic("requests"), client=client, slots=slots)
+    faust.Worker(app, loglevel="WARNING").execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()
