@@ -65,6 +65,23 @@ class IndexHome(Generic[BackendT_co]):
         self._point_alias(opened.generation)
         return opened
 
+    def open_to_read(self) -> OpenIndex[BackendT_co]:
+        """The current generation as others keep it: nothing is made, dropped or pointed to.
+
+        Raises:
+            IndexForeign: there is none yet, or it is not where it was written.
+            UsageError: it was written with another embedder.
+        """
+        generation = self.current()
+        if generation is None:
+            raise self._foreign("is not there yet: no projector has made it")
+        self._check(generation)
+        try:
+            backend = self._store.open(generation.name, create=False)
+        except IndexForeign as exc:
+            raise self._foreign("is not where it was written, or another one stands in its place") from exc
+        return OpenIndex(generation, backend, IndexBookkeeping(self._engine, generation))
+
     def renewed(self) -> OpenIndex[BackendT_co]:
         """A new, empty generation that is being built; the rows of the old one go first, then what it wrote."""
         with self._generations.turn(self.spec.name) as turn:

@@ -88,6 +88,7 @@ class IndexView(Generic[BackendT_co]):
         clock: Now, in UTC.
         longest_query_s: How long garbage is kept.
         fault: Called at each of STEPS.
+        before_writing: Called before anything is written; what it raises keeps the index as it is.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class IndexView(Generic[BackendT_co]):
         clock: Callable[[], datetime],
         longest_query_s: float = LONGEST_QUERY_S,
         fault: Fault = no_fault,
+        before_writing: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = home.spec
         self.longest_query_s = longest_query_s
@@ -105,6 +107,7 @@ class IndexView(Generic[BackendT_co]):
         self._artifacts = artifacts
         self._clock = clock
         self._fault = fault
+        self._before_writing = before_writing
         self._turn = RLock()
         self._gate = ReaderGate()
         self._opened: OpenIndex[BackendT_co] | None = None
@@ -130,6 +133,17 @@ class IndexView(Generic[BackendT_co]):
             self._let_go()
             self._opened = self._home.open()
             return self._opened.is_first
+
+    def open_to_read(self) -> None:
+        """Open the generation that another process keeps, for searches and comparisons.
+
+        Raises:
+            IndexForeign: there is none, or it is not where it was written.
+            UsageError: it was written with another embedder or mapping.
+        """
+        with self._turn, self._gate.closed():
+            self._let_go()
+            self._opened = self._home.open_to_read()
 
     def renew(self) -> None:
         """Begin a new, empty generation; until it is built and promoted, searches find what is there by then.
@@ -174,6 +188,7 @@ class IndexView(Generic[BackendT_co]):
         with self._turn:
             held, now_us = self._held, self._now_us()
             folded = fold(changes)
+            self._before_writing()
             swept = stray_chunks(held.backend, held.books, folded.rewritten, now_us=now_us) if folded.rewritten else []
             turns = turns_of(
                 folded,
@@ -204,6 +219,7 @@ class IndexView(Generic[BackendT_co]):
             due = held.books.due_garbage(self._now_us() - int(self.longest_query_s * 1_000_000))
             if not due.keys:
                 return 0
+            self._before_writing()
             ids = unpack(due.ids)
 
             # (3) deleted first, forgotten afterwards: stopped in between, they are deleted again, which is no error

@@ -154,6 +154,12 @@ class Runner(Generic[ChangeT]):
                 is_stopped=self._is_stopped,
             )
 
+    @property
+    def stop_error(self) -> Exception | None:
+        """What has stopped it; None while it follows the log, whatever it tries again."""
+        with self._changed:
+            return self._error if self._is_stopped else None
+
     def wait_for(self, position: Position, timeout_s: float) -> bool:
         """Whether the view has reached `position` (its own topics of it), waiting up to `timeout_s`.
 

@@ -4,100 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any
 
-from projections.index_backend import IndexForeign, KeywordBackend, VectorBackend
-from projections.index_view import IndexView
-from projections.jobs import JobsView
-from projections.manifest import ManifestView
+from projections.index_backend import IndexForeign
 from projections.projection import Projection
-from projections.rebuild import created_draft, finish_rebuild, promoted_drafts
-from projections.runner import Runner
-from projections.search import Search
-from projections.sql.sql_view import SqlView
-from projections.stage_results import StageResultsView
-from refold.control.messages import Call, Json
-from refold.control.server import ControlServer, Emit
+from projections.rebuild import RebuildReport, created_draft, finish_rebuild, promoted_drafts, rebuild_index
+from projections.runner import ProjectionStatus, Runner
+from refold.commands import Emit
+from refold.control.messages import Call
+from refold.control.server import ControlServer
 from refold.data_folder import DataFolder
-from refold.planning import Planning
-from refold.settings import Settings
-from schemas.errors import RefoldError, TransientError, UsageError
-from schemas.events import TOPICS
+from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
+from schemas.errors import RefoldError, UsageError
 from schemas.positions import Position
-from streams.artifacts import ArtifactStore
-from streams.job import Job
-from streams.log import EventLog
-from streams.planner import Planner
-
-CATCH_UP_TIMEOUT_S = 600.0
-"""A projection is waited for; one that has not arrived after this long is told as an error."""
-
-AnyIndex = IndexView[VectorBackend] | IndexView[KeywordBackend]
-
-SQL_VIEWS = ("manifest", "jobs", "stage_results")
-INDEXES = ("vector", "keyword")
-
-
-class NotThereYet(TransientError):  # noqa: N818 - a state, as in the error tree
-    """A projection has not reached the asked position in time."""
-
-
-class Work(Protocol):
-    """What runs while documents are processed: the slot, its pool, the jobs' bookkeeper, planners."""
-
-    def plan(self, job: Job) -> Planning:
-        """The planning of `job`: a new one, or the one that is under way or done."""
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is in work."""
-
-    def wake(self) -> None:
-        """A reader that held starts back has caught up."""
-
-    def stop(self) -> None:
-        """Finish or release what is in work; blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
-    """The projections' views."""
+class EmbeddedParts(Parts):
+    """What wiring hands to the embedded engine beside."""
 
-    manifest: ManifestView
-    jobs: JobsView
-    stage_results: StageResultsView
-    vector: IndexView[VectorBackend]
-    keyword: IndexView[KeywordBackend]
-
-    @property
-    def indexes(self) -> Mapping[str, AnyIndex]:
-        """The two indexes, by name."""
-        return {"vector": self.vector, "keyword": self.keyword}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What wiring hands to the engine; the engine closes it all."""
-
-    settings: Settings
     folder: DataFolder
-    pipeline_id: str
-    log: EventLog
-    artifacts: ArtifactStore
-    views: Views
     make_runner: Callable[[str, Callable[[], bool]], Runner[Any]]
     projection: Callable[[str], Projection[Any]]
-    rebuild_view: Callable[[str], Position]
-    copy_artifacts: Callable[[Path], int]
-    search: Search
-    planner: Planner
-    make_work: Callable[[Engine], Work]
-    run_command: Callable[[Engine, Call, Emit, threading.Event], Mapping[str, Any]]
-    clock: Callable[[], datetime]
+    make_work: Callable[[EmbeddedEngine], Work]
 
 
 @dataclass(slots=True)
@@ -109,35 +40,32 @@ class _Running:
     failure: RefoldError | None = None
 
 
-class Engine:
+class EmbeddedEngine(Engine):
     """Owns a data folder: follows the log with all projections, answers commands, and works when it is asked to.
 
     Threads: one per projection, the slot's committer, and `loop`'s, where attempts and the control socket live. The
     caller holds the folder's lock.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
+    def __init__(self, parts: EmbeddedParts) -> None:
+        super().__init__(parts)
+        self.parts: EmbeddedParts = parts
         self.loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(target=self.loop.run_forever, name="engine-loop", daemon=True)
         self._running = _Running()
         self._work_lock = threading.Lock()
-        self.gates: list[Callable[[], bool]] = []
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Open the indexes, build what is outdated, and let every projection follow the log."""
         self._loop_thread.start()
         for name in INDEXES:
             self._open_index(name)
         for name in SQL_VIEWS:
-            if self._sql_view(name).is_outdated:
+            if self.parts.views.sql(name).is_outdated:
                 self.parts.rebuild_view(name)
         for name in (*SQL_VIEWS, *INDEXES):
             if name not in self._running.index_errors:
                 self.follow(name)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _open_index(self, name: str) -> None:
         """Open an index, tell the log of its first generation, and go on with a rebuild that was cut short."""
@@ -154,7 +82,7 @@ class Engine:
                 view,
                 parts.projection(name),
                 parts.log,
-                scratch=parts.folder.views,
+                scratch=parts.home.scratch,
                 pipeline_id=parts.pipeline_id,
                 clock=parts.clock,
             )
@@ -167,10 +95,6 @@ class Engine:
         told: dict[str, Any] = {"pipeline_id": self.parts.pipeline_id, "now": self.parts.clock()}
         drafts = [created_draft(view.generation, **told), *promoted_drafts(view.generation, **told)]
         self.parts.log.append(None, drafts)
-
-    def _sql_view(self, name: str) -> SqlView[Any, Any]:
-        view: SqlView[Any, Any] = getattr(self.parts.views, name)
-        return view
 
     # -- projections
 
@@ -197,20 +121,31 @@ class Engine:
         """The indexes that could not be opened, and why."""
         return self._running.index_errors
 
-    def end(self) -> Position:
-        """Where the log ends now, in all topics."""
-        return self.parts.log.end([tp for topic in TOPICS for tp in self.parts.log.partitions(topic)])
+    def statuses(self) -> Sequence[ProjectionStatus]:
+        """How the projections that follow the log are doing."""
+        return [runner.status() for runner in list(self.runners.values())]
+
+    def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
+        """Write an index anew; what follows it waits meanwhile."""
+        parts = self.parts
+        self.unfollow(name)
+        try:
+            return rebuild_index(
+                parts.views.indexes[name],
+                parts.projection(name),
+                parts.log,
+                scratch=parts.home.scratch,
+                pipeline_id=parts.pipeline_id,
+                clock=parts.clock,
+                on_progress=on_progress,
+            )
+        finally:
+            self.follow(name)
 
     def wait_for(
         self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S
     ) -> None:
-        """Return when the projections `names` have reached `position`.
-
-        Raises:
-            NotThereYet: one of them has not, in time.
-            IndexForeign: one of them has to be rebuilt first.
-            RefoldError: what stopped one of them.
-        """
+        """Return when the projections `names` have reached `position`; see the base class."""
         for name in names:
             if name in self.index_errors:
                 raise self.index_errors[name]
@@ -243,10 +178,6 @@ class Engine:
         work = self._running.work
         return work is None or work.is_idle
 
-    def may_start(self) -> bool:
-        """Whether every reader that must not be overrun is near enough to the end."""
-        return all(gate() for gate in self.gates)
-
     def fail(self, error: RefoldError) -> None:
         """Something met an error that must stop the engine; whoever waits is told by `check`."""
         self._running.failure = self._running.failure or error
@@ -275,11 +206,7 @@ class Engine:
                 op=call.command,
                 hint="use the same settings, or wait until its work has ended",
             )
-        return self.parts.run_command(self, call, emit, caller_left)
-
-    def run(self, call: Call, emit: Callable[[Json], None], stop: threading.Event) -> Mapping[str, Any]:
-        """The result of a command of this very process."""
-        return self.parts.run_command(self, call, emit, stop)
+        return self.run(call, emit, caller_left)
 
     # -- the end
 
@@ -299,8 +226,6 @@ class Engine:
             self._close_stores()
 
     def _close_stores(self) -> None:
-        views = self.parts.views
-        for view in (views.vector, views.keyword, views.manifest, views.jobs, views.stage_results):
-            view.close()
+        self.parts.views.close()
         self.parts.artifacts.close()
         self.parts.log.close()

@@ -78,16 +78,23 @@ class Pipeline:
         await asyncio.to_thread(self._close)
 
     def _open(self) -> None:
-        from refold.wiring import open_engine  # noqa: PLC0415 - the machinery is loaded when it is needed
-
-        self._ownership.take(self._settings.lock_wait_s)
         try:
-            self._engine = open_engine(self._settings, folder=self._folder)
-            self._engine.__enter__()
+            self._engine = self._made()
+            self._engine.open()
             self._engine.listen()
         except BaseException:
             self._close()
             raise
+
+    def _made(self) -> Engine:
+        if self._settings.engine == "cluster":
+            from refold.cluster.client_wiring import open_client  # noqa: PLC0415 - loaded when it is needed
+
+            return open_client(self._settings)
+        from refold.wiring import open_engine  # noqa: PLC0415 - as above
+
+        self._ownership.take(self._settings.lock_wait_s)
+        return open_engine(self._settings, folder=self._folder)
 
     def _close(self) -> None:
         self._stop.set()

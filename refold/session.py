@@ -1,4 +1,4 @@
-"""One command against a data folder: as its owner, or through the owner that is there."""
+"""One command: against a data folder, as its owner or through the owner that is there; or beside a cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ RETRY_S = 0.05
 
 
 class Session:
-    """Runs commands: takes the data folder when nobody owns it, else forwards to the owner.
+    """Runs commands. In a cluster every command asks the servers itself.
+
+    The embedded engine takes the data folder when nobody owns it, else forwards to the owner.
 
     A forwarded command whose owner ends takes the folder and goes on; commands that begin something carry an id made
     by the caller (`job_id`), so that going on is not beginning again.
@@ -43,6 +45,8 @@ class Session:
             RefoldError: whatever the command raises, here or at the owner.
             DataFolderLocked: an owner is there and does not answer within `lock_wait_s`.
         """
+        if self._settings.engine == "cluster":
+            return self._run_beside_cluster(command, arguments, on_event, stop or threading.Event())
         call = Call(command=command, arguments=arguments, settings_fingerprint=self._settings.fingerprint)
         deadline = time.monotonic() + self._settings.lock_wait_s
         self._refuse_missing(command)
@@ -58,6 +62,14 @@ class Session:
                     raise self._locked(ownership) from None
                 time.sleep(RETRY_S)
 
+    def _run_beside_cluster(
+        self, command: str, arguments: Mapping[str, Any], on_event: Callable[[Json], None], stop: threading.Event
+    ) -> Json:
+        from refold.cluster.client_wiring import open_client  # noqa: PLC0415 - the machinery of a cluster
+
+        with open_client(self._settings) as engine:
+            return dict(engine.run(Call(command=command, arguments=arguments), on_event, stop))
+
     def _refuse_missing(self, command: str) -> None:
         if not COMMANDS[command].creates_folder and not self._folder.exists():
             raise UsageError(
@@ -72,7 +84,7 @@ class Session:
 
         with open_engine(self._settings, folder=self._folder) as engine:
             engine.listen()
-            return dict(COMMANDS[call.command].run(engine, call.arguments, on_event, stop))
+            return dict(engine.run(call, on_event, stop))
 
     def _locked(self, ownership: Ownership) -> DataFolderLocked:
         return DataFolderLocked(

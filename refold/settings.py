@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from refold.cluster.settings import ClusterSettings
 from schemas.errors import UsageError
 
 MIB = 1024 * 1024
@@ -112,7 +113,7 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(default=Path("refold-data"), description="The data folder: one corpus.")
-    engine: Literal["embedded"] = Field(default="embedded", description="Which engine runs the pipeline.")
+    engine: Literal["embedded", "cluster"] = Field(default="embedded", description="Which engine runs the pipeline.")
     stage_cache: bool = Field(default=True, description="Whether known stage results are used again.")
     lock_wait_s: float = Field(
         default=LOCK_WAIT_S, ge=0, description="How long to wait for another owner of the folder."
@@ -126,6 +127,7 @@ class Settings(BaseSettings):
     pool: PoolSettings = PoolSettings()
     retries: RetrySettings = RetrySettings()
     indexes: IndexSettings = IndexSettings()
+    cluster: ClusterSettings = Field(default_factory=lambda: ClusterSettings.model_validate({}))
 
     @classmethod
     def settings_customise_sources(

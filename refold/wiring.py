@@ -6,12 +6,9 @@ import asyncio
 import gc
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from projections.backends.folder_generations import FolderGenerations
@@ -32,22 +29,30 @@ from projections.sql.engine import open_sqlite
 from projections.sql.rebuild import rebuild
 from projections.stage_results import StageResultsProjection, StageResultsView
 from projections.vector_index import VECTOR, VectorIndex
-from refold.commands import COMMANDS, Emit
-from refold.control.messages import Call
+from refold.both_engines import (
+    GC_THRESHOLDS,
+    SQL_JOINING,
+    expected_fingerprint,
+    is_cancelled,
+    now,
+    parameters_of,
+    shared_embedder,
+    stage_settings,
+)
 from refold.data_folder import DataFolder
-from refold.engine import Engine, Parts, Views
+from refold.embedded_engine import EmbeddedEngine, EmbeddedParts
+from refold.engine import Engine, Home, Views
 from refold.freed_memory import FreedMemory, limit_arenas
+from refold.plannings import Plannings
 from refold.settings import Settings
 from refold.telemetry import configure_logging
 from refold.trimming import RequestsTrimmer
 from refold.work import EmbeddedWork
-from schemas.errors import UsageError
-from schemas.ids import JobId, random_id
+from schemas.ids import random_id
 from schemas.positions import Position
 from streams.adapters.files import Files
 from streams.answers import AnswerWriter
 from streams.artifact_stores.local import LocalArtifacts
-from streams.document_states import KnownDocument
 from streams.log import EventLog
 from streams.logs.sqlite import SqliteLog
 from streams.planner import Planner
@@ -55,28 +60,14 @@ from streams.publisher import Publisher
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts
 from streams.stages.attempts import PooledAttempts
-from streams.stages.embed import load_embedder
-from streams.stages.fingerprints import StageSettings, stage_parameters, version_fingerprint
+from streams.stages.fingerprints import StageSettings
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
 from streams.worker import SlotWorker
 from streams.workload import Workload
 
-GC_THRESHOLDS = (50_000, 10, 10)
-"""Events are many small objects without cycles; collecting after every 700 took 40% of a replay."""
-
-SQL_JOINING: Mapping[str, Joining] = {
-    "manifest": Joining(linger_s=0.5),  # the slot's overlay bridges what the manifest is behind
-    "jobs": Joining(linger_s=0.3),  # people watch it
-    "stage_results": Joining(linger_s=1.0),  # a result not known yet costs work, never correctness
-}
-"""How long changes wait for company: a batch of a hundred documents costs little more than a batch of one."""
-
 INDEX_JOINING = Joining(max_changes=400, linger_s=1.0)
 """Batches of a few thousand chunks, or a second: a commit of an index costs tens of milliseconds."""
-
-shared_embedder = cache(load_embedder)
-"""Loaded once per process, in a tenth of a second; it is thread-safe."""
 
 
 def open_engine(settings: Settings, *, folder: DataFolder) -> Engine:
@@ -88,20 +79,20 @@ def open_engine(settings: Settings, *, folder: DataFolder) -> Engine:
     folder.create()
     gc.set_threshold(*GC_THRESHOLDS)
     limit_arenas()
-    return Engine(_parts(settings, folder))
+    return EmbeddedEngine(_parts(settings, folder))
 
 
-def _parts(settings: Settings, folder: DataFolder) -> Parts:
+def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
     log = SqliteLog(folder.log)
     artifacts = LocalArtifacts(folder.artifacts, clock=now)
     views, projections = _views(settings, folder, log, artifacts)
     pipeline_id = random_id()
     configure_logging(settings, run_id=pipeline_id)
-    stages = stage_settings(settings)
-    parameters = stage_parameters(stages, embed_fingerprint=shared_embedder(settings.indexes.embedder).fingerprint)
+    stages, parameters = stage_settings(settings), parameters_of(settings)
     progress = JobProgress(log, views.jobs, pipeline_id=pipeline_id, clock=now)
-    return Parts(
+    return EmbeddedParts(
         settings=settings,
+        home=Home(name=str(folder.path), scratch=folder.views, folder=folder.path),
         folder=folder,
         pipeline_id=pipeline_id,
         log=log,
@@ -110,7 +101,6 @@ def _parts(settings: Settings, folder: DataFolder) -> Parts:
         make_runner=partial(_runner, log=log, views=views, projections=projections, progress=progress),
         projection=projections.__getitem__,
         rebuild_view=lambda name: _rebuild_view(name, log, views, projections),
-        copy_artifacts=lambda source: copy_artifacts(source, artifacts),
         search=Search(
             vector=views.vector,
             keyword=views.keyword,
@@ -121,29 +111,11 @@ def _parts(settings: Settings, folder: DataFolder) -> Parts:
         planner=Planner(
             views.manifest,
             parameters=parameters,
-            expected_fingerprint=partial(_expected_fingerprint, stages),
+            expected_fingerprint=partial(expected_fingerprint, stages),
             scratch=folder.views,
         ),
         make_work=partial(_work, parameters=parameters, stages=stages),
-        run_command=_run_command,
         clock=now,
-    )
-
-
-def now() -> datetime:
-    """The time in UTC."""
-    return datetime.now(UTC)
-
-
-def stage_settings(settings: Settings) -> StageSettings:
-    """What the stages need to know."""
-    return StageSettings(
-        chunk_size=settings.chunking.size,
-        chunk_overlap=settings.chunking.overlap,
-        max_document_bytes=settings.limits.document_bytes,
-        max_text_chars=settings.limits.text_chars,
-        timeout_s=settings.limits.parse_timeout_s,
-        memory_limit_bytes=settings.limits.memory_bytes,
     )
 
 
@@ -222,21 +194,7 @@ def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[s
     return rebuild(log, projections[name], getattr(views, name))
 
 
-def _expected_fingerprint(stages: StageSettings, known: KnownDocument) -> str:
-    return version_fingerprint(
-        stages, content_hash=known.content_hash, media_type=known.media_type, metadata=known.metadata or {}
-    )
-
-
-def _run_command(engine: Engine, call: Call, emit: Emit, stop: threading.Event) -> Mapping[str, Any]:
-    command = COMMANDS.get(call.command)
-    if command is None:
-        raise UsageError(f"this owner knows no command {call.command!r}", hint="upgrade refold there or here")
-    result: Mapping[str, Any] = command.run(engine, call.arguments, emit, stop)
-    return result
-
-
-def _work(engine: Engine, *, parameters: Mapping[str, str], stages: StageSettings) -> EmbeddedWork:
+def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: StageSettings) -> EmbeddedWork:
     parts, settings = engine.parts, engine.parts.settings
     attempts = _attempts(engine, stages)
     worker = SlotWorker(log=parts.log, attempts=attempts, loop=engine.loop, on_failure=engine.fail)
@@ -268,13 +226,16 @@ def _work(engine: Engine, *, parameters: Mapping[str, str], stages: StageSetting
         engine,
         worker=worker,
         slot=slot,
-        publisher=Publisher(parts.log, pipeline_id=parts.pipeline_id, now=now, scratch=parts.folder.views),
-        is_cancelled=partial(_is_cancelled, parts.views.jobs),
+        plannings=Plannings(
+            engine,
+            publisher=Publisher(parts.log, pipeline_id=parts.pipeline_id, now=now, scratch=parts.folder.views),
+            is_cancelled=partial(is_cancelled, parts.views.jobs),
+        ),
         close_attempts=lambda: asyncio.run_coroutine_threadsafe(attempts.close(), engine.loop).result(),
     )
 
 
-def _attempts(engine: Engine, stages: StageSettings) -> PooledAttempts:
+def _attempts(engine: EmbeddedEngine, stages: StageSettings) -> PooledAttempts:
     settings = engine.parts.settings
     embedder = shared_embedder(settings.indexes.embedder)
     pool = StagePool(
@@ -289,22 +250,3 @@ def _attempts(engine: Engine, stages: StageSettings) -> PooledAttempts:
         in_flight_bytes=settings.pool.in_flight_bytes,
         uses_cache=settings.stage_cache,
     )
-
-
-def _is_cancelled(jobs: JobsView, job_id: JobId) -> bool:
-    job = jobs.job(job_id)
-    return job is not None and job.is_cancelled
-
-
-def copy_artifacts(source: Path, artifacts: LocalArtifacts) -> int:
-    """Copy what another folder's artifact store holds; how many blobs that was."""
-    other = LocalArtifacts(source, clock=now, read_only=True)
-    copied = 0
-    try:
-        for ref in other.scan():
-            artifacts.put([other.get(ref)])
-            copied += 1
-    finally:
-        other.close()
-    artifacts.sync()
-    return copied

@@ -31,7 +31,9 @@ from schemas.events import (
     AdapterReported,
     AdapterState,
     AdapterStateChange,
+    ArtifactRef,
     DocumentRequested,
+    Finding,
     JobPlanned,
     Meta,
 )
@@ -41,6 +43,7 @@ from streams.job import Job
 from streams.log import Draft, EventLog
 from streams.plan import Plan, PlannedAction, PlannedDocument
 from streams.removals import MassRemovalRefused
+from streams.uploads import Uploads
 
 
 class Permission(Enum):
@@ -71,10 +74,22 @@ class Published:
 
 
 class Publisher:
-    """Publishes plans of jobs. Thread-safe, as the log is; one call per job at a time."""
+    """Publishes plans of jobs. Thread-safe, as the log is; one call per job at a time.
 
-    def __init__(self, log: EventLog, *, pipeline_id: str, now: Callable[[], datetime], scratch: Path) -> None:
+    With `uploads`, each file's content is put into the artifact store and its request says where.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        pipeline_id: str,
+        now: Callable[[], datetime],
+        scratch: Path,
+        uploads: Uploads | None = None,
+    ) -> None:
         self._log = log
+        self._uploads = uploads
         self._pipeline_id = pipeline_id
         self._now = now
         self._scratch = scratch
@@ -98,7 +113,7 @@ class Publisher:
         with closing(plan), IdSet(self._scratch) as requests:
             for ids in _chunks(already or (), MAX_IDS_PER_CALL):
                 requests.add(ids)
-            publication = _Publication(job, requests, adapters, self._pipeline_id, self._now)
+            publication = _Publication(job, requests, adapters, self._pipeline_id, self._now, self._uploads)
             self._log.append(None, publication.opening(is_new=already is None))
             return self._publish(publication, plan, gate)
 
@@ -118,6 +133,8 @@ class Publisher:
                 self._log.append(None, publication.planned("every source was scanned"))
                 return publication.published(is_planned=True)
             if drafts := publication.drafts(batch):
+                if self._uploads is not None:
+                    self._uploads.sync()
                 self._log.append(None, drafts)
         if permission is Permission.CANCELLED:
             self._log.append(None, publication.planned("the job was cancelled"))
@@ -135,6 +152,7 @@ class _Publication:
     adapters: Sequence[str]
     pipeline_id: str
     now: Callable[[], datetime]
+    uploads: Uploads | None
     unchanged: int = 0
     to_remove: int = 0
     unreadable: int = 0
@@ -225,6 +243,7 @@ class _Publication:
 
     def _request(self, request_id: EventId, document: PlannedDocument) -> Draft:
         action = _action(document)
+        finding, content_ref = self._content(document, action)
         request = DocumentRequested(
             meta=self._meta(request_id),
             document_id=document.document_id,
@@ -236,9 +255,16 @@ class _Publication:
             priority=self.job.priority,
             metadata=document.metadata,
             source_root=document.origin.source_root,
-            finding=document.finding,
+            finding=finding,
+            content_ref=content_ref,
         )
         return Draft("requests", document.document_id, request)
+
+    def _content(self, document: PlannedDocument, action: Action) -> tuple[Finding | None, ArtifactRef | None]:
+        """The finding to send, and the content to send along, if contents are sent."""
+        if self.uploads is None or action is not Action.INGEST or document.finding is None:
+            return document.finding, None
+        return self.uploads.put(document.finding) or (document.finding, None)
 
     def _meta(self, event_id: EventId, *, caused: bool = True) -> Meta:
         return Meta(

@@ -41,6 +41,10 @@ class KafkaCorpora:
             self.create(name)
         return self._names[name]
 
+    def adopt(self, name: str, names: KafkaNames) -> None:
+        """Delete the topics of `names`, which were made elsewhere, with the others."""
+        self._names[name] = names
+
     def open(self, name: str = "log", **settings: Any) -> KafkaLog:
         """A log of that corpus, as a process of its own would hold it."""
         corpus = self.names(name).corpus

@@ -9,7 +9,21 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from refold.cli import cache, config, consistency, dev, documents, ingest, jobs, log, schema, search, status, topics
+from refold.cli import (
+    cache,
+    cluster,
+    config,
+    consistency,
+    dev,
+    documents,
+    ingest,
+    jobs,
+    log,
+    schema,
+    search,
+    status,
+    topics,
+)
 from refold.cli.output import EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, err, print_error
 from refold.control.messages import exit_code_of
 from schemas.errors import DiskFull, FatalError, RefoldError, UsageError
@@ -28,6 +42,7 @@ ingest.register(app)
 search.register(app)
 status.register(app)
 consistency.register(app)
+cluster.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(documents.app, name="documents")
 app.add_typer(log.app, name="log")

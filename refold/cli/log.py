@@ -78,7 +78,11 @@ def export(
 def import_(
     directory: Annotated[Path, typer.Argument(help="A folder that `log export` wrote.")],
     artifacts: Annotated[
-        Path | None, typer.Option(help="The artifacts folder to take contents from, such as old-data/artifacts.")
+        str | None,
+        typer.Option(
+            help="The store to take contents from: old-data/artifacts, a shared folder, or s3://BUCKET/PREFIX.",
+            metavar="STORE",
+        ),
     ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -93,7 +97,7 @@ def _transfer(command: str, directory: Path, *where: object) -> int:
     data, config, engine, as_json, *artifacts = where
     arguments = {
         "directory": str(directory.resolve()),
-        "artifacts": str(Path(str(artifacts[0])).resolve()) if artifacts and artifacts[0] else None,
+        "artifacts": _store(artifacts[0]) if artifacts and artifacts[0] else None,
     }
     answer = call(settings_of(data, config, engine), command, arguments)  # type: ignore[arg-type]
     if as_json:
@@ -101,3 +105,9 @@ def _transfer(command: str, directory: Path, *where: object) -> int:
     else:
         print_facts(answer)
     return 0
+
+
+def _store(named: object) -> str:
+    """Where a store is, for whoever runs the command."""
+    address = str(named)
+    return address if "://" in address else str(Path(address).resolve())

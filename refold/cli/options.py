@@ -18,7 +18,7 @@ DataOption = Annotated[
     typer.Option("--data", help="The data folder, one corpus. [default: ./refold-data]", metavar="DIR"),
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file with settings.", metavar="FILE")]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="Which engine runs the pipeline: embedded.")]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="The engine: embedded or cluster.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from projections.rebuild import rebuild_index
-from projections.verify import IndexReport, consistency_drafts, verify
+from projections.verify import IndexReport, consistency_drafts
 from refold.commands import Emit, Json
 from refold.engine import INDEXES, SQL_VIEWS, Engine
 from schemas.errors import UsageError
@@ -20,13 +19,7 @@ def verify_indexes(engine: Engine, arguments: Mapping[str, Any], emit: Emit, sto
     del emit, stop
     engine.wait_for(engine.end())
     parts = engine.parts
-    report = verify(
-        parts.views.indexes.values(),
-        parts.log,
-        artifacts=parts.artifacts,
-        scratch=parts.folder.views,
-        deep=bool(arguments.get("deep")),
-    )
+    report = engine.compare_indexes(deep=bool(arguments.get("deep")))
     drafts = consistency_drafts(report, pipeline_id=parts.pipeline_id, now=parts.clock(), cause=random_id())
     parts.log.append(None, drafts)
     return {
@@ -59,21 +52,7 @@ def rebuild(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: thre
 def _rebuilt(engine: Engine, name: str, emit: Emit) -> Json:
     if name in SQL_VIEWS:
         return _view_rebuilt(engine, name)
-    parts = engine.parts
-    engine.unfollow(name)
-    try:
-        report = rebuild_index(
-            parts.views.indexes[name],
-            parts.projection(name),
-            parts.log,
-            scratch=parts.folder.views,
-            pipeline_id=parts.pipeline_id,
-            clock=parts.clock,
-            on_progress=lambda done: emit({"type": "rebuild", "index": name, "documents": done}),
-        )
-    finally:
-        engine.follow(name)
-    return asdict(report)
+    return asdict(engine.rebuild_index(name, lambda done: emit({"type": "rebuild", "index": name, "documents": done})))
 
 
 def _view_rebuilt(engine: Engine, name: str) -> Json:

@@ -78,14 +78,14 @@ def job_of(engine: Engine, arguments: Mapping[str, Any]) -> Job:
     Raises:
         UsageError: a source does not exist, or a word is not known.
     """
-    settings = engine.parts.settings
+    settings, home = engine.parts.settings, engine.parts.home
     options = FolderOptions(
         suffixes=settings.sources.suffixes,
         include=settings.sources.include,
         ignore=settings.sources.ignore,
         shows_hidden=settings.sources.hidden,
         name=arguments.get("as_name"),
-        never_enter=(str(engine.parts.folder.path.resolve()),),
+        never_enter=(str(home.folder.resolve()),) if home.folder is not None else (),
     )
     job = Job(
         job_id=JobId(str(arguments["job_id"])),

@@ -50,9 +50,10 @@ def resume_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: t
     del emit
     job = _unfinished(engine, arguments)
     said = _say(engine, job, JobResumed)
-    if engine.is_working:
+    is_working = engine.is_working
+    engine.work().resume(job)
+    if is_working:
         return said
-    engine.work()
     finished = wait_for_job(engine, job.job_id, stop)
     return said if finished is None else job_json(finished)
 

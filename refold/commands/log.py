@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from refold.artifact_copy import copy_artifacts
 from refold.commands import Emit, Json
 from refold.commands.status import size_bytes_of
 from refold.engine import Engine
@@ -54,7 +55,7 @@ def stat(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threadi
             kinds["(undecodable)"] += len(batch.undecodable)
     return {
         "log_id": log.log_id,
-        "size_bytes": size_bytes_of(engine.parts.folder.path),
+        "size_bytes": size_bytes_of(engine.parts.home.folder),
         "position": str(engine.end()),
         "topics": {topic: {kind: n for kind, n in sorted(kinds.items()) if n} for topic, kinds in counts.items()},
     }
@@ -71,7 +72,7 @@ def import_(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: thre
     del emit, stop
     copied = 0
     if arguments.get("artifacts"):
-        copied = engine.parts.copy_artifacts(Path(str(arguments["artifacts"])))
+        copied = copy_artifacts(str(arguments["artifacts"]), engine.parts.artifacts)
     summary = import_log(engine.parts.log, Path(str(arguments["directory"])))
     return {**_told(asdict(summary)), "artifacts_copied": copied}
 

@@ -26,9 +26,9 @@ def status(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threa
     counts = engine.parts.views.manifest.counts()
     by_status = {str(name): count for name, count in counts.documents.items()}
     return {
-        "data": str(engine.parts.folder.path),
+        "data": engine.parts.home.name,
         "format": FORMAT,
-        "size_bytes": size_bytes_of(engine.parts.folder.path),
+        "size_bytes": size_bytes_of(engine.parts.home.folder),
         "position": str(engine.end()),
         "documents": {
             **by_status,
@@ -37,18 +37,11 @@ def status(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threa
             "open_requests": counts.open_requests,
         },
         "projections": [
-            *(
-                _projection_json(runner.status(), engine.parts.views.indexes.get(name))
-                for name, runner in _runners(engine)
-            ),
+            *(_projection_json(told, engine.parts.views.indexes.get(told.name)) for told in engine.statuses()),
             *({"name": name, "error": str(error), "hint": error.hint} for name, error in engine.index_errors.items()),
         ],
         "jobs": [job_json(job) for job in engine.parts.views.jobs.jobs(limit=JOBS_SHOWN)],
     }
-
-
-def _runners(engine: Engine) -> list[tuple[str, Any]]:
-    return list(engine.runners.items())
 
 
 def _projection_json(status: ProjectionStatus, index: AnyIndex | None) -> Json:
@@ -73,8 +66,13 @@ def _projection_json(status: ProjectionStatus, index: AnyIndex | None) -> Json:
     return told
 
 
-def size_bytes_of(folder: Path) -> int:
-    """Bytes on disk of all files in a folder (not of their holes); files that vanish meanwhile count nothing."""
+def size_bytes_of(folder: Path | None) -> int | None:
+    """Bytes on disk of all files in a folder (not of their holes); files that vanish meanwhile count nothing.
+
+    None where there is no folder: servers know their own sizes.
+    """
+    if folder is None:
+        return None
     total = 0
     for path in folder.rglob("*"):
         try:

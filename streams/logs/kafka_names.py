@@ -45,6 +45,11 @@ class KafkaNames:
         return f"{self.corpus}-slot-{slot}"
 
     @property
+    def workers(self) -> str:
+        """The group of workers, among which Kafka shares out `requests`."""
+        return f"refold.{self.corpus}.workers"
+
+    @property
     def group(self) -> str:
         """The group that readers name; nothing is ever committed for it."""
         return f"refold.{self.corpus}.readers"

@@ -207,7 +207,8 @@ ABSENT_HERE = {"refold status": {"documents.absent"}}
 
 NEEDS_KAFKA = "refold topics apply"
 
-TESTED_ELSEWHERE = {"refold config show", NEEDS_KAFKA, "refold dev up"}  # the last one by `test_dev_servers.py`
+TESTED_ELSEWHERE = {"refold config show", NEEDS_KAFKA, "refold dev up", "refold worker", "refold projector"}
+"""The last ones by `tests/e2e/test_dev_servers.py` and `tests/cluster/test_cluster_engine.py`."""
 
 HEADINGS = [name for name in sections() if name not in TESTED_ELSEWHERE]
 

@@ -15,8 +15,9 @@ PAGE = ROOT / "ops" / "settings.md"
 def defaults(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Every setting and its default, by dotted name."""
     for name, field in model.model_fields.items():
-        if isinstance(field.default, BaseModel):
-            yield from defaults(type(field.default), f"{prefix}{name}.")
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from defaults(section, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", json.loads(model.model_construct().model_dump_json())[name]
 

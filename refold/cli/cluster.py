@@ -1,0 +1,42 @@
+"""`refold worker` and `refold projector`: the processes of the cluster engine."""
+
+from __future__ import annotations
+
+import typer
+
+from refold.cli.options import ConfigOption, JsonOption, settings_of
+from refold.cli.output import print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("worker", epilog="Example: refold worker --config cluster.yaml")(worker)
+    app.command("projector", epilog="Example: refold projector --config cluster.yaml")(projector)
+
+
+def worker(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Work on documents of a cluster, as one of any number of workers, until SIGTERM or Ctrl-C."""
+    from refold.cluster.worker import run_worker  # noqa: PLC0415 - the machinery of a cluster
+
+    run_worker(settings_of(None, config, "cluster"))
+    return _ended(as_json=as_json)
+
+
+def projector(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Keep a cluster's views and indexes up to date, as one of any number of projectors, until SIGTERM or Ctrl-C."""
+    from refold.cluster.projecting import run_projector  # noqa: PLC0415 - as above
+
+    run_projector(settings_of(None, config, "cluster"))
+    return _ended(as_json=as_json)
+
+
+def _ended(*, as_json: bool) -> int:
+    if as_json:
+        print_json({"ended": "stopped"})
+    return 0

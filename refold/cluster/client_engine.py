@@ -1,0 +1,199 @@
+"""The engine of a command, or of a program, beside a cluster: it asks and plans; workers and projectors do the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine as SqlEngine
+
+from projections.index_backend import IndexForeign
+from projections.index_bookkeeping import IndexBookkeeping
+from projections.index_home import IndexHome
+from projections.job_entries import JobState
+from projections.projection import Projection
+from projections.rebuild import RebuildReport
+from projections.runner import ProjectionStatus
+from projections.verify import VerifyReport
+from projections.view import View
+from refold.cluster.holds import Holds
+from refold.cluster.projection_lag import status_of
+from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
+from refold.planning import Planning
+from refold.plannings import Plannings
+from schemas.positions import Position
+from streams.job import Job
+
+POLL_S = 0.05
+"""How often it is looked how far a projection is that others keep up to date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientParts(Parts):
+    """What wiring hands to the client's engine beside."""
+
+    homes: Mapping[str, IndexHome[Any]]
+    projections: Mapping[str, Projection[Any]]
+    holds: Holds
+    books: SqlEngine
+    make_plannings: Callable[[ClientEngine], Plannings]
+    close_servers: Callable[[], None]
+
+
+class ClientWork:
+    """Planning alone: the documents themselves are the workers' work."""
+
+    def __init__(self, plannings: Plannings) -> None:
+        self._plannings = plannings
+
+    def plan(self, job: Job) -> Planning:
+        """The planning of `job`: a new one, or the one that is under way or done."""
+        return self._plannings.plan(job)
+
+    def resume(self, row: JobState) -> None:
+        """Go on with planning the job of `row`, if it was cut short; whoever planned it must have ended."""
+        self._plannings.resume(row)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no planning is under way here."""
+        return self._plannings.are_over
+
+    def wake(self) -> None:
+        """Nothing waits here for readers but planners, which look by themselves."""
+
+    def stop(self) -> None:
+        """End planning; workers go on with what was asked for."""
+        self._plannings.stop()
+
+
+class ClientEngine(Engine):
+    """Answers commands from what projectors have written, and publishes what is asked for.
+
+    Slow readers of `stream_events` hold back what is planned here, not what workers have taken already.
+    """
+
+    def __init__(self, parts: ClientParts) -> None:
+        super().__init__(parts)
+        self.parts: ClientParts = parts
+        self._errors: dict[str, IndexForeign] = {}
+        self._work: ClientWork | None = None
+
+    def open(self) -> None:
+        """Open the indexes that there are."""
+        for name in INDEXES:
+            self._reopen(name)
+
+    def close(self) -> None:
+        """End planning and let go of every connection."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.stop()
+        self.parts.views.close()
+        self.parts.artifacts.close()
+        self.parts.log.close()
+        self.parts.close_servers()
+
+    def listen(self) -> None:
+        """Nothing: other commands reach the servers by themselves."""
+
+    @property
+    def index_errors(self) -> Mapping[str, IndexForeign]:
+        """The indexes that cannot be searched now; one that was rebuilt is opened anew by asking."""
+        for name in INDEXES:
+            current = self.parts.homes[name].current()
+            if name in self._errors or current is None or self.parts.views.indexes[name].generation.key != current.key:
+                self._reopen(name)
+        return dict(self._errors)
+
+    def _reopen(self, name: str) -> None:
+        try:
+            self.parts.views.indexes[name].open_to_read()
+            self._errors.pop(name, None)
+        except IndexForeign as error:
+            self._errors[name] = error
+
+    def statuses(self) -> Sequence[ProjectionStatus]:
+        """How far the projections are."""
+        names = [*SQL_VIEWS, *(name for name in INDEXES if name not in self.index_errors)]
+        return [
+            status_of(self._view(name), self.parts.projections[name], self.parts.log, clock=self.parts.clock)
+            for name in names
+        ]
+
+    def wait_for(
+        self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S
+    ) -> None:
+        """Return when the projections `names` have reached `position`; see the base class."""
+        deadline = time.monotonic() + timeout_s
+        for name in names:
+            wanted = position.only(self.parts.projections[name].topics)
+            while not self._has_reached(name, wanted):
+                if time.monotonic() >= deadline:
+                    raise NotThereYet(
+                        f"{name} is not at {position} after {timeout_s:.0f} s",
+                        op="wait",
+                        hint="is a projector running? refold projector; see: refold status",
+                    )
+                time.sleep(POLL_S)
+
+    def _has_reached(self, name: str, wanted: Position) -> bool:
+        if name not in INDEXES:
+            return self._view(name).position().reaches(wanted)
+        return name not in self.index_errors and self._view(name).position().reaches(wanted)
+
+    def _view(self, name: str) -> View[Any, Any]:
+        view: View[Any, Any] = getattr(self.parts.views, name)
+        return view
+
+    def compare_indexes(self, *, deep: bool) -> VerifyReport:
+        """Compare both indexes with the log, held still; again, if a batch was under way while it was looked."""
+        with self.parts.holds.held(INDEXES):
+            report = super().compare_indexes(deep=deep)
+            while not report.is_consistent:
+                again = super().compare_indexes(deep=deep)
+                if _standing(again) == _standing(report):
+                    return again
+                report = again
+            return report
+
+    def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
+        """Begin a new generation and wait until the projector that holds the index has written it."""
+        began = self.parts.clock()
+        home, view = self.parts.homes[name], self.parts.views.indexes[name]
+        view.close()
+        home.renewed().backend.close()
+        while True:
+            current = home.current()
+            if current is not None and current.is_live:
+                break
+            on_progress(0 if current is None else IndexBookkeeping(self.parts.books, current).counts().documents)
+            time.sleep(POLL_S)
+        self.wait_for(self.end(), [name])
+        counts = view.status().counts
+        return RebuildReport(
+            generation=current.name,
+            documents=counts.documents,
+            chunks=counts.chunks,
+            seconds=(self.parts.clock() - began).total_seconds(),
+        )
+
+    def work(self) -> ClientWork:
+        """Plan jobs; the same for everybody who asks."""
+        if self._work is None:
+            self._work = ClientWork(self.parts.make_plannings(self))
+        return self._work
+
+    @property
+    def is_working(self) -> bool:
+        """Workers go on without this process."""
+        return True
+
+    def check(self) -> None:
+        """Nothing runs here that could stop; a server that is away is told by whoever asks it."""
+
+
+def _standing(report: VerifyReport) -> Mapping[str, Any]:
+    return {name: (index.position, dict(index.counts)) for name, index in report.indexes.items()}

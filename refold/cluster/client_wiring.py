@@ -1,0 +1,103 @@
+"""What a client of a cluster is made of."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from projections.keyword_index import KEYWORD
+from projections.search import Search
+from projections.sql.rebuild import rebuild
+from projections.vector_index import VECTOR
+from refold.both_engines import (
+    expected_fingerprint,
+    is_cancelled,
+    now,
+    parameters_of,
+    shared_embedder,
+    stage_settings,
+)
+from refold.cluster.awaited_views import once_there
+from refold.cluster.client_engine import ClientEngine, ClientParts
+from refold.cluster.corpus import Corpus, open_corpus
+from refold.cluster.holds import Holds
+from refold.engine import Home, Views
+from refold.plannings import Plannings
+from streams.planner import Planner
+from streams.publisher import Publisher
+from streams.uploads import Uploads
+
+if TYPE_CHECKING:
+    from refold.settings import Settings
+    from schemas.positions import Position
+
+
+def open_client(settings: Settings) -> ClientEngine:
+    """The engine of a command or a program beside the cluster, to be entered.
+
+    Raises:
+        UsageError: a server is not named.
+        UnreachableError: one does not answer, or no projector has made the views within `lock_wait_s`.
+    """
+    corpus = open_corpus(settings)
+    try:
+        return ClientEngine(_parts(corpus))
+    except BaseException:
+        corpus.close()
+        raise
+
+
+def _parts(corpus: Corpus) -> ClientParts:
+    settings = corpus.settings
+    wait_s = settings.lock_wait_s
+    views = Views(
+        manifest=once_there(lambda: corpus.manifest(read_only=True), timeout_s=wait_s),
+        jobs=once_there(lambda: corpus.jobs(read_only=True), timeout_s=wait_s),
+        stage_results=once_there(lambda: corpus.stage_results(read_only=True), timeout_s=wait_s),
+        vector=corpus.index(VECTOR),
+        keyword=corpus.index(KEYWORD),
+    )
+    return ClientParts(
+        settings=settings,
+        home=Home(name=f"refold.{corpus.cluster.corpus}", scratch=corpus.scratch),
+        pipeline_id=corpus.pipeline_id,
+        log=corpus.log,
+        artifacts=corpus.artifacts,
+        views=views,
+        rebuild_view=partial(_rebuild_view, corpus),
+        search=Search(
+            vector=views.vector,
+            keyword=views.keyword,
+            embedder=partial(shared_embedder, settings.indexes.embedder),
+            artifacts=corpus.artifacts,
+            clock=now,
+        ),
+        planner=Planner(
+            views.manifest,
+            parameters=parameters_of(settings),
+            expected_fingerprint=partial(expected_fingerprint, stage_settings(settings)),
+            scratch=corpus.scratch,
+        ),
+        clock=now,
+        homes=corpus.homes,
+        books=corpus.books,
+        holds=Holds(corpus.books),
+        projections=corpus.projections,
+        make_plannings=partial(_plannings, corpus),
+        close_servers=corpus.close,
+    )
+
+
+def _plannings(corpus: Corpus, engine: ClientEngine) -> Plannings:
+    uploads = None if corpus.cluster.shares_paths else Uploads(corpus.artifacts)
+    publisher = Publisher(corpus.log, pipeline_id=corpus.pipeline_id, now=now, scratch=corpus.scratch, uploads=uploads)
+    return Plannings(engine, publisher=publisher, is_cancelled=partial(is_cancelled, engine.parts.views.jobs))
+
+
+def _rebuild_view(corpus: Corpus, name: str) -> Position:
+    """Build a SQL view beside the one that a projector keeps, which goes on from there after the swap."""
+    view: Any = getattr(corpus, name)(read_only=False)
+    try:
+        return rebuild(corpus.log, corpus.projections[name], view)
+    finally:
+        view.close()

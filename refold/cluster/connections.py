@@ -1,0 +1,130 @@
+"""What the processes of a cluster connect to, by their settings: log, artifacts, SQL, and where the indexes live."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine as SqlEngine
+
+from projections.backends.keyword.opensearch_generations import OpenSearchGenerations
+from projections.backends.vector.qdrant_generations import QdrantGenerations
+from projections.index_home import IndexHome
+from projections.keyword_index import KeywordIndex
+from projections.sql.engine import open_postgres
+from projections.vector_index import VectorIndex
+from refold.cluster.settings import ClusterSettings
+from schemas.errors import UsageError
+from schemas.registries.confluent import ConfluentRegistry
+from schemas.registries.confluent_client import ConfluentClient
+from streams.artifact_stores.s3 import S3Artifacts
+from streams.artifact_stores.shared_folder import SharedFolderArtifacts
+from streams.artifacts import ArtifactStore
+from streams.logs.kafka import KafkaLog
+
+Clock = Callable[[], datetime]
+
+_NO_INDEX_NAME = re.compile(r"[^a-z0-9-]")
+
+
+def open_log(cluster: ClusterSettings, *, read_only: bool = False) -> KafkaLog:
+    """The log of the corpus.
+
+    Raises:
+        UnreachableError: Kafka or the registry cannot be reached.
+        UsageError: an address or a topic is lacking, or a schema is not registered.
+    """
+    if "bootstrap.servers" not in cluster.kafka:
+        raise _lacking("kafka", "KAFKA_BOOTSTRAP_SERVERS, or cluster.kafka with bootstrap.servers")
+    if cluster.registry is None:
+        raise _lacking("registry", "SCHEMA_REGISTRY_URL")
+    client = ConfluentClient(cluster.registry.get_secret_value())
+    registry = ConfluentRegistry(client, prefix=f"refold.{cluster.corpus}.", read_only=read_only)
+    return KafkaLog(cluster.corpus, cluster.kafka, registry)
+
+
+def open_sql(cluster: ClusterSettings, *, read_only: bool = False) -> SqlEngine:
+    """An engine for the corpus's schema of the PostgreSQL database; connects at first use."""
+    if cluster.postgres is None:
+        raise _lacking("postgres", "POSTGRES_URL")
+    return open_postgres(cluster.postgres.get_secret_value(), schema=_schema_of(cluster.corpus), read_only=read_only)
+
+
+def open_artifacts(cluster: ClusterSettings, *, clock: Clock) -> ArtifactStore:
+    """The artifact store that all processes share.
+
+    Raises:
+        UnreachableError: the storage cannot be reached.
+        UsageError: none is named, or it is not there.
+    """
+    if cluster.artifacts is None:
+        raise _lacking("artifacts", "s3://BUCKET/PREFIX, or a folder on one machine")
+    address = urlsplit(cluster.artifacts)
+    if address.scheme == "s3":
+        return S3Artifacts(
+            address.netloc,
+            prefix=address.path.strip("/") or cluster.corpus,
+            clock=clock,
+            endpoint=cluster.artifacts_endpoint,
+            region=cluster.artifacts_region,
+        )
+    if address.scheme:
+        raise UsageError(
+            f"artifacts cannot be kept at {cluster.artifacts}",
+            op="open artifacts",
+            hint="s3://BUCKET/PREFIX or a folder",
+        )
+    return SharedFolderArtifacts(Path(cluster.artifacts), clock=clock)
+
+
+def vector_home(cluster: ClusterSettings, index: VectorIndex, *, engine: SqlEngine, log_id: str) -> IndexHome[Any]:
+    """Where the vector index lives: a collection in Qdrant per generation."""
+    if cluster.qdrant is None:
+        raise _lacking("qdrant", "QDRANT_URL")
+    key = cluster.qdrant_api_key
+    store = QdrantGenerations(
+        url=cluster.qdrant,
+        prefix=index_prefix(cluster.corpus),
+        dim=index.spec.dim or 0,
+        api_key=key.get_secret_value() if key else None,
+        grpc_port=cluster.qdrant_grpc_port,
+    )
+    return IndexHome(index.spec, log_id=log_id, store=store, engine=engine)
+
+
+def keyword_home(cluster: ClusterSettings, index: KeywordIndex, *, engine: SqlEngine, log_id: str) -> IndexHome[Any]:
+    """Where the keyword index lives: an index in OpenSearch per generation."""
+    if cluster.opensearch is None:
+        raise _lacking("opensearch", "OPENSEARCH_URL")
+    store = OpenSearchGenerations(url=cluster.opensearch.get_secret_value(), prefix=index_prefix(cluster.corpus))
+    return IndexHome(index.spec, log_id=log_id, store=store, engine=engine)
+
+
+def index_prefix(corpus: str) -> str:
+    """What the names of a corpus's collections and indexes begin with: lower-case, and another one for each corpus."""
+    plain = _NO_INDEX_NAME.sub("-", corpus.lower())
+    return f"refold-{plain}" if plain == corpus else f"refold-{plain}-{_digest(corpus)}"
+
+
+def _schema_of(corpus: str) -> str:
+    """The corpus's schema; a name that PostgreSQL would cut ends in a digest instead."""
+    name = f"refold_{corpus}"
+    return name if len(name) <= 63 else f"{name[:54]}_{_digest(corpus)}"  # noqa: PLR2004 - PostgreSQL's limit
+
+
+def _digest(name: str) -> str:
+    return sha256(name.encode()).hexdigest()[:8]
+
+
+def _lacking(name: str, how: str) -> UsageError:
+    return UsageError(
+        f"the cluster engine needs cluster.{name}, which is not set",
+        op="open",
+        subject=f"cluster.{name}",
+        hint=f"set it in the settings file or the environment: {how}",
+    )

@@ -1,0 +1,128 @@
+"""A corpus in a cluster, as every process of it opens it."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine as SqlEngine
+
+from projections.index_home import IndexHome
+from projections.index_view import IndexView
+from projections.jobs import JobsProjection, JobsView
+from projections.keyword_index import KEYWORD, KeywordIndex
+from projections.manifest import ManifestProjection, ManifestView
+from projections.projection import Projection
+from projections.stage_results import StageResultsProjection, StageResultsView
+from projections.vector_index import VECTOR, VectorIndex
+from refold.both_engines import GC_THRESHOLDS, now, shared_embedder
+from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
+from refold.cluster.settings import ClusterSettings
+from refold.freed_memory import limit_arenas
+from refold.settings import Settings
+from refold.telemetry import configure_logging
+from schemas.ids import random_id
+from streams.artifacts import ArtifactStore
+from streams.logs.kafka import KafkaLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """The servers of one corpus, connected to; `close` lets go of them."""
+
+    settings: Settings
+    pipeline_id: str
+    log: KafkaLog
+    artifacts: ArtifactStore
+    books: SqlEngine
+    homes: Mapping[str, IndexHome[Any]]
+    projections: Mapping[str, Projection[Any]]
+    scratch: Path
+    closing: ExitStack
+
+    @property
+    def cluster(self) -> ClusterSettings:
+        """Where everything is."""
+        return self.settings.cluster
+
+    def manifest(self, *, read_only: bool) -> ManifestView:
+        """The manifest's view, with connections of its own that it closes."""
+        return ManifestView(self._sql(read_only=read_only), log_id=self.log.log_id, is_read_only=read_only)
+
+    def jobs(self, *, read_only: bool) -> JobsView:
+        """The jobs' view, in the same way."""
+        return JobsView(self._sql(read_only=read_only), log_id=self.log.log_id, is_read_only=read_only)
+
+    def stage_results(self, *, read_only: bool) -> StageResultsView:
+        """The stage results' view, in the same way."""
+        return StageResultsView(self._sql(read_only=read_only), log_id=self.log.log_id, is_read_only=read_only)
+
+    def index(self, name: str, *, before_writing: Callable[[], None] = lambda: None) -> IndexView[Any]:
+        """An index, not open yet; see IndexView."""
+        return IndexView(
+            self.homes[name],
+            artifacts=self.artifacts,
+            clock=now,
+            longest_query_s=self.settings.indexes.longest_query_s,
+            before_writing=before_writing,
+        )
+
+    def close(self) -> None:
+        """Let go of everything; idempotent."""
+        self.closing.close()
+
+    def _sql(self, *, read_only: bool) -> SqlEngine:
+        return open_sql(self.cluster, read_only=read_only)
+
+
+def open_corpus(settings: Settings) -> Corpus:
+    """Connect to the servers that `settings` name.
+
+    Raises:
+        UsageError: one is not named, or something on it is not as it has to be.
+        UnreachableError: one does not answer.
+    """
+    gc.set_threshold(*GC_THRESHOLDS)
+    limit_arenas()
+    pipeline_id, cluster = random_id(), settings.cluster
+    configure_logging(settings, run_id=pipeline_id)
+    with ExitStack() as opened:
+        log = open_log(cluster)
+        opened.callback(log.close)
+        artifacts = open_artifacts(cluster, clock=now)
+        opened.callback(artifacts.close)
+        books = open_sql(cluster)
+        opened.callback(books.dispose)
+        embedder = shared_embedder(settings.indexes.embedder)
+        vector, keyword = VectorIndex(embedder=embedder.name, dim=embedder.dim), KeywordIndex()
+        return Corpus(
+            settings=settings,
+            pipeline_id=pipeline_id,
+            log=log,
+            artifacts=artifacts,
+            books=books,
+            homes={
+                VECTOR: vector_home(cluster, vector, engine=books, log_id=log.log_id),
+                KEYWORD: keyword_home(cluster, keyword, engine=books, log_id=log.log_id),
+            },
+            projections={
+                "manifest": ManifestProjection(),
+                "jobs": JobsProjection(),
+                "stage_results": StageResultsProjection(),
+                VECTOR: vector,
+                KEYWORD: keyword,
+            },
+            scratch=_scratch(cluster, opened),
+            closing=opened.pop_all(),
+        )
+
+
+def _scratch(cluster: ClusterSettings, opened: ExitStack) -> Path:
+    if cluster.scratch is not None:
+        cluster.scratch.mkdir(parents=True, exist_ok=True)
+    return Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="refold-", dir=cluster.scratch)))

@@ -1,0 +1,81 @@
+"""What a projector is made of: how each projection's view is opened and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from projections.follower import Joining
+from projections.job_progress import JobProgress
+from projections.leases import Leases
+from projections.rebuild import finish_rebuild
+from projections.runner import Runner
+from projections.sql.rebuild import rebuild
+from projections.sql.sql_view import SqlView
+from refold.both_engines import SQL_JOINING, now
+from refold.cluster.corpus import Corpus
+from refold.cluster.generation_news import GenerationNews
+from refold.cluster.holds import Holds
+from refold.cluster.projector import Projector
+from refold.cluster.upkeep import Kept
+from refold.trimming import RequestsTrimmer
+
+INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
+"""Batches of a few thousand chunks, or half a second: a refresh of an index costs tens of milliseconds."""
+
+
+def make_projector(corpus: Corpus) -> Projector:
+    """A projector of all projections of `corpus`."""
+    makers: dict[str, Callable[[], Kept]] = {
+        "manifest": partial(_keep_manifest, corpus),
+        "jobs": partial(_keep_jobs, corpus),
+        "stage_results": partial(_keep_stage_results, corpus),
+        **{name: partial(_keep_index, corpus, name) for name in corpus.homes},
+    }
+    leases = Leases(corpus.books, duration_s=corpus.cluster.lease_s)
+    return Projector(leases, holder=corpus.pipeline_id, makers=makers)
+
+
+def _keep_manifest(corpus: Corpus) -> Kept:
+    view = corpus.manifest(read_only=False)
+    return _kept(corpus, "manifest", view, RequestsTrimmer(corpus.log, view).step)
+
+
+def _keep_jobs(corpus: Corpus) -> Kept:
+    view = corpus.jobs(read_only=False)
+    progress = JobProgress(corpus.log, view, pipeline_id=corpus.pipeline_id, clock=now)
+    return _kept(corpus, "jobs", view, progress.step)
+
+
+def _keep_stage_results(corpus: Corpus) -> Kept:
+    return _kept(corpus, "stage_results", corpus.stage_results(read_only=False), None)
+
+
+def _kept(corpus: Corpus, name: str, view: SqlView[Any, Any], after_turn: Callable[[], object] | None) -> Kept:
+    projection = corpus.projections[name]
+    if view.is_outdated:
+        rebuild(corpus.log, projection, view)
+    runner = Runner(corpus.log, projection, view, joining=SQL_JOINING[name], clock=now, after_turn=after_turn)
+    return Kept(runner, view.close)
+
+
+def _keep_index(corpus: Corpus, name: str) -> Kept:
+    holds = Holds(corpus.books)
+    view, projection = corpus.index(name, before_writing=lambda: holds.refuse(name)), corpus.projections[name]
+    view.open()
+    if not view.generation.is_live:  # somebody has asked for a rebuild
+        finish_rebuild(view, projection, corpus.log, scratch=corpus.scratch, pipeline_id=corpus.pipeline_id, clock=now)
+    generation = view.generation
+    news = GenerationNews(corpus.log, generation, pipeline_id=corpus.pipeline_id, clock=now)
+
+    def after_turn() -> None:
+        news.step()
+        view.collect_garbage()
+
+    def is_current() -> bool:
+        current = corpus.homes[name].current()
+        return current is not None and current.key == generation.key
+
+    runner = Runner(corpus.log, projection, view, joining=INDEX_JOINING, clock=now, after_turn=after_turn)
+    return Kept(runner, view.close, is_current)

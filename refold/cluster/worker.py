@@ -1,0 +1,49 @@
+"""`refold worker`: owns the slots that Kafka assigns to it, until it is told to stop."""
+
+from __future__ import annotations
+
+import faust
+
+from refold.cluster.corpus import open_corpus
+from refold.cluster.intake_app import intake_app
+from refold.cluster.worker_wiring import WorkerParts
+from refold.settings import Settings
+from streams.logs.kafka_names import KafkaNames
+
+HEARTBEATS_PER_SESSION = 5
+"""Heartbeats within a session's timeout: one that is lost, or late, costs nothing."""
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or Ctrl-C: what is in work then is finished, or released within seconds.
+
+    Raises:
+        UsageError: a server is not named, or something on it is not as it has to be.
+        UnreachableError: one does not answer at the start.
+        RefoldError: what stopped a slot; everything that was durable stays so.
+    """
+    corpus = open_corpus(settings)
+    try:
+        parts = WorkerParts(corpus)
+        try:
+            _run(settings, parts)
+            parts.slots.check()
+        finally:
+            parts.close()
+    finally:
+        corpus.close()
+
+
+def _run(settings: Settings, parts: WorkerParts) -> None:
+    cluster = settings.cluster
+    names = KafkaNames(cluster.corpus)
+    app = intake_app(group=names.workers, topic=names.topic("requests"), client=cluster.kafka, slots=parts.slots)
+    app.conf.broker_session_timeout = cluster.session_timeout_s
+    app.conf.broker_heartbeat_interval = cluster.session_timeout_s / HEARTBEATS_PER_SESSION
+    worker = faust.Worker(app, loglevel=settings.log_level.upper(), redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as exc:  # how Faust ends
+        if exc.code:
+            parts.slots.check()
+            raise

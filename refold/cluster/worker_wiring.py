@@ -1,0 +1,95 @@
+"""What a worker is made of: its slots, and the pool and the event loop that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+
+from refold.both_engines import now, parameters_of, shared_embedder, stage_settings
+from refold.cluster.awaited_views import once_there
+from refold.cluster.corpus import Corpus
+from refold.cluster.slot_set import OwnedSlot, SlotSet
+from streams.adapters.files import Files
+from streams.answers import AnswerWriter
+from streams.retry import RetryPolicy
+from streams.slot import Slot, SlotParts
+from streams.stages.attempts import PooledAttempts
+from streams.stages.pool import StagePool
+from streams.stages.pool_member import PoolConfiguration
+from streams.worker import SlotWorker
+from streams.workload import Workload
+
+
+class WorkerParts:
+    """The slots of a worker and what they share.
+
+    The construction waits until a projector has made the views that slots read.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        settings = corpus.settings
+        self._corpus = corpus
+        self._states = once_there(lambda: corpus.manifest(read_only=True))
+        self._results = once_there(lambda: corpus.stage_results(read_only=True))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="attempts", daemon=True)
+        self._thread.start()
+        self.workload = Workload(settings.pool.in_flight)
+        self._parameters = parameters_of(settings)
+        embedder = shared_embedder(settings.indexes.embedder)
+        self._attempts = PooledAttempts(
+            StagePool(
+                PoolConfiguration(settings=stage_settings(settings), embedder=embedder),
+                processes=settings.pool.processes or os.cpu_count() or 1,
+            ),
+            adapters={"folder": Files(allowed_roots=settings.cluster.allowed_roots)},
+            artifacts=corpus.artifacts,
+            stage_results=self._results,
+            in_flight_bytes=settings.pool.in_flight_bytes,
+            uses_cache=settings.stage_cache,
+        )
+        self.slots = SlotSet(self._make)
+
+    def close(self) -> None:
+        """Give the slots up, end the pool and the loop."""
+        self.slots.give_up(self.slots.numbers)
+        asyncio.run_coroutine_threadsafe(self._attempts.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._states.close()
+        self._results.close()
+
+    def _make(self, number: int) -> OwnedSlot:
+        worker = SlotWorker(
+            log=self._corpus.log,
+            attempts=self._attempts,
+            loop=self._loop,
+            is_assigned=lambda: self.slots.owns(number),
+        )
+        return OwnedSlot(Slot(number, self._slot_parts(worker, number)), worker)
+
+    def _slot_parts(self, worker: SlotWorker, number: int) -> SlotParts:
+        corpus, retries = self._corpus, self._corpus.settings.retries
+        return SlotParts(
+            log=corpus.log,
+            states=self._states,
+            artifacts=corpus.artifacts,
+            writer=AnswerWriter(
+                pipeline_id=corpus.pipeline_id,
+                retries=RetryPolicy(
+                    max_attempts=retries.max_attempts,
+                    base_delay_s=retries.base_delay_s,
+                    max_delay_s=retries.max_delay_s,
+                ),
+                generator=random.Random(f"{corpus.pipeline_id}-{number}"),  # noqa: S311 - jitter, no secret
+            ),
+            workload=self.workload,
+            begin=worker.begin,
+            parameters=self._parameters,
+            clock=now,
+            monotonic=time.monotonic,
+            max_crashes=retries.max_crashes,
+        )

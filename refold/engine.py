@@ -1,0 +1,218 @@
+"""What a command works on: one corpus, wherever it is kept and whoever runs its projections."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from projections.index_backend import IndexForeign, KeywordBackend, VectorBackend
+from projections.index_view import IndexView
+from projections.job_entries import JobState
+from projections.jobs import JobsView
+from projections.manifest import ManifestView
+from projections.rebuild import RebuildReport
+from projections.runner import ProjectionStatus
+from projections.search import Search
+from projections.sql.sql_view import SqlView
+from projections.stage_results import StageResultsView
+from projections.verify import VerifyReport, verify
+from refold.commands import COMMANDS, Emit
+from refold.control.messages import Call
+from refold.planning import Planning
+from refold.settings import Settings
+from schemas.errors import TransientError, UsageError
+from schemas.events import TOPICS
+from schemas.positions import Position
+from streams.artifacts import ArtifactStore
+from streams.job import Job
+from streams.log import EventLog
+from streams.planner import Planner
+
+CATCH_UP_TIMEOUT_S = 600.0
+"""A projection is waited for; one that has not arrived after this long is told as an error."""
+
+AnyIndex = IndexView[VectorBackend] | IndexView[KeywordBackend]
+
+SQL_VIEWS = ("manifest", "jobs", "stage_results")
+INDEXES = ("vector", "keyword")
+
+
+class NotThereYet(TransientError):  # noqa: N818 - a state, as in the error tree
+    """A projection has not reached the asked position in time."""
+
+
+class Work(Protocol):
+    """What runs while documents are processed: planners, and in the embedded engine the slot and its pool."""
+
+    def plan(self, job: Job) -> Planning:
+        """The planning of `job`: a new one, or the one that is under way or done."""
+
+    def resume(self, row: JobState) -> None:
+        """Go on with planning the job of `row`, if it was cut short; a UsageError where its sources are away."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in work here."""
+
+    def wake(self) -> None:
+        """A reader that held starts back has caught up."""
+
+    def stop(self) -> None:
+        """Finish or release what is in work; blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """The projections' views."""
+
+    manifest: ManifestView
+    jobs: JobsView
+    stage_results: StageResultsView
+    vector: IndexView[VectorBackend]
+    keyword: IndexView[KeywordBackend]
+
+    @property
+    def indexes(self) -> Mapping[str, AnyIndex]:
+        """The two indexes, by name."""
+        return {"vector": self.vector, "keyword": self.keyword}
+
+    def sql(self, name: str) -> SqlView[Any, Any]:
+        """The SQL view of that name."""
+        view: SqlView[Any, Any] = getattr(self, name)
+        return view
+
+    def close(self) -> None:
+        """Let go of them all."""
+        for view in (self.vector, self.keyword, self.manifest, self.jobs, self.stage_results):
+            view.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where a corpus is kept, as far as this machine is concerned.
+
+    Attributes:
+        name: For people: the data folder's path, or the prefix of the topics.
+        scratch: An existing folder for temporary tables.
+        folder: The data folder; None where everything is on servers.
+    """
+
+    name: str
+    scratch: Path
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What wiring hands to an engine; the engine closes it all."""
+
+    settings: Settings
+    home: Home
+    pipeline_id: str
+    log: EventLog
+    artifacts: ArtifactStore
+    views: Views
+    rebuild_view: Callable[[str], Position]
+    search: Search
+    planner: Planner
+    clock: Callable[[], datetime]
+
+
+class Engine(ABC):
+    """Answers commands about one corpus, and works when it is asked to; entered once, then closed."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.gates: list[Callable[[], bool]] = []
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def open(self) -> None:
+        """Begin; `close` ends what was begun, also after an error."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what is in work and let go of everything; idempotent."""
+
+    @abstractmethod
+    def listen(self) -> None:
+        """Answer the commands of other processes, where they cannot reach the corpus themselves."""
+
+    # -- projections
+
+    @property
+    @abstractmethod
+    def index_errors(self) -> Mapping[str, IndexForeign]:
+        """The indexes that could not be opened, and why."""
+
+    @abstractmethod
+    def statuses(self) -> Sequence[ProjectionStatus]:
+        """How the projections are doing."""
+
+    @abstractmethod
+    def wait_for(
+        self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S
+    ) -> None:
+        """Return when the projections `names` have reached `position`.
+
+        Raises:
+            NotThereYet: one of them has not, in time.
+            IndexForeign: one of them has to be rebuilt first.
+            RefoldError: what stopped one of them.
+        """
+
+    @abstractmethod
+    def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
+        """Write an index anew from the log and the artifacts; `on_progress` is told how many documents are done."""
+
+    def compare_indexes(self, *, deep: bool) -> VerifyReport:
+        """Compare both indexes with the log; what is applied to them waits meanwhile."""
+        parts = self.parts
+        return verify(
+            parts.views.indexes.values(), parts.log, artifacts=parts.artifacts, scratch=parts.home.scratch, deep=deep
+        )
+
+    def end(self) -> Position:
+        """Where the log ends now, in all topics."""
+        return self.parts.log.end([tp for topic in TOPICS for tp in self.parts.log.partitions(topic)])
+
+    # -- work
+
+    @abstractmethod
+    def work(self) -> Work:
+        """Process documents from now on; the same work for everybody who asks."""
+
+    @property
+    @abstractmethod
+    def is_working(self) -> bool:
+        """Whether documents are being processed, without this process or by it."""
+
+    def may_start(self) -> bool:
+        """Whether every reader that must not be overrun is near enough to the end."""
+        return all(gate() for gate in self.gates)
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise what has stopped the engine or one of its projections, if anything has."""
+
+    def run(self, call: Call, emit: Emit, stop: threading.Event) -> Mapping[str, Any]:
+        """The result of `call`, whose command may be of another release.
+
+        Raises:
+            UsageError: this release knows no such command.
+        """
+        command = COMMANDS.get(call.command)
+        if command is None:
+            raise UsageError(f"this owner knows no command {call.command!r}", hint="upgrade refold there or here")
+        return command.run(self, call.arguments, emit, stop)

@@ -1,0 +1,95 @@
+"""The plannings of this process: one per job, begun once and looked up afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+from projections.job_entries import JobState
+from refold.engine import Engine
+from refold.planning import Planning
+from schemas.ids import EventId, JobId
+from streams.job import Job, requests_in_log
+from streams.plan import PlanRules
+from streams.publisher import Publisher
+
+
+class Plannings:
+    """Plans jobs, each in a thread of its own. Thread-safe.
+
+    Args:
+        engine: Whose log, views and planner are used.
+        publisher: Asks the log for what plans say.
+        is_cancelled: Whether people have cancelled a job.
+    """
+
+    def __init__(self, engine: Engine, *, publisher: Publisher, is_cancelled: Callable[[JobId], bool]) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._is_cancelled = is_cancelled
+        self._plannings: dict[JobId, Planning] = {}
+        self._lock = threading.Lock()
+
+    def plan(self, job: Job) -> Planning:
+        """The planning of `job`: a new one, or the one that is under way or done."""
+        with self._lock:
+            planning = self._plannings.get(job.job_id)
+            if planning is None:
+                row = self._engine.parts.views.jobs.job(job.job_id)
+                planning = self._begin(job, already=None if row is None else self._requests_of(job))
+            return planning
+
+    def resume(self, row: JobState) -> None:
+        """Plan the job of `row` to its end, if that was cut short.
+
+        Raises:
+            UsageError: one of its sources cannot be reached from here.
+        """
+        if row.plan is None and row.submitted_at is not None:
+            self.plan(_job_of(row))
+
+    @property
+    def are_over(self) -> bool:
+        """Whether none is under way."""
+        return all(planning.is_over for planning in list(self._plannings.values()))
+
+    def stop(self) -> None:
+        """End all of them before their next batches."""
+        with self._lock:
+            for planning in self._plannings.values():
+                planning.stop()
+
+    def _begin(self, job: Job, *, already: Iterator[EventId] | None) -> Planning:
+        # What the last job has completed must be known, or it would be read again.
+        self._engine.wait_for(self._engine.end(), ["manifest"])
+        planning = Planning(
+            job,
+            planner=self._engine.parts.planner,
+            publisher=self._publisher,
+            already=already,
+            is_cancelled=lambda: self._is_cancelled(job.job_id),
+            may_publish=self._engine.may_start,
+        )
+        self._plannings[job.job_id] = planning
+        planning.start()
+        return planning
+
+    def _requests_of(self, job: Job) -> Iterator[EventId]:
+        return requests_in_log(self._engine.parts.log, job.job_id, taken=self._taken)
+
+    def _taken(self, job_id: JobId) -> Iterator[EventId]:
+        log = self._engine.parts.log
+        self._engine.wait_for(log.end(log.partitions("documents")), ["jobs"])
+        yield from self._engine.parts.views.jobs.request_ids(job_id)
+
+
+def _job_of(row: JobState) -> Job:
+    parameters: Mapping[str, str] = row.parameters
+    return Job(
+        job_id=row.job_id,
+        sources=row.sources,
+        rules=PlanRules.from_parameters(row.mode, parameters),
+        priority=row.priority,
+        settings_fingerprint=row.settings_fingerprint,
+        parameters=parameters,
+    )

@@ -1,0 +1,42 @@
+"""The cluster engine as people use it: commands beside real workers and projectors over real servers."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster_world import ClusterWorld, cluster_world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ClusterWorld]:
+    with cluster_world(tmp_path) as world:
+        yield world
+
+
+def library(folder: Path, count: int = 12) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.md").write_text(f"# Page {number}\n\nThe heron number {number} stands in the water.\n")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_documents_go_in_are_found_and_proved_consistent(world: ClusterWorld, tmp_path: Path) -> None:
+    projector, worker = world.start("projector"), world.start("worker")
+    pages = library(tmp_path / "pages")
+    done = world.cli("ingest", str(pages), "--json").json
+    assert (done["outcome"], done["completed"], done["searchable"]) == ("SUCCEEDED", 12, True)
+    hits = world.cli("search", "heron number 7", "--json").json["hits"]
+    assert hits[0]["uri"].endswith("/7.md")
+    assert world.cli("verify", "--json").json["consistent"]
+    (pages / "3.md").unlink()
+    again = world.cli("ingest", str(pages), "--json").json
+    assert (again["requested"], again["unchanged"], again["removed"]) == (1, 11, 1)
+    assert world.cli("status", "--json").json["documents"]["live_documents"] == 11
+    for process in (worker, projector):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, world.logs()
