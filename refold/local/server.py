@@ -128,7 +128,7 @@ class LocalServer:
         pid = self._running_pid()
         if pid is None:
             return
-        _signal_group(pid, signal.SIGTERM)
+        _signal_group(pid, STOP_SIGNALS.get(self.name, signal.SIGTERM))
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
         while self.is_running and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
@@ -210,6 +210,10 @@ def _born(pid: int) -> str | None:
     """When process `pid` began, as ps(1) says; None for one that is not there."""
     said = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
     return said.stdout.strip() or None
+
+
+STOP_SIGNALS = {"postgres": signal.SIGINT}
+"""By which a server ends in good order without waiting for its clients to leave, where that is not SIGTERM."""
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
