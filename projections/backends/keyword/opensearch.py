@@ -37,7 +37,7 @@ from projections.backends.keyword.opensearch_server import connect, marks
 from projections.backends.matching import admission, is_unicode
 from projections.backends.ranking import best
 from projections.backends.server_calls import Retries, refusal, write_or_halve
-from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk
+from projections.index_backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk
 from projections.words import parse_query
 from schemas.errors import TransientError, UsageError
 from schemas.ids import ChunkId
@@ -159,8 +159,11 @@ class OpenSearchKeywordBackend:
         if self._is_closed:
             return
         self._is_closed = True
-        self.flush()
-        self._client.close()
+        try:
+            with suppress(IndexForeign):  # it was dropped meanwhile: there is nothing to show
+                self.flush()
+        finally:
+            self._client.close()
 
     def drop(self) -> None:
         """Delete the index from the server and let go of connections; for a generation that nobody needs any more."""
