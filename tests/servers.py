@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -39,13 +40,18 @@ def address_of(server: str) -> str:
         told.setdefault(server, f"the real one that {variable} names")
         return os.environ[variable]
     reason = told.get(server) or _started(server)
-    if reason is None:
-        told[server] = "a real one, started for this run"
-        return os.environ[variable]
-    told[server] = reason
-    if server in os.environ.get("REFOLD_REQUIRE", "").split(","):
-        pytest.fail(f"{server} is required: {reason}")
-    pytest.skip(f"needs {server}: {reason}")
+    if reason is not None:
+        told[server] = reason
+        lacking(server, reason)
+    told[server] = "a real one, started for this run"
+    return os.environ[variable]
+
+
+def lacking(tool: str, reason: str) -> NoReturn:
+    """Skip the test for want of `tool`, or fail it where that is required; `.ci/tools` installs it."""
+    if tool in os.environ.get("REFOLD_REQUIRE", "").split(","):
+        pytest.fail(f"{tool} is required: {reason}")
+    pytest.skip(f"needs {tool}: {reason}")
 
 
 def stop() -> None:

@@ -79,3 +79,17 @@ def register(
         new = sum(bool(one["is_new"]) for one in registered)
         out().print(f"{len(registered)} schemas stand at {client.address}, {new} of them new")
     return 0
+
+
+@app.command(epilog="Example: refold schema asyncapi > asyncapi.yaml")
+def asyncapi(
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Print the topics and events of a corpus as an AsyncAPI 3.0 document, in YAML, for tools of other teams."""
+    from refold import asyncapi as document  # noqa: PLC0415 - nothing else needs it
+
+    if as_json:
+        print_json(document.asyncapi())
+    else:
+        typer.echo(document.as_yaml(), nl=False)
+    return 0

@@ -140,11 +140,11 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     registry = RegistryServer().start()
     run("schema register", "--registry", registry.url, "--prefix", "refold.library.")
     registry.stop()
+    run("schema asyncapi")
     (corpus.home / "topics.yaml").write_text("topics: {jobs: {partitions: 2}}")
     run("topics check", "--file", str(corpus.home / "topics.yaml"))
-    run("dev status", "--dir", str(corpus.home / "stack"))
-    run("dev env", "--dir", str(corpus.home / "stack"))
-    run("dev down", "--dir", str(corpus.home / "stack"))
+    for command in ("dev status", "dev env", "dev down"):
+        run(command, "--dir", str(corpus.home / "stack"))
     run("search", "nothing", "--filter", "nonsense", heading="Errors")
 
     cancelled, paused = JobId(random_id()), JobId(random_id())
