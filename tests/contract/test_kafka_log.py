@@ -266,6 +266,18 @@ def test_a_foreign_request_that_is_no_event_is_told_and_passed(corpora: KafkaCor
     assert batches[-1].next_position == log.end(all_partitions(log))
 
 
+def test_a_schema_id_that_nobody_has_registered_stops_neither_readers_nor_writers(corpora: KafkaCorpora) -> None:
+    log = corpora.open()
+    foreign = ForeignProducer(corpora, "requests")
+    foreign.send(b"\x00\x7f\xff\xff\xffsoup", key=b"k")
+    log.append(None, [requested(f"{number}.md") for number in range(20)])  # after the time of what stands last
+    found = [record for batch in log.read(log.partitions("requests"), Position()) for record in batch.undecodable]
+    assert [record.key for record in found] == [b"k"]
+    assert f"the registry has no schema id 2147483647 of a subject {corpora.names('log').topic('requests')}-" in (
+        found[0].error
+    )
+
+
 def test_elsewhere_it_is_damage_and_what_stands_before_it_is_read(corpora: KafkaCorpora) -> None:
     log = corpora.open()
     log.append(None, queued_in(0, 2))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams import uris
 from streams.uris import InvalidUri, canonical_uri, file_uri, folder_file_uri, http_uri, path_of, push_uri
 
 paths = st.lists(st.binary(min_size=1).filter(lambda b: not {0, ord("/")} & set(b)), min_size=1).map(
@@ -105,6 +106,21 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
 def test_what_names_a_real_path_is_canonical(path: bytes) -> None:
     real = os.path.normpath(path)
     assert canonical_uri(file_uri(real)) == file_uri(real)
+
+
+def slowly(uri: str) -> str | None:
+    try:
+        return uris._canonical_uri(uri)
+    except InvalidUri:
+        return None
+
+
+@given(
+    st.lists(st.sampled_from(["/", "/", ".", "..", "a", "Z", "-", "_", "~", "%"]) | st.from_regex(r"\A%[0-9A-F]{2}\Z"))
+)
+def test_what_is_canonical_at_a_glance_is_so_when_looked_at(pieces: list[str]) -> None:
+    uri = f"file://{''.join(pieces)}"
+    assert bool(uris._is_canonical_file_uri(uri)) == (slowly(uri) == uri and uri != "file:///")
 
 
 @given(st.text(min_size=1).map(lambda name: name.encode(errors="replace").decode()))
