@@ -17,6 +17,7 @@ from refold.control.messages import Call
 from refold.control.server import ControlServer
 from refold.data_folder import DataFolder
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
+from refold.sqlite_group_positions import SqliteGroupPositions
 from schemas.errors import RefoldError, UsageError
 from schemas.positions import Position
 
@@ -153,6 +154,10 @@ class EmbeddedEngine(Engine):
                 raise NotThereYet(
                     f"{name} is not at {position} after {timeout_s:.0f} s", op="wait", hint="see: refold status"
                 )
+
+    def group_positions(self) -> SqliteGroupPositions:
+        """How far each group of subscribers has come, in a file of the data folder."""
+        return SqliteGroupPositions(self.parts.folder.path / "subscriptions.sqlite", log_id=self.parts.log.log_id)
 
     # -- work
 

@@ -23,6 +23,7 @@ from projections.stage_results import StageResultsView
 from projections.verify import VerifyReport, verify
 from refold.commands import COMMANDS, Emit
 from refold.control.messages import Call
+from refold.group_positions import GroupPositions
 from refold.planning import Planning
 from refold.settings import Settings
 from schemas.errors import TransientError, UsageError
@@ -186,6 +187,10 @@ class Engine(ABC):
     def end(self) -> Position:
         """Where the log ends now, in all topics."""
         return self.parts.log.end([tp for topic in TOPICS for tp in self.parts.log.partitions(topic)])
+
+    @abstractmethod
+    def group_positions(self) -> GroupPositions:
+        """How far each group of subscribers has come; closed by whoever asks for it."""
 
     # -- work
 

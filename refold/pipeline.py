@@ -20,7 +20,6 @@ from refold.control.messages import Call, Json
 from refold.data_folder import DataFolder, Ownership
 from refold.engine import Engine
 from refold.event_stream import EventStream
-from refold.group_positions import GroupPositions
 from refold.requests import Answer, ask, request
 from refold.results import DocumentResult, PipelineResult
 from refold.settings import Settings, load_settings
@@ -318,7 +317,7 @@ class Pipeline:
             PositionExpired: the log does not keep what comes after that position any more.
         """
         engine = self._open_engine
-        positions = await asyncio.to_thread(self._group_positions, engine) if group is not None else None
+        positions = await asyncio.to_thread(engine.group_positions) if group is not None else None
         wanted = None if positions is None or group is None else (positions, group)
         subscription = Subscription(
             engine.parts.log, topics, after=after, group=wanted, stop=self._stop, check=engine.check
@@ -330,9 +329,6 @@ class Pipeline:
         finally:
             if positions is not None:
                 positions.close()
-
-    def _group_positions(self, engine: Engine) -> GroupPositions:
-        return GroupPositions(self._folder.path / "subscriptions.sqlite", log_id=engine.parts.log.log_id)
 
     async def call(self, command: str, **arguments: Any) -> Json:
         """The result of a command of the command line, such as ``call("verify", deep=True)``; JSON-able."""

@@ -21,6 +21,7 @@ from projections.view import View
 from refold.cluster.holds import Holds
 from refold.cluster.projection_lag import status_of
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
+from refold.group_positions import GroupPositions
 from refold.planning import Planning
 from refold.plannings import Plannings
 from schemas.positions import Position
@@ -38,6 +39,7 @@ class ClientParts(Parts):
     projections: Mapping[str, Projection[Any]]
     holds: Holds
     books: SqlEngine
+    open_group_positions: Callable[[], GroupPositions]
     make_plannings: Callable[[ClientEngine], Plannings]
     close_servers: Callable[[], None]
 
@@ -179,6 +181,10 @@ class ClientEngine(Engine):
             chunks=counts.chunks,
             seconds=(self.parts.clock() - began).total_seconds(),
         )
+
+    def group_positions(self) -> GroupPositions:
+        """How far each group of subscribers has come, where Kafka keeps it."""
+        return self.parts.open_group_positions()
 
     def work(self) -> ClientWork:
         """Plan jobs; the same for everybody who asks."""

@@ -23,6 +23,7 @@ from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.holds import Holds
 from refold.engine import Home, Views
 from refold.plannings import Plannings
+from streams.logs.kafka_groups import KafkaGroupPositions
 from streams.planner import Planner
 from streams.publisher import Publisher
 from streams.uploads import Uploads
@@ -83,6 +84,7 @@ def _parts(corpus: Corpus) -> ClientParts:
         books=corpus.books,
         holds=Holds(corpus.books),
         projections=corpus.projections,
+        open_group_positions=partial(KafkaGroupPositions, corpus.cluster.corpus, corpus.cluster.kafka),
         make_plannings=partial(_plannings, corpus),
         close_servers=corpus.close,
     )

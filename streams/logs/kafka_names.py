@@ -49,6 +49,10 @@ class KafkaNames:
         """The group of workers, among which Kafka shares out `requests`."""
         return f"refold.{self.corpus}.workers"
 
+    def subscribers(self, group: str) -> str:
+        """The group of subscribers that people call `group`."""
+        return f"refold.{self.corpus}.subscribers.{group}"
+
     @property
     def group(self) -> str:
         """The group that readers name; nothing is ever committed for it."""

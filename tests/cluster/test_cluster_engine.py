@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from cluster_world import ClusterWorld, cluster_world
+
+import refold
 
 
 @pytest.fixture
@@ -40,3 +43,29 @@ def test_documents_go_in_are_found_and_proved_consistent(world: ClusterWorld, tm
     for process in (worker, projector):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, world.logs()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_program_publishes_searches_and_subscribes(world: ClusterWorld) -> None:
+    world.start("projector")
+    world.start("worker")
+    async with refold.open(config=world.config) as pipeline:
+        added = await pipeline.add("heron", text="The heron stands in the water.", metadata={"kind": "bird"})
+        assert (added.status, added.version) == ("completed", 1)
+        found = await pipeline.search("heron", filters=["metadata.kind=bird"])
+        assert [hit.uri for hit in found.hits] == ["push:heron"]
+        assert await kinds_of(pipeline, 2) == ["DocumentQueued", "DocumentStarted"]
+    async with refold.open(config=world.config) as pipeline:  # the second one was not handled to its end
+        assert await kinds_of(pipeline, 2) == ["DocumentStarted", "DocumentCompleted"]
+
+
+async def kinds_of(pipeline: refold.Pipeline, count: int) -> list[str]:
+    """The kinds of the next events for a group."""
+    kinds: list[str] = []
+    async with aclosing(pipeline.subscribe(["documents"], group="mirror")) as deliveries:  # type: ignore[type-var]
+        async for delivery in deliveries:
+            kinds.append(type(delivery.event).__name__)
+            if len(kinds) == count:
+                break
+    return kinds
