@@ -13,7 +13,7 @@ from projections.index_changes import IndexSpec
 from projections.index_tables import GARBAGE, GENERATIONS, INDEX_TABLES, PARKED, POSITIONS, SERVED
 from projections.sql.dialects import WRITES, take_turn
 from projections.sql.faults import translated
-from projections.view import PositionConflict
+from projections.view import GenerationGone
 
 _ROW = select(GENERATIONS.c.key).where(GENERATIONS.c.key == bindparam("key"))
 
@@ -22,10 +22,6 @@ _HOLD = _ROW.with_for_update(read=True, key_share=True)
 
 _END = _ROW.with_for_update()
 """Waits for those that hold it, before any row is deleted that they may be waiting for."""
-
-
-class GenerationGone(PositionConflict):
-    """The generation is no more: another process has begun a new one, and what this one writes is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)

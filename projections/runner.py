@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from projections.follower import Follower, Joining
 from projections.projection import Projection
-from projections.view import PositionConflict, View
+from projections.view import GenerationGone, PositionConflict, View
 from schemas.errors import TransientError
 from schemas.positions import Position
 from streams.log import EventLog
@@ -62,7 +62,8 @@ class Runner(Generic[ChangeT]):
     """Keeps one view up to date, in a thread of its own (`start`) or once in the caller's (`catch_up`).
 
     A view that cannot be written for now is tried again; any other error stops the runner and stays in its status. When
-    another writer has moved the view, the runner goes on from where the view stands.
+    another writer has moved the view, the runner goes on from where the view stands; when another has begun it anew,
+    GenerationGone stops the runner, and the view has to be opened again.
 
     Args:
         log: Read to its end, then waited on.
@@ -207,6 +208,8 @@ class Runner(Generic[ChangeT]):
             self._note(is_at_head=is_at_head)
             if self._after_turn is not None:
                 self._after_turn()
+        except GenerationGone:
+            raise  # it would read the whole log again and again, for nobody
         except PositionConflict:
             self._has_begun = False
         except TransientError as exc:

@@ -16,6 +16,10 @@ class PositionConflict(FatalError):  # noqa: N818 - a state, as in the error tre
     """The view does not stand where this writer thinks: another writer is active."""
 
 
+class GenerationGone(PositionConflict):
+    """What this writer builds is no more: another process has begun it anew. To go on, the view is opened again."""
+
+
 class View(Protocol, Generic[ChangeT_contra, EntryT_co]):
     """Something built from changes, with the position it was built up to, stored together with it."""
 

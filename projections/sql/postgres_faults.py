@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from projections.view import PositionConflict
+from projections.view import GenerationGone
 from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, RefoldError, TransientError
 
 _AWAY = (TransientError, "check that the PostgreSQL server runs and can be reached; it is tried again")
@@ -23,7 +23,7 @@ POSTGRES_FAULTS: dict[str, tuple[type[RefoldError], str | None]] = {
     "28": _REFUSED,
     "3D": _REFUSED,
     "3F": _REFUSED,
-    "23503": (PositionConflict, None),  # the one foreign key: the generation it was written for is gone
+    "23503": (GenerationGone, None),  # the one foreign key: the generation it was written for is gone
     "40": _BUSY,
     "42501": _REFUSED,
     "42P01": (TransientError, "its tables were replaced meanwhile; if it stays so, run: refold rebuild all"),

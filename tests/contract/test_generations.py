@@ -13,12 +13,13 @@ from sqlalchemy import Engine, func, select
 
 from projections.backends.folder_generations import FolderGenerations
 from projections.backends.vector.flat import FlatVectorBackend
-from projections.generations import GenerationGone, Generations
+from projections.generations import Generations
 from projections.index_batch import Bookings
 from projections.index_bookkeeping import IndexBookkeeping
 from projections.index_home import IndexHome
 from projections.index_tables import POSITIONS
 from projections.vector_index import VectorIndex
+from projections.view import GenerationGone
 from schemas.errors import MachineError
 from schemas.positions import Position, TopicPartition
 

@@ -18,8 +18,8 @@ from qdrant_client import QdrantClient, models
 from projections.backends.keyword.opensearch_generations import OpenSearchGenerations
 from projections.backends.vector.qdrant_generations import QdrantGenerations
 from projections.generation_store import GenerationStore
-from projections.generations import GenerationGone
 from projections.index_backend import IndexForeign
+from projections.view import GenerationGone
 
 REPORT = "folder:docs/report.md"
 

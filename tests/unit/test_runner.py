@@ -11,7 +11,7 @@ import pytest
 
 from projections.follower import Follower, Joining, ViewAhead
 from projections.runner import ProjectionStatus, Runner
-from projections.view import PositionConflict
+from projections.view import GenerationGone, PositionConflict
 from schemas.errors import FatalError, TransientError
 from schemas.positions import Position
 from streams.document_state import SequenceHole
@@ -311,7 +311,7 @@ def test_while_it_tries_again_its_status_says_why(
     assert (status.error, status.is_stopped, status.lag_events) == (error, False, 3)
 
 
-@pytest.mark.parametrize("error", [SequenceHole("a hole"), KeyError("a mistake of ours")])
+@pytest.mark.parametrize("error", [SequenceHole("a hole"), KeyError("a mistake of ours"), GenerationGone("begun anew")])
 def test_any_other_error_stops_it_and_stays_visible(
     log: MemoryLog, made: Histories, start: Callable[..., Runner[str]], error: Exception
 ) -> None:

@@ -60,7 +60,8 @@ class OpenSearchGenerations:
             stands = self._call("read alias", partial(_indexes_of, client, alias))
             if stands == [name]:
                 return
-            steps = [{"remove": {"index": other, "alias": alias}} for other in stands if other != name]
+            others = [{"index": other, "alias": alias, "must_exist": False} for other in stands if other != name]
+            steps = [{"remove": other} for other in others]
             steps.append({"add": {"index": name, "alias": alias}})
             self._call("point alias", partial(client.indices.update_aliases, body={"actions": steps}), generation)
 
