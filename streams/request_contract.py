@@ -21,6 +21,9 @@ MAX_CONTENT_BYTES: Final = 900 * 1024
 MAX_TEXT_BYTES: Final = 256 * 1024
 """All texts of a request together, as UTF-8: they are repeated in events that are kept for ever, and in rows."""
 
+MAX_NAME_BYTES: Final = 200
+"""Of what names a job or an adapter: such names are in indexes of databases."""
+
 MAX_QUOTED: Final = 200
 """Characters that a sentence quotes of what was sent."""
 
@@ -78,6 +81,13 @@ def _content(request: DocumentRequested) -> str | None:
     return None
 
 
+def _names(request: DocumentRequested) -> str | None:
+    for name, value in (("meta.job_id", request.meta.job_id), ("adapter", request.adapter)):
+        if value is not None and len(value.encode()) > MAX_NAME_BYTES:
+            return f"{name} has more than {MAX_NAME_BYTES} bytes"
+    return None
+
+
 def _texts(request: DocumentRequested) -> str | None:
     joined = "".join(_all_texts(request))
     if "\0" in joined:
@@ -94,6 +104,7 @@ RULES: Final[Sequence[Callable[[DocumentRequested], str | None]]] = (
     _document_id,
     _symbols,
     _content,
+    _names,
     _texts,
 )
 

@@ -36,6 +36,9 @@ READS: Mapping[str, Mapping[str, Any]] = {
 }
 """Execution options of a transaction that reads one snapshot, by dialect."""
 
+INDEXED_CHARACTERS = 600
+"""Of texts of any length, what PostgreSQL's indexes hold: rows of 2,704 bytes, characters of up to four."""
+
 NUL_SHOWN = "\N{REPLACEMENT CHARACTER}"
 """Stands for the character NUL in PostgreSQL, whose text cannot hold it; messages and titles may contain one."""
 
@@ -76,6 +79,23 @@ def take_turn(connection: Connection) -> None:
     statement = _ONE_AT_A_TIME[connection.dialect.name]
     if statement is not None:
         connection.exec_driver_sql(statement)
+
+
+def beginning(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What PostgreSQL's indexes hold of a text of any length; sorts like the text, as far as it goes."""
+    return func.left(column, INDEXED_CHARACTERS)
+
+
+def by_beginning(dialect: Dialect, column: ColumnElement[Any], text: str) -> tuple[ColumnElement[Any], str]:
+    """`column` and `text` for a comparison that an index answers, beside the exact one."""
+    if dialect.name != "postgresql":
+        return column, text
+    return beginning(column), text[:INDEXED_CHARACTERS]
+
+
+def sorted_by(dialect: Dialect, column: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """What orders by `column` and is answered by an index."""
+    return [beginning(column), column] if dialect.name == "postgresql" else [column]
 
 
 def is_in_use(connection: Connection, table: str) -> bool:

@@ -19,7 +19,7 @@ from projections.manifest_entries import (
     ManifestCounts,
     ManifestDocument,
 )
-from projections.sql.dialects import AFTER_EVERY_TEXT, SCAN_ROWS
+from projections.sql.dialects import AFTER_EVERY_TEXT, SCAN_ROWS, by_beginning, sorted_by
 from projections.sql.lookups import rows_among
 from projections.sql.manifest_tables import ManifestTables
 from projections.sql.values import json_of, mapping_of, moment_of, optional_moment_of, optional_values_of, value_of
@@ -146,9 +146,11 @@ def live_under(
 ) -> list[tuple[DocumentId, str]]:
     """Live documents found under `source_root`, by document_id."""
     c = snapshot.tables.documents.c
+    root, beginning = by_beginning(snapshot.connection.dialect, c.source_root, source_root)
     query = (
         select(c.document_id, c.uri)
-        .where(c.completed_at.is_not(None), c.source_root == source_root, c.document_id > (after or ""))
+        .where(c.completed_at.is_not(None), root == beginning, c.source_root == source_root)
+        .where(c.document_id > (after or ""))
         .order_by(c.document_id)
         .limit(limit)
     )
@@ -159,13 +161,16 @@ def documents(
     snapshot: ManifestSnapshot, *, status: DocumentStatus | None, uri_prefix: str | None, limit: int, after: str | None
 ) -> list[ManifestDocument]:
     """Documents by uri."""
-    c = snapshot.tables.documents.c
+    c, dialect = snapshot.tables.documents.c, snapshot.connection.dialect
     wanted: list[ColumnElement[bool]] = []
     if uri_prefix:
+        uri, beginning = by_beginning(dialect, c.uri, uri_prefix)
         wanted += [c.uri >= uri_prefix, c.uri < uri_prefix + AFTER_EVERY_TEXT]
+        wanted += [uri >= beginning, uri < beginning + AFTER_EVERY_TEXT]
     if after is not None:
-        wanted.append(c.uri > after)
-    query = select(snapshot.tables.documents).where(*wanted).order_by(c.uri).limit(limit)
+        uri, beginning = by_beginning(dialect, c.uri, after)
+        wanted += [c.uri > after, uri >= beginning]
+    query = select(snapshot.tables.documents).where(*wanted).order_by(*sorted_by(dialect, c.uri)).limit(limit)
     # One index answers all: by status, and by uri within it.
     runs = [
         snapshot.connection.execute(query.where(c.status == str(each))).all()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
-from projections.sql.dialects import SORTED_TEXT
+from projections.sql.dialects import SORTED_TEXT, beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,19 @@ def _documents(metadata: MetaData, prefix: str) -> Table:
         Column("failed_finding", Text),  # Finding as JSON
         Column("failed_parameters", Text),  # JSON
     )
-    Index(f"{prefix}_by_status", documents.c.status, documents.c.uri)
-    Index(
-        f"{prefix}_live_under",
-        documents.c.source_root,
-        documents.c.document_id,
-        sqlite_where=documents.c.completed_at.is_not(None),
-        postgresql_where=documents.c.completed_at.is_not(None),
-    )
+    # Uris have any length, but not in PostgreSQL's indexes.
+    uri, root, is_live = documents.c.uri, documents.c.source_root, documents.c.completed_at.is_not(None)
+    for dialect, indexed in (("sqlite", uri), ("postgresql", beginning(uri))):
+        Index(f"{prefix}_by_status", documents.c.status, indexed).ddl_if(dialect=dialect)
+    for dialect, indexed in (("sqlite", root), ("postgresql", beginning(root))):
+        under = Index(
+            f"{prefix}_live_under",
+            indexed,
+            documents.c.document_id,
+            sqlite_where=is_live,
+            postgresql_where=is_live,
+        )
+        under.ddl_if(dialect=dialect)
     return documents
 
 

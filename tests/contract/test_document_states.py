@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -355,3 +356,20 @@ def test_no_question_reads_a_whole_table(view: ManifestView, engine: Engine, que
     PLANS[question](view)
     assert plans
     assert not [plan for plan in plans if plan.startswith("SCAN") or "TEMP B-TREE" in plan]
+
+
+@pytest.mark.parametrize("length", [500, 700, 12_000])
+def test_uris_and_roots_of_any_length_are_listed_in_order(view: ManifestView, made: Histories, length: int) -> None:
+    root = "folder:" + "".join(
+        random.Random(length).choices("0123456789abcdef", k=length)
+    )  # as hard to compress as any
+    uris = [f"{root}/{name}.md" for name in ("b", "a", "é", "c")]
+    for uri in uris:
+        made.completed(started(made, made.queued(uri, source_root=root)))
+    fold(view, made.recorded)
+    assert [one.uri for one in view.documents(limit=9)] == sorted(uris)
+    assert [one.uri for one in view.documents(limit=9, after=min(uris))] == sorted(uris)[1:]
+    assert [one.uri for one in view.documents(limit=9, uri_prefix=f"{root}/a")] == [f"{root}/a.md"]
+    live = sorted((document_id_of(uri), uri) for uri in uris)
+    assert view.live_under(root, after=None, limit=9) == live
+    assert view.live_under(f"{root}x", after=None, limit=9) == []

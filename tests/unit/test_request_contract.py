@@ -48,6 +48,8 @@ def test_a_request_that_keeps_the_contract_breaks_no_rule(request_: DocumentRequ
         (asked(content_ref=ArtifactRef(sha256="../../../etc/shadow", size_bytes=1)), "64 lower-case hex digits"),
         (asked(content_ref=ArtifactRef(sha256="0" * 64, size_bytes=-1)), "at least 0"),
         (asked(finding=Finding(uri="file:///a", size_bytes=-1)), "finding.size_bytes is below 0"),
+        (asked(adapter="x" * 201), "adapter has more than 200 bytes"),
+        (asked(meta=replace(META, job_id=JobId("j" * 201))), "meta.job_id has more than 200 bytes"),
         (asked(metadata={"a\0b": "c"}), "U+0000"),
         (asked(source_root="file:///a\0"), "U+0000"),
         (asked(metadata={"team": "x" * MAX_TEXT_BYTES}), "more than 262144"),
