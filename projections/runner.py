@@ -227,12 +227,17 @@ class Runner(Generic[ChangeT]):
         has_grown = self._log.wait_beyond(follower.partitions, follower.read, POLL_S)
         if has_grown:
             self._linger()
-            follower.read_on(should_stop=self._stopping.is_set)
+            follower.read_on(should_stop=self._has_to_stop)
         if self._waiting_count:
             follower.apply()
         else:
             follower.apply_if_due()
         return not has_grown
+
+    def _has_to_stop(self) -> bool:
+        """Whether it has to; told after each batch how far it is, for a long log is read in one go."""
+        self._note(error=self._error)
+        return self._stopping.is_set()
 
     def _linger(self) -> None:
         """Let company join before it is read, unless somebody waits; and longer where more is to come."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from schemas.events import DocumentQueued, DocumentStarted, ReleaseReason, SkipReason
+from schemas.events import DocumentEvent, DocumentQueued, DocumentStarted, ReleaseReason, SkipReason
 from schemas.ids import DocumentId, EventId
 from schemas.positions import Position, TopicPartition
 from streams import log as log_port
@@ -51,12 +51,17 @@ def no_fault(point: str) -> None:
     """The hook of production: nothing happens at `point`."""
 
 
+def uncounted(events: Sequence[DocumentEvent]) -> None:
+    """The hook of those who count nothing: `events` are durable."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotParts:
     """What a slot works with.
 
     `begin` hands a started attempt to whoever runs it and returns at once; the outcome comes back by `Slot.finished`.
-    `may_start` is asked before each start: a slow consumer says no. `fault` is for crash tests.
+    `may_start` is asked before each start: a slow consumer says no. `written` is told what each append has written; it
+    must be quick and must not raise. `fault` is for crash tests.
     """
 
     log: EventLog
@@ -69,6 +74,7 @@ class SlotParts:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     may_start: Callable[[], bool] = lambda: True
+    written: Callable[[Sequence[DocumentEvent]], None] = uncounted
     fault: Callable[[str], None] = no_fault
     max_crashes: int = MAX_CRASHES
     overlay_limit: int = OVERLAY_LIMIT
@@ -339,6 +345,7 @@ class Slot:
             self._busy.discard(flight.document_id)
             self._leave(flight)
             self._offer_again(self._overlay.state(flight.document_id))
+        self._parts.written(events)
         for started in work.started:
             event = started.event
             self._flights[event.meta.event_id] = _Flight(event.document_id, event.request_id, self._parts.monotonic())

@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 
-from refold.cluster.corpus import open_corpus
+from refold.both_engines import now
+from refold.cluster.corpus import Corpus, open_corpus
+from refold.cluster.health import Health, Watched, projection_samples
+from refold.cluster.metrics import ProjectionMetrics
 from refold.cluster.projector_wiring import make_projector
 from refold.settings import Settings
 
@@ -13,15 +16,26 @@ from refold.settings import Settings
 def run_projector(settings: Settings) -> None:
     """Project until SIGTERM or Ctrl-C; then the leases are given up, so that others go on at once.
 
+    It shows how it is where ``cluster.health_port`` says.
+
     Raises:
         UsageError: a server is not named, or something on it is not as it has to be.
         UnreachableError: one does not answer at the start.
+        MachineError: the address where it shows itself is taken.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    corpus = open_corpus(settings)
-    try:
-        make_projector(corpus).run(stop)
-    finally:
-        corpus.close()
+    with Health(settings.cluster) as health:
+        corpus = open_corpus(settings)
+        try:
+            _project(corpus, health, stop)
+        finally:
+            corpus.close()
+
+
+def _project(corpus: Corpus, health: Health, stop: threading.Event) -> None:
+    projector = make_projector(corpus)
+    health.registry.register(ProjectionMetrics(projector.statuses, clock=now))
+    health.watch(Watched(lambda: projection_samples(projector.statuses()), projector.not_ready))
+    projector.run(stop)

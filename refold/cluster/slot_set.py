@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.errors import RefoldError
 from schemas.positions import TopicPartition
 from streams.slot import Slot
 from streams.worker import SlotWorker
@@ -22,6 +23,23 @@ class OwnedSlot:
 
     slot: Slot
     worker: SlotWorker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotStatus:
+    """How a slot is doing.
+
+    Attributes:
+        number: Of the slot.
+        taken_offset: The offset of `requests` before which it has durably taken everything.
+        in_flight: Documents in work.
+        error: What has stopped it; None while it works.
+    """
+
+    number: int
+    taken_offset: int
+    in_flight: int
+    error: RefoldError | None
 
 
 class SlotSet:
@@ -72,7 +90,7 @@ class SlotSet:
     def taken_offset(self, number: int) -> int | None:
         """The offset of `requests` before which slot `number` has durably taken everything; None if it is not owned."""
         owned = self._owned.get(number)
-        return None if owned is None else owned.slot.seen.offset(TopicPartition("requests", number))
+        return None if owned is None else _taken(owned, number)
 
     def check(self) -> None:
         """Raise what has stopped one of the slots, if anything has."""
@@ -80,6 +98,22 @@ class SlotSet:
             if owned.worker.error is not None:
                 raise owned.worker.error
 
-    def progress(self) -> Mapping[int, int]:
-        """The taken offset of each slot, for whoever watches whether they move."""
-        return {number: offset for number in self.numbers if (offset := self.taken_offset(number)) is not None}
+    def not_ready(self) -> Sequence[str]:
+        """What has stopped slots, for people."""
+        return [f"slot {one.number}: {one.error}" for one in self.statuses() if one.error is not None]
+
+    def statuses(self) -> Sequence[SlotStatus]:
+        """How the slots are doing that are owned now, by number."""
+        return [
+            SlotStatus(
+                number=number,
+                taken_offset=_taken(owned, number),
+                in_flight=owned.slot.in_flight,
+                error=owned.worker.error,
+            )
+            for number, owned in sorted(self._owned.copy().items())
+        ]
+
+
+def _taken(owned: OwnedSlot, number: int) -> int:
+    return owned.slot.seen.offset(TopicPartition("requests", number))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import faust
 
-from refold.cluster.corpus import open_corpus
+from refold.cluster.corpus import Corpus, open_corpus
+from refold.cluster.health import Health, Watched, slot_samples
 from refold.cluster.intake_app import intake_app
+from refold.cluster.metrics import DocumentMetrics, SlotMetrics
 from refold.cluster.worker_wiring import WorkerParts
 from refold.settings import Settings
 from streams.logs.kafka_names import KafkaNames
@@ -17,21 +19,32 @@ HEARTBEATS_PER_SESSION = 5
 def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or Ctrl-C: what is in work then is finished, or released within seconds.
 
+    It shows how it is where ``cluster.health_port`` says.
+
     Raises:
         UsageError: a server is not named, or something on it is not as it has to be.
         UnreachableError: one does not answer at the start.
+        MachineError: the address where it shows itself is taken.
         RefoldError: what stopped a slot; everything that was durable stays so.
     """
-    corpus = open_corpus(settings)
-    try:
-        parts = WorkerParts(corpus)
+    with Health(settings.cluster) as health:
+        corpus = open_corpus(settings)
         try:
-            _run(settings, parts)
-            parts.slots.check()
+            _work(settings, corpus, health)
         finally:
-            parts.close()
+            corpus.close()
+
+
+def _work(settings: Settings, corpus: Corpus, health: Health) -> None:
+    parts = WorkerParts(corpus, written=DocumentMetrics(health.registry).written)
+    slots = parts.slots
+    health.registry.register(SlotMetrics(slots.statuses))
+    health.watch(Watched(lambda: slot_samples(slots.statuses(), corpus.log), slots.not_ready))
+    try:
+        _run(settings, parts)
+        slots.check()
     finally:
-        corpus.close()
+        parts.close()
 
 
 def _run(settings: Settings, parts: WorkerParts) -> None:

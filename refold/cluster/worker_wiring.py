@@ -7,15 +7,17 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from refold.both_engines import now, parameters_of, shared_embedder, stage_settings
 from refold.cluster.awaited_views import once_there
 from refold.cluster.corpus import Corpus
 from refold.cluster.slot_set import OwnedSlot, SlotSet
+from schemas.events import DocumentEvent
 from streams.adapters.files import Files
 from streams.answers import AnswerWriter
 from streams.retry import RetryPolicy
-from streams.slot import Slot, SlotParts
+from streams.slot import Slot, SlotParts, uncounted
 from streams.stages.attempts import PooledAttempts
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
@@ -26,11 +28,12 @@ from streams.workload import Workload
 class WorkerParts:
     """The slots of a worker and what they share.
 
-    The construction waits until a projector has made the views that slots read.
+    The construction waits until a projector has made the views that slots read. `written` is told what slots write.
     """
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, *, written: Callable[[Sequence[DocumentEvent]], None] = uncounted) -> None:
         settings = corpus.settings
+        self._written = written
         self._corpus = corpus
         self._states = once_there(lambda: corpus.manifest(read_only=True))
         self._results = once_there(lambda: corpus.stage_results(read_only=True))
@@ -91,5 +94,6 @@ class WorkerParts:
             parameters=self._parameters,
             clock=now,
             monotonic=time.monotonic,
+            written=self._written,
             max_crashes=retries.max_crashes,
         )

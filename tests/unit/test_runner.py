@@ -93,6 +93,23 @@ class NoticedLog(MemoryLog):
         return has_grown
 
 
+class SlowLog(MemoryLog):
+    """A log that gives two events, and the rest when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_half_way, self.goes_on = Event(), Event()
+
+    def read(self, *args: Any, **kwargs: Any) -> Iterator[Batch]:
+        for batch in super().read(*args, **kwargs):
+            (tp,) = batch.next_position
+            halves = batch.recorded[:2], batch.recorded[2:]
+            yield Batch(halves[0], Position({tp: halves[0][-1].offset + 1}))
+            self.is_half_way.set()
+            assert self.goes_on.wait(WAIT_S)
+            yield Batch(halves[1], batch.next_position)
+
+
 class Clock:
     """A clock that is set by hand."""
 
@@ -187,6 +204,19 @@ def test_batches_hold_at_most_so_many_changes(made: Histories, max_changes: int)
     assert [len(batch) for batch in view.batches] == [max_changes] * (10 // max_changes) + (
         [10 % max_changes] if 10 % max_changes else []
     )
+
+
+def test_one_that_reads_a_long_log_tells_how_far_it_is(made: Histories, start: Callable[..., Runner[str]]) -> None:
+    log, view = SlowLog(), ListView()
+    made.started(made.queued("folder:docs/1.md"))
+    made.ingested("folder:docs/2.md")
+    end = append(log, made)
+    runner = start(log, view)
+    assert log.is_half_way.wait(WAIT_S)
+    assert runner.wait_for(Position.parse("documents:0=2"), WAIT_S)
+    assert runner.status().position == Position.parse("documents:0=2")
+    log.goes_on.set()
+    assert runner.wait_for(end, WAIT_S)
 
 
 def test_a_running_runner_follows_what_is_appended(
