@@ -48,7 +48,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def run(*, events: int = EVENTS, batch: int = BATCH) -> dict[str, float]:
     """Events per second, and their ratios to bare SQLite in the same run."""
-    drafts = _drafts(events)
+    drafts = drafts_of_ingests(events)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         return {"events": events, "batch": batch} | _large(Path(folder), drafts, batch) | _small(Path(folder), drafts)
 
@@ -152,7 +152,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return perf_counter() - start_s
 
 
-def _drafts(count: int) -> list[Draft]:
+def drafts_of_ingests(count: int) -> list[Draft]:
     """What ingesting writes: of every document Requested, Queued, Started and Completed."""
     documents = [_document(number) for number in range(count // 4 + 1)]
     return [draft for drafts in documents for draft in drafts][:count]
