@@ -172,6 +172,10 @@ class SlotWorker:
             try:
                 self._log.wait_beyond(partitions, known, IDLE_S)
                 end = self._log.end(partitions)
+            except TransientError as error:  # the slot looks by itself meanwhile, and is told more of it
+                _log.warning("the log cannot be watched now", error=str(error))
+                self._stopped.wait(RETAKE_S)
+                continue
             except RefoldError as error:
                 self._fail(error)
                 return

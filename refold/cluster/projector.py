@@ -72,13 +72,13 @@ class Projector:
             holders = self._leases.holders()
             members = sum(name.startswith(_MEMBER) for name in holders)
             self._share(holders, ceil(len(self._makers) / max(members, 1)))
+            for name in self._held:
+                self._keep(name)
         except TransientError as exc:
             _log.warning("leases cannot be renewed now", error=str(exc))
             self._problem = str(exc)
-            return
-        self._problem = None
-        for name in self._held:
-            self._keep(name)
+        else:
+            self._problem = None
 
     def leave(self) -> None:
         """Give everything up; the others need not wait for the leases to run out."""
