@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from refold.cli.options import JsonOption
-from refold.cli.output import EXIT_NO, out, print_json, print_table
+from refold.cli.output import EXIT_INTERRUPTED, EXIT_NO, err, out, print_json, print_table
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from refold.local.stack import ServerStatus
+    from refold.local.stack import ServerStatus, Stack
 
 app = typer.Typer(
     help="Kafka, a schema registry, OpenSearch and PostgreSQL on this machine, without Docker.", no_args_is_help=True
@@ -21,6 +22,7 @@ app = typer.Typer(
 
 FolderOption = Annotated[Path, typer.Option("--dir", help="Where the servers keep their files.", metavar="DIR")]
 FOLDER = Path("refold-dev")
+LAST_PORT = 65_535
 
 
 @app.command(epilog="Examples: refold dev up · refold dev up kafka postgres --port kafka=9092")
@@ -33,17 +35,24 @@ def up(
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
     """Start servers and wait until they answer; the first time they are fetched with Maven. Running ones are left."""
-    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
+    from refold.local.server import NotUp  # noqa: PLC0415 - few commands need it
 
-    return _told(Stack(folder).up(servers or (), ports=_ports(port or [])), as_json=as_json)
+    try:
+        statuses = _stack(folder).up(servers or (), ports=_ports(port or []))
+    except NotUp as error:
+        for line in () if as_json else error.last_lines:
+            err().print(Text(f"{error.subject}: {line}"))
+        raise
+    except KeyboardInterrupt:
+        err().print("refold: stopped, and with it what was started")
+        return EXIT_INTERRUPTED
+    return _told(statuses, as_json=as_json)
 
 
 @app.command(epilog="Example: refold dev down")
 def down(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
     """Stop the servers and delete all that they kept: no process and no file is left."""
-    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
-
-    stopped = Stack(folder).down()
+    stopped = _stack(folder).down()
     if as_json:
         print_json({"stopped": stopped})
     else:
@@ -54,17 +63,13 @@ def down(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # 
 @app.command(epilog="Example: refold dev status --json")
 def status(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
     """How each server is. Exit code 1 when one does not run or answer."""
-    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
-
-    return _told(Stack(folder).status(), as_json=as_json)
+    return _told(_stack(folder).status(), as_json=as_json)
 
 
 @app.command(epilog='Example: eval "$(refold dev env)"')
 def env(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
     """The variables with which commands and tests find the running servers. Exit code 1 when none runs."""
-    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
-
-    variables = Stack(folder).variables()
+    variables = _stack(folder).variables()
     if as_json:
         print_json({"variables": dict(variables)})
     else:
@@ -73,11 +78,17 @@ def env(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # n
     return 0 if variables else EXIT_NO
 
 
+def _stack(folder: Path) -> Stack:
+    from refold.local.stack import Stack  # noqa: PLC0415 - few commands need it
+
+    return Stack(folder, on_wait=lambda: err().print(f"waiting for another refold dev that works on {folder}"))
+
+
 def _ports(given: list[str]) -> dict[str, int]:
     ports = {}
     for one in given:
         server, _, number = one.partition("=")
-        if not number.isdecimal():
+        if not number.isdecimal() or not 0 < int(number) <= LAST_PORT:
             raise UsageError(f"{one!r} is no SERVER=PORT", op="read --port", hint="--port kafka=9092")
         ports[server] = int(number)
     return ports

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 from refold.local.packages import class_path, java
-from refold.local.server import LOOPBACK, Launch, free_port, listens
+from refold.local.server import LOOPBACK, Launch, Software, free_port, listens
 from schemas.errors import MachineError
 
 PACKAGES = (
@@ -37,21 +38,15 @@ share.coordinator.state.topic.min.isr=1
 
 def launch(home: Path, port: int) -> Launch:
     """Kafka on `port`, its storage formatted if it is new."""
-    classes, properties = class_path("kafka", PACKAGES), home / "server.properties"
-    data = home / "data"
-    if not properties.exists() or f"//{LOOPBACK}:{port}," not in properties.read_text():
-        properties.write_text(_PROPERTIES.format(host=LOOPBACK, port=port, controller_port=free_port(), data=data))
-    if not data.exists():
+    classes, properties, data = class_path("kafka", PACKAGES), home / "server.properties", home / "data"
+    properties.write_text(_PROPERTIES.format(host=LOOPBACK, port=port, controller_port=free_port(), data=data))
+    if not (data / "meta.properties").exists():
         _format(home, properties, classes=classes)
-    address = f"{LOOPBACK}:{port}"
-    return Launch(
-        command=[java(), HEAP, "-cp", classes, "kafka.Kafka", str(properties)],
-        is_healthy=lambda: _answers(address),
-        variables={"KAFKA_BOOTSTRAP_SERVERS": address},
-    )
+    return Launch(command=[java(), HEAP, "-cp", classes, "kafka.Kafka", str(properties)])
 
 
 def _format(home: Path, properties: Path, *, classes: str) -> None:
+    shutil.rmtree(home / "data", ignore_errors=True)  # of a formatting that was cut short
     tool = [java(), "-cp", classes, "kafka.tools.StorageTool"]
     cluster_id = "refold-local-cluster-1"  # 22 characters, as base64 of a uuid has
     command = [*tool, "format", "--cluster-id", cluster_id, "--config", str(properties)]
@@ -60,14 +55,23 @@ def _format(home: Path, properties: Path, *, classes: str) -> None:
         raise MachineError(f"Kafka's storage cannot be made: {done.stderr[-300:]}", op="dev up", hint=f"see {home}")
 
 
-def _answers(address: str) -> bool:
+def _address(port: int) -> str:
+    return f"{LOOPBACK}:{port}"
+
+
+def _answers(port: int) -> bool:
     """Whether the broker tells its metadata; without the client, whether it accepts connections."""
     try:
         from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
     except ImportError:
-        return listens(int(address.rpartition(":")[2]))
+        return listens(port)
     try:
-        return bool(AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=2).brokers)
+        return bool(AdminClient({"bootstrap.servers": _address(port), "log_level": 0}).list_topics(timeout=2).brokers)
     except KafkaException:
         return False
+
+
+SOFTWARE = Software(
+    launch=launch, is_healthy=_answers, variables=lambda port: {"KAFKA_BOOTSTRAP_SERVERS": _address(port)}
+)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from refold.local.http_health import answers
 from refold.local.packages import java, unpacked
-from refold.local.server import LOOPBACK, Launch, let_in
+from refold.local.server import LOOPBACK, Launch, Software, let_in
 
 PACKAGE = "org.opensearch.distribution.integ-test-zip:opensearch:3.3.0:zip"
 JAVA = 21
@@ -35,7 +35,6 @@ def launch(home: Path, port: int) -> Launch:
     if not program.exists():
         _install(home, program)
     (program / "config" / "opensearch.yml").write_text(_SETTINGS.format(host=LOOPBACK, port=port, home=home))
-    url = f"http://{LOOPBACK}:{port}"
     return Launch(
         command=[str(program / "bin" / "opensearch")],
         environment={
@@ -45,14 +44,13 @@ def launch(home: Path, port: int) -> Launch:
             "HOME": str(home),
         },
         user=USER,
-        is_healthy=lambda: answers(f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s"),
-        variables={"OPENSEARCH_URL": url},
     )
 
 
 def _install(home: Path, program: Path) -> None:
     (source,) = (folder for folder in unpacked("opensearch-3.3.0", PACKAGE).iterdir() if folder.is_dir())
     making = home / "program.new"
+    shutil.rmtree(making, ignore_errors=True)  # of an installation that was cut short
     shutil.copytree(source, making)
     for started in (making / "bin").iterdir():
         started.chmod(0o755)  # an archive of Java's does not say what may be run
@@ -69,3 +67,14 @@ def _give_away(home: Path, making: Path) -> None:
     let_in(home, USER)
     for path in (home / "data", home / "logs", home / "tmp", making, *making.rglob("*")):
         shutil.chown(path, USER)
+
+
+def _url(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"
+
+
+SOFTWARE = Software(
+    launch=launch,
+    is_healthy=lambda port: answers(f"{_url(port)}/_cluster/health?wait_for_status=yellow&timeout=1s"),
+    variables=lambda port: {"OPENSEARCH_URL": _url(port)},
+)

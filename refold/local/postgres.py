@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
-from refold.local.server import LOOPBACK, Launch, as_user, let_in
+from refold.local.server import LOOPBACK, Launch, Software, as_user, let_in
 from schemas.errors import MachineError
 
 USER = "postgres"
@@ -19,13 +20,9 @@ def launch(home: Path, port: int) -> Launch:
     programs, data = _programs(), home / "data"
     if not data.exists():
         _initialise(programs, data)
+    _forget_dead_postmaster(data / "postmaster.pid")
     options = f"-c listen_addresses={LOOPBACK} -c unix_socket_directories= -c fsync=off -c port={port}"
-    return Launch(
-        command=[str(programs / "postgres"), "-D", str(data), *options.split()],
-        user=USER,
-        is_healthy=lambda: _answers(programs, port),
-        variables={"POSTGRES_URL": f"postgresql://{USER}@{LOOPBACK}:{port}/postgres"},
-    )
+    return Launch(command=[str(programs / "postgres"), "-D", str(data), *options.split()], user=USER)
 
 
 def _programs() -> Path:
@@ -37,19 +34,44 @@ def _programs() -> Path:
 
 
 def _initialise(programs: Path, data: Path) -> None:
-    data.mkdir(mode=0o700)
+    making = data.with_name("data.new")
+    shutil.rmtree(making, ignore_errors=True)  # of an initialisation that was cut short
+    making.mkdir(mode=0o700)
     if os.geteuid() == 0:
         let_in(data.parent, USER)
-        shutil.chown(data, USER)
-    command = [*as_user(USER), str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "-N"]
+        shutil.chown(making, USER)
+    options = ["-U", USER, "-A", "trust", "-E", "UTF8", "-N"]
+    command = [*as_user(USER), str(programs / "initdb"), "-D", str(making), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")  # noqa: S603 - our own command
     if done.returncode:
-        shutil.rmtree(data, ignore_errors=True)
         raise MachineError(
-            f"PostgreSQL's cluster cannot be made: {done.stderr[-300:]}", op="dev up", hint=f"see {data}"
+            f"PostgreSQL's cluster cannot be made: {done.stderr[-300:]}", op="dev up", hint=f"see {making}"
         )
+    making.rename(data)
 
 
-def _answers(programs: Path, port: int) -> bool:
-    command = [str(programs / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(port), "-U", USER]
+def _forget_dead_postmaster(note: Path) -> None:
+    """Delete what a killed server has left if its process id is dead, or is that of another program by now.
+
+    The server itself refuses to start while any process of its user has that id.
+    """
+    try:
+        pid = int(note.read_text().split(maxsplit=1)[0])
+    except (OSError, ValueError, IndexError):
+        return
+    told = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
+    if Path(told.stdout.strip()).name not in {"postgres", "postmaster"}:
+        note.unlink()
+
+
+def _answers(port: int) -> bool:
+    command = [str(_programs() / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(port), "-U", USER]
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - our own command
+
+
+SOFTWARE = Software(
+    launch=launch,
+    is_healthy=_answers,
+    variables=lambda port: {"POSTGRES_URL": f"postgresql://{USER}@{LOOPBACK}:{port}/postgres"},
+    stop_signal=signal.SIGINT,
+)

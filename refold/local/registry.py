@@ -6,7 +6,7 @@ from pathlib import Path
 
 from refold.local.http_health import answers
 from refold.local.packages import java, unpacked
-from refold.local.server import LOOPBACK, Launch
+from refold.local.server import LOOPBACK, Launch, Software
 
 PACKAGE = "io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all"
 HEAP = "-Xmx256m"
@@ -17,9 +17,17 @@ def launch(home: Path, port: int) -> Launch:
     del home
     program = unpacked("apicurio-2.6.13", PACKAGE)
     (runner,) = program.rglob("apicurio-registry-app-*-runner.jar")
-    url = f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
     return Launch(
-        command=[java(), HEAP, f"-Dquarkus.http.host={LOOPBACK}", f"-Dquarkus.http.port={port}", "-jar", str(runner)],
-        is_healthy=lambda: answers(f"{url}/subjects"),
-        variables={"SCHEMA_REGISTRY_URL": url},
+        command=[java(), HEAP, f"-Dquarkus.http.host={LOOPBACK}", f"-Dquarkus.http.port={port}", "-jar", str(runner)]
     )
+
+
+def _url(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
+
+
+SOFTWARE = Software(
+    launch=launch,
+    is_healthy=lambda port: answers(f"{_url(port)}/subjects"),
+    variables=lambda port: {"SCHEMA_REGISTRY_URL": _url(port)},
+)

@@ -27,7 +27,13 @@ STOP_TIMEOUT_S: Final = 20.0
 
 POLL_S: Final = 0.1
 
-_SAID_CHARS: Final = 500
+LOG: Final = "server.log"
+
+_LINES: Final = 12
+_LINE_CHARS: Final = 300
+
+HeldOff = Callable[[], contextlib.AbstractContextManager[None]]
+"""Makes a block that no signal interrupts (`refold/local/interrupts.py`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +44,34 @@ class Launch:
         command: The program and its arguments.
         environment: Variables beside those of this process.
         user: Whose process it is; None for that of whoever starts it.
-        is_healthy: Whether it answers as its clients need it.
-        variables: What its clients read its address from.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
-    is_healthy: Callable[[], bool]
-    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Software:
+    """What a server consists of.
+
+    Attributes:
+        launch: Puts everything it needs into a folder, and says how it is run on a port.
+        is_healthy: Whether what listens on a port answers as its clients need it; prepares nothing.
+        variables: What its clients read its address from.
+        stop_signal: By which it ends in good order without waiting for its clients to leave.
+    """
+
+    launch: Callable[[Path, int], Launch]
+    is_healthy: Callable[[int], bool]
+    variables: Callable[[int], Mapping[str, str]]
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+class NotUp(UnreachableError):  # noqa: N818 - a state, as in the error tree
+    """A server that was started does not answer; `last_lines` is what its log ends with."""
+
+    last_lines: Sequence[str] = ()
 
 
 class LocalServer:
@@ -55,14 +80,15 @@ class LocalServer:
     Args:
         name: Of the server.
         home: A folder of its own.
-        launch: How it is run on a port, once everything it needs is there.
+        software: What it consists of.
     """
 
-    def __init__(self, name: str, home: Path, launch: Callable[[Path, int], Launch]) -> None:
+    def __init__(self, name: str, home: Path, software: Software) -> None:
         self.name = name
         self.home = home
-        self._launch = launch
+        self._software = software
         self._state = home / "server.json"
+        self._log_begins = 0
 
     @property
     def port(self) -> int | None:
@@ -80,14 +106,19 @@ class LocalServer:
         """Whether its process lives: the very one that was started, not another of the same id."""
         return self._running_pid() is not None
 
-    def start(self, port: int | None = None) -> None:
-        """Run it, on `port` or on a free one; one that runs is left alone."""
+    def start(self, port: int | None = None, *, held_off: HeldOff = contextlib.nullcontext) -> None:
+        """Run it, on `port`, or else on its last one if that is free, or on any free one; one that runs is left alone.
+
+        Nothing interrupts between the birth of its process and the note of it, within `held_off`.
+        """
         if self.is_running:
             return
         self.home.mkdir(parents=True, exist_ok=True)
-        port = port or self.port or free_port()
-        launch = self._launch(self.home, port)
-        with (self.home / "server.log").open("ab") as said:
+        last = self.port
+        port = port or (last if last is not None and is_free(last) else free_port())
+        launch = self._software.launch(self.home, port)
+        with (self.home / LOG).open("ab") as said, held_off():
+            self._log_begins = said.tell()
             process = subprocess.Popen(  # noqa: S603 - commands of `refold/local/`
                 [*as_user(launch.user), *launch.command],
                 stdin=subprocess.DEVNULL,
@@ -97,38 +128,41 @@ class LocalServer:
                 start_new_session=True,
                 cwd=self.home,
             )
-        self._state.write_text(json.dumps({"pid": process.pid, "born": _born(process.pid), "port": port}))
+            self._state.write_text(json.dumps({"pid": process.pid, "born": _born(process.pid), "port": port}))
 
     def wait_until_healthy(self, timeout_s: float = UP_TIMEOUT_S) -> None:
         """Return once it answers.
 
         Raises:
-            UnreachableError: it ended, or does not answer in time.
+            NotUp: it ended, or does not answer in time.
         """
         deadline_s = time.monotonic() + timeout_s
         while not self.is_healthy():
             if not self.is_running or time.monotonic() > deadline_s:
-                how = "does not answer" if self.is_running else "ended"
-                hint = f"see {self.home / 'server.log'}, which ends: {self._last_words()}"
-                raise UnreachableError(f"{self.name} {how}", op="dev up", subject=self.name, hint=hint)
+                how = f"does not answer after {timeout_s:.0f} s" if self.is_running else "ended by itself"
+                error = NotUp(
+                    f"{self.name} {how}", op="dev up", subject=self.name, hint=f"its log is {self.home / LOG}"
+                )
+                error.last_lines = self._last_lines()
+                raise error
             time.sleep(POLL_S)
 
     def is_healthy(self) -> bool:
         """Whether it runs and answers."""
         port = self.port
-        return port is not None and self.is_running and self._launch(self.home, port).is_healthy()
+        return port is not None and self.is_running and self._software.is_healthy(port)
 
     def variables(self) -> Mapping[str, str]:
         """What its clients read its address from; empty if it was never started."""
         port = self.port
-        return {} if port is None else self._launch(self.home, port).variables
+        return {} if port is None else self._software.variables(port)
 
     def stop(self) -> None:
         """End its process and all that it started; idempotent."""
         pid = self._running_pid()
         if pid is None:
             return
-        _signal_group(pid, STOP_SIGNALS.get(self.name, signal.SIGTERM))
+        _signal_group(pid, self._software.stop_signal)
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
         while self.is_running and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
@@ -150,11 +184,13 @@ class LocalServer:
             return {}
         return stored
 
-    def _last_words(self) -> str:
+    def _last_lines(self) -> Sequence[str]:
         try:
-            return (self.home / "server.log").read_text(errors="replace")[-_SAID_CHARS:].strip()
+            said = (self.home / LOG).read_bytes()[self._log_begins :]
         except OSError:
-            return ""
+            return ()
+        lines = said.decode(errors="replace").splitlines()
+        return [line[:_LINE_CHARS] for line in lines if line.strip()][-_LINES:]
 
 
 def as_user(user: str | None) -> Sequence[str]:
@@ -199,6 +235,19 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Whether one may listen on `port` of this machine."""
+    with socket.socket() as listening:
+        listening.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # connections that are just closing do not count
+        try:
+            listening.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
 def listens(port: int) -> bool:
     """Whether somebody accepts connections on `port`."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
@@ -210,10 +259,6 @@ def _born(pid: int) -> str | None:
     """When process `pid` began, as ps(1) says; None for one that is not there."""
     said = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
     return said.stdout.strip() or None
-
-
-STOP_SIGNALS = {"postgres": signal.SIGINT}
-"""By which a server ends in good order without waiting for its clients to leave, where that is not SIGTERM."""
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

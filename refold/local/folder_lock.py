@@ -1,0 +1,64 @@
+"""One command at a time changes the servers of a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+LOCK: Final = ".lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold `folder`, made if it is not there, until the block is left; then it goes again if it is empty.
+
+    Waits for whoever holds it, after a call of `on_wait`. A holder that is killed holds it no more; the servers that it
+    has started do not inherit the lock.
+    """
+    descriptor = _acquired(folder, on_wait)
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(
+            missing_ok=True
+        )  # those who wait for this very file see that it is gone, and make another
+        with contextlib.suppress(OSError):  # it holds servers, or what is not ours
+            folder.rmdir()
+        os.close(descriptor)
+
+
+def _acquired(folder: Path, on_wait: Callable[[], object]) -> int:
+    while True:
+        descriptor = _opened(folder)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_current(folder, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _opened(folder: Path) -> int:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # its last holder has just deleted the folder
+            return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _is_current(folder: Path, descriptor: int) -> bool:
+    try:
+        named = (folder / LOCK).stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
