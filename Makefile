@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCE ?=
 DEMO_DATA ?= demo-data
 
-.PHONY: env demo test lint bench clean
+.PHONY: env demo test lint bench bench-cluster clean
 
 env: $(VENV)/.installed  ## create .venv with everything the project needs
 
@@ -33,6 +33,9 @@ lint: env  ## formatting, rules, types, the direction of imports, the schemas
 
 bench: env  ## measure against bare SQLite, a naive loop and the floor; prints units and sizes
 	$(BIN)/python -m tests.bench
+
+bench-cluster: env  ## measure workers and projectors over servers on this machine: ops/scale.md
+	$(BIN)/python -m tests.bench cluster
 
 clean:  ## remove what make made
 	rm -rf $(VENV) demo-data bench-results build dist *.egg-info

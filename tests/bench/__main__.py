@@ -25,6 +25,7 @@ from tests.bench import (
     bench_log,
     bench_planner,
     bench_stages,
+    cluster,
     ingests,
     resume,
 )
@@ -52,6 +53,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "search-100k": Measurement(bench_indexes.run, {"chunks": 100_000}, {"chunks": 20_000}),
     "artifacts": Measurement(bench_artifacts.run, is_extra=True),
     "backends": Measurement(bench_backends.run, is_extra=True),
+    "cluster": Measurement(cluster.run, quick={"documents": 400, "events": 20_000, "requests": 8_000}, is_extra=True),
     "codec": Measurement(bench_codec.run, is_extra=True),
     "embed": Measurement(bench_embed.run, is_extra=True),
     "planner": Measurement(bench_planner.run, is_extra=True),
@@ -107,6 +109,8 @@ def _inputs(measured: Mapping[str, Mapping[str, Any]], *, is_quick: bool) -> lis
         lines.append(f"small files: {measured['resume']['documents']:,} of 60 words, killed at 90%")
     if "log" in measured:
         lines.append(f"log: {measured['log']['events']:,} events, {measured['log']['batch']} per append")
+    if "cluster" in measured:
+        lines += cluster.described(measured["cluster"])
     return lines
 
 

@@ -20,8 +20,8 @@ from streams.slot import SlotParts
 from streams.workload import Workload
 
 IN_FLIGHT = 16
-CONTENT = b"Sixty words or so would stand here. " * 10
-"""What a request carries inline: as much text as a generated document has."""
+CONTENT = b"As much text as a generated document. " * 10
+"""What a request carries inline."""
 
 
 class HeldAttempts:
@@ -58,10 +58,10 @@ def slot_parts(log: EventLog, states: ManifestView, begin: Callable[[EventId, At
     )
 
 
-def request_draft(name: str) -> Draft:
+def request_draft(name: str, content: bytes = CONTENT) -> Draft:
     """A request to take in the pushed document `name`."""
     uri = f"push:{name}"
     meta = Meta(event_id=event_id_of("bench", "DocumentRequested", name), occurred_at=now(), pipeline_id="bench")
     document_id = document_id_of(uri)
-    request = DocumentRequested(meta=meta, document_id=document_id, uri=uri, adapter="push", content=CONTENT)
+    request = DocumentRequested(meta=meta, document_id=document_id, uri=uri, adapter="push", content=content)
     return Draft("requests", document_id, request)

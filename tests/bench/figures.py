@@ -35,6 +35,36 @@ class Figure:
         return None if self.at_most is None else self.at_most / max(value, NEARLY_NOTHING)
 
 
+STAND_IN = "*"
+"""Marks what waits for vectors in the cluster: its vector index is qdrant-client's local mode, not a Qdrant server."""
+
+
+def _cluster(label: str, path: str, unit: str, **target: float) -> Figure:
+    return Figure(label=label, measurement="cluster", path=path, unit=unit, **target)
+
+
+CLUSTER_FIGURES = (
+    _cluster("projector, manifest", "projector_events_per_s", "events/s"),
+    _cluster("bare consumer", "bare_consumer_events_per_s", "events/s"),
+    _cluster("projector / bare consumer", "projector_per_bare", "x", at_least=0.5),
+    _cluster("intake of a worker", "requests_per_s", "requests/s", at_least=5_000),
+    _cluster(f"cluster{STAND_IN}", "cluster_documents_per_s", "documents/s"),
+    _cluster("cluster, keyword index only", "keyword_documents_per_s", "documents/s"),
+    _cluster("cluster, answered", "answered_documents_per_s", "documents/s"),
+    _cluster("embedded, the same documents", "embedded_documents_per_s", "documents/s"),
+    _cluster(f"cluster / embedded{STAND_IN}", "cluster_per_embedded", "x", at_least=0.5),
+    _cluster("keyword index only / embedded", "keyword_per_embedded", "x", at_least=0.5),
+    _cluster("published", "published_per_s", "documents/s"),
+    _cluster(f"until searchable p50{STAND_IN}", "searchable_p50_s", "s", at_most=2.0),
+    _cluster(f"until searchable p95{STAND_IN}", "searchable_p95_s", "s", at_most=5.0),
+    _cluster("until searchable by words p50", "searchable_keyword_p50_s", "s"),
+    _cluster("until searchable by words p95", "searchable_keyword_p95_s", "s"),
+    _cluster("owning a slot, half folded", "owned_half_folded_s", "s", at_most=5.0),
+    _cluster("owning a slot, all folded", "owned_at_head_s", "s", at_most=5.0),
+    _cluster("owning a slot, nothing folded", "owned_without_manifest_s", "s", at_most=5.0),
+)
+"""Of the processes of a cluster, all on one machine."""
+
 FIGURES = (
     Figure(label="cold ingest", measurement="ingest", path="cold_documents_per_s", unit="documents/s"),
     Figure(label="cold ingest", measurement="ingest", path="cold_chunks_per_s", unit="chunks/s"),
@@ -91,6 +121,7 @@ FIGURES = (
         label="hybrid search p50 at 100,000", measurement="search-100k", path="hybrid_p50_ms", unit="ms", at_most=10.0
     ),
     Figure(label="hybrid search p95 at 100,000", measurement="search-100k", path="hybrid_p95_ms", unit="ms"),
+    *CLUSTER_FIGURES,
 )
 
 

@@ -74,6 +74,28 @@ def test_other_rows_are_left_alone(engine: Engine) -> None:
     assert rows == [("chess", "ada", 0), ("chess", "bob", 1), ("go", "ada", 1)]
 
 
+def test_many_rows_arrive_as_they_are(engine: Engine) -> None:
+    rows = [
+        {"game": "go", "player": "nothing", "points": None},
+        {"game": "go", "player": "", "points": 0},
+        {"game": "go", "player": 'négative, {quoted} "\\', "points": -1},
+        {"game": "go", "player": "large", "points": 2**31 - 1},
+    ]
+    with engine.begin() as connection:
+        upsert(connection, SCORES, [{**row, "points": None} for row in rows])
+        upsert(connection, SCORES, rows)
+        stored = connection.execute(select(SCORES)).all()
+    assert sorted(stored) == sorted([tuple(row.values()) for row in rows])
+
+
+def test_a_row_that_comes_twice_at_once_is_merged_twice(engine: Engine) -> None:
+    rows = [{"game": "go", "player": player, "points": 1} for player in ("ada", "bob", "ada")]
+    with engine.begin() as connection:
+        upsert(connection, SCORES, rows, added=["points"])
+        stored = connection.execute(select(SCORES)).all()
+    assert sorted(stored) == [("go", "ada", 2), ("go", "bob", 1)]
+
+
 def test_a_row_is_inserted_only_where_there_is_none(engine: Engine) -> None:
     with engine.begin() as connection:
         assert insert_absent(connection, SCORES, {"game": "chess", "player": "ada", "points": 3})
