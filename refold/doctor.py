@@ -7,11 +7,10 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from refold.data_folder import DataFolder, Ownership
+from refold.doctor_finding import Finding
 from refold.settings import Settings
 from schemas.compatibility import check as check_schemas
 from schemas.errors import RefoldError
@@ -27,27 +26,12 @@ MINIMUM_SQLITE = (3, 35, 0)
 LIBRARIES = ("fastavro", "kreuzberg", "qdrant-edge-py", "tantivy", "wordllama")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check and what it found."""
-
-    check: str
-    is_good: bool
-    found: str
-    hint: str | None = None
-
-    @property
-    def mark(self) -> str:
-        """For a table."""
-        return "ok" if self.is_good else "!!"
-
-    def as_json(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
-
-
 def examine(settings: Settings) -> list[Finding]:
-    """All checks, in the order a person would make them."""
+    """All checks, in the order a person would make them: of the data folder, or of the servers of a cluster."""
+    if settings.engine == "cluster":
+        from refold.cluster.doctor import examine_cluster  # noqa: PLC0415 - the machinery of a cluster
+
+        return [*_machine(), *examine_cluster(settings.cluster), _schemas()]
     return [*_machine(), *_folder(DataFolder(settings.data)), _schemas()]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -14,6 +17,11 @@ import servers
 sys.modules["tests.servers"] = servers  # by whichever name a test asks: the servers of a run are the same
 
 STANDARD_ERROR = 2
+
+
+def pytest_configure() -> None:
+    """A run that is told to stop ends as any other does: the servers that it started end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to stop", returncode=128 + signal.SIGTERM))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -23,6 +23,7 @@ from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.holds import Holds
 from refold.engine import Home, Views
 from refold.plannings import Plannings
+from schemas.reached import reached_at_start
 from streams.logs.kafka_groups import KafkaGroupPositions
 from streams.planner import Planner
 from streams.publisher import Publisher
@@ -42,7 +43,8 @@ def open_client(settings: Settings) -> ClientEngine:
     """
     corpus = open_corpus(settings)
     try:
-        return ClientEngine(_parts(corpus))
+        with reached_at_start():
+            return ClientEngine(_parts(corpus))
     except BaseException:
         corpus.close()
         raise

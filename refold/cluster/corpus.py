@@ -27,6 +27,7 @@ from refold.freed_memory import limit_arenas
 from refold.settings import Settings
 from refold.telemetry import configure_logging
 from schemas.ids import random_id
+from schemas.reached import reached_at_start
 from streams.artifacts import ArtifactStore
 from streams.logs.kafka import KafkaLog
 
@@ -91,7 +92,7 @@ def open_corpus(settings: Settings) -> Corpus:
     limit_arenas()
     pipeline_id, cluster = random_id(), settings.cluster
     configure_logging(settings, run_id=pipeline_id)
-    with ExitStack() as opened:
+    with reached_at_start(), ExitStack() as opened:
         log = open_log(cluster)
         opened.callback(log.close)
         artifacts = open_artifacts(cluster, clock=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -58,6 +59,20 @@ async def test_a_program_publishes_searches_and_subscribes(world: ClusterWorld) 
         assert await kinds_of(pipeline, 2) == ["DocumentQueued", "DocumentStarted"]
     async with refold.open(config=world.config) as pipeline:  # the second one was not handled to its end
         assert await kinds_of(pipeline, 2) == ["DocumentStarted", "DocumentCompleted"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_doctor_looks_at_every_server_and_names_the_one_that_is_away(world: ClusterWorld) -> None:
+    checks = {one["check"]: one for one in world.cli("doctor", "--json").json["checks"]}
+    assert all(checks[name]["is_good"] for name in ("topics", "log", "postgres", "opensearch", "qdrant", "artifacts"))
+    away = {**world.values, "cluster": {**world.values["cluster"], "postgres": "postgresql://nobody@127.0.0.1:1/none"}}
+    world.config.write_text(json.dumps(away))
+    checks = {one["check"]: one for one in world.cli("doctor", "--json", exit_code=1).json["checks"]}
+    assert not checks["postgres"]["is_good"]
+    assert checks["log"]["is_good"]
+    answer = world.cli("status", "--json", exit_code=3)
+    assert answer.json["error"]["class"] == "UnreachableError"
 
 
 async def kinds_of(pipeline: refold.Pipeline, count: int) -> list[str]:
