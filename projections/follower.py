@@ -84,6 +84,11 @@ class Follower(Generic[ChangeT]):
         """When the last event happened that was read."""
         return self._last_occurred_at
 
+    @property
+    def is_displaced(self) -> bool:
+        """Whether the view stands elsewhere than it was left: somebody else has moved it, or set it back."""
+        return self._view.position() != self._stored
+
     def begin(self) -> None:
         """Go to where the view stands, and forget what was joined.
 

@@ -117,7 +117,7 @@ def _pace_after(facts: Mapping[str, Any], event: BatchProgress, at: int) -> RowV
 class JobDocumentsBatch:
     """What a batch of documents' events adds to their jobs.
 
-    Counts are increments: that a batch is applied once is the position's business.
+    Counts are increments: what was counted before is left out by the view (`projections/sql/counted.py`).
     """
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from projections.job_batch import ANSWER_COUNTS, JobChange, JobDocumentChange, JobDocumentsBatch, facts_after
 from projections.job_entries import ControlStates, JobFailure, JobState
 from projections.sql import job_queries as queries
+from projections.sql.counted import not_counted
 from projections.sql.dialects import insert_absent, upsert
 from projections.sql.job_tables import COUNTS, JobTables, job_tables
 from projections.sql.sql_view import SqlView
@@ -27,7 +28,7 @@ class JobsProjection:
     """Facts of topic `jobs`, counts of topic `documents`; they touch different columns, so they commute."""
 
     name = "jobs"
-    version = 1
+    version = 2
     topics: Sequence[str] = ("jobs", "documents")
 
     def changes(self, recorded: Recorded) -> Sequence[JobsChange]:
@@ -96,12 +97,11 @@ class JobsView(SqlView[JobTables, JobsChange]):
 
     def _write(self, snapshot: Snapshot[JobTables], changes: Sequence[JobsChange]) -> None:
         _write_facts(snapshot, [change.event for change in changes if isinstance(change, JobChange)])
-        batch = JobDocumentsBatch()
-        for change in changes:
-            if isinstance(change, JobDocumentChange):
-                batch.add(change)
-
         connection, tables = snapshot.connection, snapshot.tables
+        batch = JobDocumentsBatch()
+        of_documents = [change for change in changes if isinstance(change, JobDocumentChange)]
+        for change in not_counted(connection, tables.counted, of_documents):
+            batch.add(change)
         upsert(connection, tables.jobs, batch.counts(), added=COUNTS)
         upsert(connection, tables.requests, batch.requests(), filled=["uri", "answer_kind"])
         upsert(connection, tables.skips, batch.skips(), added=["count"])

@@ -28,6 +28,9 @@ LOOK_S = 0.05
 QUIET_SHARE = 0.25
 """Share of the time that events gather when nothing more is on its way: lone events are not a batch each either."""
 
+RECHECK_S = 5.0
+"""How often a runner at the head looks whether its view still stands there: a small query."""
+
 RETRY_S = 0.5
 """Pause after a view could not be reached or written for now."""
 
@@ -62,8 +65,8 @@ class Runner(Generic[ChangeT]):
     """Keeps one view up to date, in a thread of its own (`start`) or once in the caller's (`catch_up`).
 
     A view that cannot be written for now is tried again; any other error stops the runner and stays in its status. When
-    another writer has moved the view, the runner goes on from where the view stands; when another has begun it anew,
-    GenerationGone stops the runner, and the view has to be opened again.
+    another writer has moved the view, or its position was set back, the runner goes on from where the view stands; when
+    another has begun it anew, GenerationGone stops the runner, and the view has to be opened again.
 
     Args:
         log: Read to its end, then waited on.
@@ -100,6 +103,7 @@ class Runner(Generic[ChangeT]):
         self._thread: Thread | None = None
         self._stopping = Event()
         self._has_begun = False
+        self._checked_s = 0.0
 
         # What other threads ask for, under the condition.
         self._changed = Condition()
@@ -160,6 +164,18 @@ class Runner(Generic[ChangeT]):
         """What has stopped it; None while it follows the log, whatever it tries again."""
         with self._changed:
             return self._error if self._is_stopped else None
+
+    @property
+    def trouble(self) -> Exception | None:
+        """What has stopped it, or what it is trying again; None while all is well."""
+        with self._changed:
+            return self._error
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has read on from where its view stands."""
+        with self._changed:
+            return self._reached is not None and self._has_begun
 
     def wait_for(self, position: Position, timeout_s: float) -> bool:
         """Whether the view has reached `position` (its own topics of it), waiting up to `timeout_s`.
@@ -223,21 +239,41 @@ class Runner(Generic[ChangeT]):
         if not self._has_begun:
             follower.begin()
             self._has_begun = True
+            self._checked_s = self._monotonic()
             self._note(error=self._error)  # it is over when something was applied
         has_grown = self._log.wait_beyond(follower.partitions, follower.read, POLL_S)
         if has_grown:
             self._linger()
-            follower.read_on(should_stop=self._has_to_stop)
+            self._read_on()
         if self._waiting_count:
             follower.apply()
         else:
             follower.apply_if_due()
+        if not has_grown:
+            self._recheck()
         return not has_grown
 
     def _has_to_stop(self) -> bool:
         """Whether it has to; told after each batch how far it is, for a long log is read in one go."""
         self._note(error=self._error)
         return self._stopping.is_set()
+
+    def _read_on(self) -> None:
+        try:
+            self._follower.read_on(should_stop=self._has_to_stop)
+        except TransientError:
+            self._follower.apply()  # what was read: a partition that is held up does not hold up the others
+            self._note(error=self._error)
+            raise
+
+    def _recheck(self) -> None:
+        """Begin again if the view was moved while there was nothing to read."""
+        now_s = self._monotonic()
+        if now_s - self._checked_s < RECHECK_S:
+            return
+        self._checked_s = now_s
+        if self._follower.is_displaced:
+            raise PositionConflict(op="follow", subject=self._projection.name)
 
     def _linger(self) -> None:
         """Let company join before it is read, unless somebody waits; and longer where more is to come."""

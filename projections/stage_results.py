@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, Table, select
 
+from projections.sql.counted import not_counted
 from projections.sql.dialects import SCAN_ROWS, upsert
 from projections.sql.lookups import rows_among
 from projections.sql.sql_view import SqlView
@@ -22,11 +23,16 @@ from streams.stage_results import StageKey, StageResult
 
 @dataclass(frozen=True, slots=True)
 class StageChange:
-    """A result that a document's stages gave or took; `references` is 1 if a completed version rests on it."""
+    """A result that a document's stages gave or took; `references` is 1 if a completed version rests on it.
+
+    `partition` and `offset` are its event's place in topic `documents`.
+    """
 
     key: StageKey
     result: StageResult
     references: int
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class StageResultsProjection:
     """
 
     name = "stage_results"
-    version = 1
+    version = 2
     topics: Sequence[str] = ("documents",)
 
     def changes(self, recorded: Recorded) -> Sequence[StageChange]:
@@ -59,6 +65,8 @@ class StageResultsProjection:
                 StageKey(report.stage, report.input_hash, report.fingerprint),
                 StageResult(report.output, report.counts),
                 references,
+                recorded.partition,
+                recorded.offset,
             )
             for report in event.stages
             if report.output is not None
@@ -84,7 +92,7 @@ class StageResultsView(SqlView[StageTables, StageChange]):
     def _write(self, snapshot: Snapshot[StageTables], changes: Sequence[StageChange]) -> None:
         references: dict[StageKey, int] = {}
         results: dict[StageKey, StageResult] = {}
-        for change in changes:
+        for change in not_counted(snapshot.connection, snapshot.tables.counted, changes):
             references[change.key] = references.get(change.key, 0) + change.references
             results[change.key] = change.result
         rows = [

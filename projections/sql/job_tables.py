@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, false
 
+from projections.sql.counted import counted_table
 from projections.sql.dialects import SORTED_TEXT
 
 
@@ -20,6 +21,7 @@ class JobTables:
     skips: Table
     stages: Table
     controls: Table
+    counted: Table
 
 
 def job_tables(generation: int) -> JobTables:
@@ -60,6 +62,7 @@ def job_tables(generation: int) -> JobTables:
             metadata,
             Column("event_id", Text, primary_key=True),
         ),
+        counted=counted_table(f"{prefix}_counted", metadata),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
+from projections.sql.counted import counted_table
 from projections.sql.dialects import SORTED_TEXT
 
 
@@ -15,6 +16,7 @@ class StageTables:
 
     metadata: MetaData
     results: Table
+    counted: Table
 
 
 def stage_tables(generation: int) -> StageTables:
@@ -30,4 +32,4 @@ def stage_tables(generation: int) -> StageTables:
         Column("reference_count", Integer, nullable=False),
         sqlite_with_rowid=False,
     )
-    return StageTables(metadata, results)
+    return StageTables(metadata, results, counted_table(f"stage_results_{generation}_counted", metadata))

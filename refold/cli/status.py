@@ -31,7 +31,10 @@ def status(
     print_table(("projection", *names, "error"), rows, right=names)
     rows = [(j["job_id"], j["status"], j["requested"], j["completed"]) for j in answer["jobs"]]
     print_table(("job", "status", "requested", "completed"), rows, right=("requested", "completed"))
-    out().print(f"{answer['data']}: {human_bytes(answer['size_bytes'])}, format {answer['format']}")
+    if answer["size_bytes"] is None:
+        out().print(f"{answer['data']}, on servers")
+    else:
+        out().print(f"{answer['data']}: {human_bytes(answer['size_bytes'])}, format {answer['format']}")
     return 0
 
 

@@ -9,21 +9,27 @@ from typing import Any
 from projections.projection import Projection
 from projections.runner import ProjectionStatus
 from projections.view import View
+from schemas.errors import TransientError
 from schemas.positions import Position
-from streams.log import EventLog
+from streams.log import EventLog, PositionExpired
 
 
 def status_of(
     view: View[Any, Any], projection: Projection[Any], log: EventLog, *, clock: Callable[[], datetime]
 ) -> ProjectionStatus:
-    """The status as far as it shows from outside: no heartbeat and no error, and the lag in seconds by the log.
+    """The status as far as it shows from outside: no heartbeat, and the lag in seconds by the log.
 
-    `lag_s` is the age of the oldest event that is not applied, and 0 at the head.
+    `lag_s` is the age of the oldest event that is not applied, and 0 at the head. `error` says why that event cannot be
+    read: what the log has lost, or a transaction that somebody has left open.
     """
     partitions = [tp for topic in projection.topics for tp in log.partitions(topic)]
     position, head = view.position(), log.end(partitions)
     lag_events = sum(max(offset - position.offset(tp), 0) for tp, offset in head.items())
-    oldest = _oldest_after(position, head, log) if lag_events else None
+    oldest, error = None, None
+    try:
+        oldest = _oldest_after(position, head, log) if lag_events else None
+    except (PositionExpired, TransientError) as exc:
+        error = exc
     return ProjectionStatus(
         name=projection.name,
         position=position,
@@ -31,7 +37,7 @@ def status_of(
         lag_events=lag_events,
         lag_s=max((clock() - oldest).total_seconds(), 0.0) if oldest is not None else 0.0,
         heartbeat_at=None,
-        error=None,
+        error=error,
         is_stopped=False,
     )
 

@@ -54,6 +54,7 @@ class Projector:
         self._held: dict[str, Lease] = {}
         self._upkeeps: dict[str, Upkeep] = {}
         self._again_at_s: dict[str, float] = {}
+        self._told: dict[str, str] = {}
         self._problem: str | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -116,6 +117,8 @@ class Projector:
 
     def _keep(self, name: str) -> None:
         upkeep = self._upkeeps.get(name)
+        if upkeep is not None:
+            self._tell(name, upkeep)
         if upkeep is not None and upkeep.error is not None:
             now_s = self._monotonic()
             if now_s < self._again_at_s.setdefault(name, now_s + AGAIN_S):
@@ -126,6 +129,18 @@ class Projector:
         if upkeep is None:
             self._again_at_s.pop(name, None)
             self._upkeeps[name] = Upkeep(name, self._makers[name])
+
+    def _tell(self, name: str, upkeep: Upkeep) -> None:
+        """Log what stops a projection or holds it up, once as long as it stays the same."""
+        trouble = upkeep.trouble
+        if trouble is None:
+            if upkeep.is_at_work and self._told.pop(name, None) is not None:
+                _log.info("a projection goes on", projection=name)
+            return
+        if self._told.get(name) != str(trouble):
+            self._told[name] = str(trouble)
+            hint = getattr(trouble, "hint", None)
+            _log.warning("a projection does not go on", projection=name, error=str(trouble), hint=hint)
 
     def _give_up(self, name: str) -> threading.Thread:
         return self._end(name, self._held[name])

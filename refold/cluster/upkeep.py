@@ -56,6 +56,20 @@ class Upkeep:
         return kept.runner.stop_error if kept is not None else None
 
     @property
+    def trouble(self) -> Exception | None:
+        """Why it stopped, or what it is trying again; None while all is well."""
+        if self._error is not None:
+            return self._error
+        kept = self._kept
+        return kept.runner.trouble if kept is not None else None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has gone round since its view was opened, and follows the log."""
+        kept = self._kept
+        return kept is not None and kept.runner.has_begun and self.error is None
+
+    @property
     def is_outdated(self) -> bool:
         """Whether another generation is to be kept instead."""
         kept = self._kept

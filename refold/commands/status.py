@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from projections.runner import ProjectionStatus
 from refold.commands import Emit, Json
 from refold.commands.jobs import job_json
 from refold.data_folder import FORMAT
-from refold.engine import SQL_VIEWS, AnyIndex, Engine
+from refold.engine import SQL_VIEWS, AnyIndex, Engine, NotThereYet
 
 JOBS_SHOWN = 5
+
+PATIENCE_S = 5.0
+"""How long the views may take to catch up; then it is told how far they are, which is what was asked."""
 
 BLOCK_BYTES = 512
 """The unit of st_blocks (POSIX)."""
@@ -22,7 +26,8 @@ BLOCK_BYTES = 512
 def status(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """Documents by status, projections with their lag, the latest jobs."""
     del arguments, emit, stop
-    engine.wait_for(engine.end(), SQL_VIEWS)
+    with suppress(NotThereYet):
+        engine.wait_for(engine.end(), SQL_VIEWS, timeout_s=PATIENCE_S)
     counts = engine.parts.views.manifest.counts()
     by_status = {str(name): count for name, count in counts.documents.items()}
     return {

@@ -72,6 +72,19 @@ class FailingView(ListView):
         super().apply(changes, expected, at)
 
 
+class SetBackView(ListView):
+    """A view that tells when it was applied to twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_applied_again = Event()
+
+    def apply(self, changes: Sequence[str], expected: Position, at: Position) -> None:
+        super().apply(changes, expected, at)
+        if len(self.batches) > 1:
+            self.is_applied_again.set()
+
+
 class UnreadableLog(MemoryLog):
     """A log with a record that this release does not know."""
 
@@ -312,6 +325,21 @@ def test_when_another_writer_moved_the_view_it_goes_on_from_there(
     made.ingested("folder:docs/3.md")
     assert runner.wait_for(append(log, made), WAIT_S)
     assert view.batches == [("DocumentCompleted",)] * 2
+    assert runner.status().error is None
+
+
+def test_a_view_that_is_set_back_while_nothing_comes_is_brought_to_the_head_again(
+    log: MemoryLog, made: Histories, start: Callable[..., Runner[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.runner.RECHECK_S", 0.01)
+    view = SetBackView()
+    runner = start(log, view)
+    made.ingested("folder:docs/1.md")
+    end = append(log, made)
+    assert runner.wait_for(end, WAIT_S)
+    view.stored = Position()
+    assert view.is_applied_again.wait(WAIT_S)
+    assert view.position() == end
     assert runner.status().error is None
 
 
