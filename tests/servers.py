@@ -1,7 +1,8 @@
 """The servers that some tests need: by an address in the environment, else started here at the first test that asks.
 
-They are started from packages as `refold dev up` does, once per run, and end with it. Where that cannot be the test is
-skipped and says why; `REFOLD_REQUIRE=kafka,postgres` makes it fail instead. `REFOLD_TEST_SERVERS=off` starts none.
+They are started in Docker where an engine answers, else from packages as `refold dev up` does, once per run, and end
+with it. Where that cannot be the test is skipped and says why; `REFOLD_REQUIRE=kafka,postgres` makes it fail instead.
+`REFOLD_TEST_SERVERS=off` starts none.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+import docker_servers
 import pytest
 
 from refold.local.stack import SERVERS, Stack
@@ -56,6 +58,7 @@ def lacking(tool: str, reason: str) -> NoReturn:
 
 def stop() -> None:
     """End what was started for this run, and leave nothing of it."""
+    docker_servers.stop()
     for stack in _stacks:
         stack.down()
         shutil.rmtree(stack.folder.parent, ignore_errors=True)
@@ -74,6 +77,17 @@ def _started(server: str) -> str | None:
         return f"none here; set {ADDRESSES[server]}"
     if os.environ.get("REFOLD_TEST_SERVERS") == "off":
         return f"none is to be started; set {ADDRESSES[server]}"
+    if docker_servers.docker_answers():
+        try:
+            os.environ.update(docker_servers.start(server))
+        except Exception as error:  # noqa: BLE001 - such as an image that cannot be had: packages can
+            told[f"{server} in Docker"] = f"does not come up: {error}"
+        else:
+            return None
+    return _started_from_packages(server)
+
+
+def _started_from_packages(server: str) -> str | None:
     if not _stacks:
         _stacks.append(Stack(open_folder() / "stack"))
     try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from refold import __version__
 from refold.cli import (
     cache,
     cluster,
@@ -37,6 +39,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=lambda on: _tell_version(is_on=on)
+        ),
+    ] = False,
+) -> None:
+    """Options of refold itself, before any command."""
+    del version
+
+
+def _tell_version(*, is_on: bool) -> None:
+    if is_on:
+        typer.echo(__version__)
+        raise typer.Exit
+
 
 ingest.register(app)
 search.register(app)

@@ -173,9 +173,10 @@ class LocalServer:
         if "pid" not in stored:
             return None
         pid = int(stored["pid"])
+        is_alive = _born(pid) == stored.get("born") is not None
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)  # of a child that has ended nothing must stay
-        return pid if _born(pid) == stored.get("born") is not None else None
+        return pid if is_alive else None
 
     def _stored(self) -> dict[str, Any]:
         try:
@@ -256,9 +257,10 @@ def listens(port: int) -> bool:
 
 
 def _born(pid: int) -> str | None:
-    """When process `pid` began, as ps(1) says; None for one that is not there."""
-    said = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
-    return said.stdout.strip() or None
+    """When process `pid` began, as ps(1) says; None for one that is not there, or dead and only not yet reaped."""
+    said = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
+    state, _, began = said.stdout.strip().partition(" ")
+    return began.strip() or None if not state.startswith("Z") else None
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

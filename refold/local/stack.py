@@ -65,17 +65,22 @@ class Stack:
         servers = self._servers(names)
         with Interrupts() as interrupts, locked(self.folder, on_wait=self._on_wait):
             _check_ports(servers, ports or {})
-            begun: list[_Begun] = []
+            begun: dict[str, _Begun] = {}
+
+            def begin(server: LocalServer) -> None:
+                if server.name not in begun and not server.is_running:
+                    begun[server.name] = _Begun(server, not server.home.exists())
+                    server.start((ports or {}).get(server.name), held_off=interrupts.held_off)
+
             try:
                 for server in servers:
-                    if not server.is_running:
-                        begun.append(_Begun(server, not server.home.exists()))
-                        server.start((ports or {}).get(server.name), held_off=interrupts.held_off)
+                    begin(server)
                 for server in servers:
+                    begin(server)  # one that was killed a moment ago may have been dying when it was looked at
                     server.wait_until_healthy()
             except BaseException as exc:
                 with interrupts.held_off():
-                    _take_back(begun, failed=exc.subject if isinstance(exc, NotUp) else None)
+                    _take_back(begun.values(), failed=exc.subject if isinstance(exc, NotUp) else None)
                 raise
             return [_status(server) for server in servers]
 

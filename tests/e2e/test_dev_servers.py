@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +19,32 @@ import psutil
 import pytest
 from servers import address_of, open_folder
 
+from refold.local.folder_lock import locked
+from refold.local.postgres import USER
+from refold.local.server import as_user
 from refold.local.stack import SERVERS
 
 ROOT = Path(__file__).parent.parent.parent
+TIMEOUT_S = 240.0
+
+
+def begin(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, as a shell does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "refold", "dev", *arguments, "--dir", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
 
 
 def dev(*arguments: str, folder: Path, exit_code: int = 0) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "refold", "dev", *arguments, "--dir", str(folder), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == exit_code, done.stdout + done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
+    process = begin(*arguments, "--json", folder=folder)
+    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == exit_code, stdout + stderr
+    answer: dict[str, Any] = json.loads(stdout)
     return answer
 
 
@@ -89,3 +104,101 @@ def test_a_server_nobody_knows_is_refused(tmp_path: Path) -> None:
     answer = dev("up", "mongodb", folder=tmp_path / "stack", exit_code=2)
     assert "mongodb" in answer["error"]["message"]
     assert "kafka" in answer["error"]["hint"]
+
+
+@pytest.mark.parametrize("question", ["status", "env"])
+def test_a_question_prepares_nothing(home: Path, monkeypatch: pytest.MonkeyPatch, question: str) -> None:
+    monkeypatch.setenv("REFOLD_DEV_CACHE", str(home / "cache"))
+    dev(question, folder=home / "stack", exit_code=1)
+    assert list(home.iterdir()) == []
+
+
+def test_two_at_once_come_to_the_same_servers(home: Path) -> None:
+    address_of("postgres")
+    with locked(home / "stack"):  # as a third one would
+        both = [begin("up", "postgres", "--json", folder=home / "stack") for _ in range(2)]
+        for process in both:
+            assert process.stderr is not None
+            assert "waiting for another refold dev" in process.stderr.readline()
+    answers = [process.communicate(timeout=TIMEOUT_S) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    assert answers[0][0] == answers[1][0]
+    dev("down", folder=home / "stack")
+
+
+def test_a_port_that_is_taken_costs_one_line_and_starts_nothing(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = begin("up", "kafka", "postgres", "--port", f"postgres={port}", folder=home / "stack")
+        _, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 4
+    first, hint = stderr.splitlines()
+    assert first == f"refold: port {port} for postgres is taken by another process"
+    assert "--port" in hint
+    assert list(home.iterdir()) == []
+
+
+def test_a_server_that_does_not_come_up_says_why(home: Path) -> None:
+    address_of("postgres")
+    data = home / "stack" / "postgres" / "data"
+    data.mkdir(parents=True, mode=0o700)
+    (data / "notes.txt").write_text("no database")
+    if os.geteuid() == 0:
+        for folder in (data, home / "stack", home / "stack" / "postgres"):
+            shutil.chown(folder, USER)
+    process = begin("up", "postgres", folder=home / "stack")
+    _, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 3
+    assert "postgres: " in stderr.splitlines()[0]
+    assert "No such file or directory" in stderr  # in the server's own words
+    assert "refold: postgres ended by itself" in stderr
+    assert processes_below(home) == []
+    assert (data / "notes.txt").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_postgres_starts_again_whoever_has_its_process_id_by_now(home: Path) -> None:
+    psycopg = pytest.importorskip("psycopg", reason="needs pip install 'refold[postgres]'")
+    address_of("postgres")
+    folder = home / "stack"
+    (started,) = dev("up", "postgres", folder=folder)["servers"]
+    with psycopg.connect(started["variables"]["POSTGRES_URL"]) as connection:
+        connection.execute("CREATE TABLE herons AS SELECT 7 AS number")
+    note = folder / "postgres" / "data" / "postmaster.pid"
+    for has_stranger in (False, True):
+        os.kill(json.loads((folder / "postgres" / "server.json").read_text())["pid"], signal.SIGKILL)
+        assert note.exists()
+        stranger = subprocess.Popen([*as_user(USER), "sleep", "600"])
+        if has_stranger:
+            wait_until(lambda pid=stranger.pid: psutil.Process(pid).name() == "sleep")
+            note.write_text("\n".join([str(stranger.pid), *note.read_text().splitlines()[1:]]) + "\n")
+        assert dev("up", "postgres", folder=folder)["servers"] == [started]
+        stranger.kill()
+        stranger.wait()
+    with psycopg.connect(started["variables"]["POSTGRES_URL"]) as connection:
+        assert connection.execute("SELECT number FROM herons").fetchone() == (7,)
+    dev("down", folder=folder)
+    assert processes_below(folder) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_up_leaves_no_process_and_no_file(home: Path, number: signal.Signals) -> None:
+    for server in SERVERS:
+        address_of(server)
+    folder = home / "stack"
+    process = begin("up", folder=folder)
+    wait_until(lambda: len(list(folder.glob("*/server.json"))) > 1 or process.poll() is not None)
+    os.killpg(process.pid, number)
+    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130, stdout + stderr
+    assert stderr.splitlines()[-1] == "refold: stopped, and with it what was started"
+    assert processes_below(folder) == []
+    assert list(home.iterdir()) == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s, pause = time.monotonic() + TIMEOUT_S, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline_s
+        pause.wait(0.05)
