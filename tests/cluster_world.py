@@ -105,10 +105,8 @@ def cluster_world(folder: Path, *, slots: int = SLOTS, **more: Any) -> Iterator[
     with contextlib.ExitStack() as stack:
         qdrant = os.environ.get("QDRANT_URL") or stack.enter_context(qdrant_over_http())
         KafkaTopics(corpus, client).apply(load_topics(partitions=slots, replication_factor=1))
-        stack.callback(_delete_topics, corpus)
+        stack.callback(forget_corpus, corpus)
         register_schemas(ConfluentClient(addresses["registry"]), prefix=f"refold.{corpus}.")
-        stack.callback(_drop_schema, addresses["postgres"], f"refold_{corpus}")
-        stack.callback(_delete_indexes, addresses["opensearch"], f"refold-{corpus}")
         values = {
             "engine": "cluster",
             "pool": {"processes": 1},
@@ -134,6 +132,13 @@ def cluster_world(folder: Path, *, slots: int = SLOTS, **more: Any) -> Iterator[
         finally:
             for process in world.started:
                 world.kill(process)
+
+
+def forget_corpus(corpus: str) -> None:
+    """Leave nothing of a corpus on Kafka, PostgreSQL and OpenSearch."""
+    _delete_topics(corpus)
+    _drop_schema(address_of("postgres"), f"refold_{corpus}")
+    _delete_indexes(address_of("opensearch"), f"refold-{corpus}")
 
 
 def _delete_topics(corpus: str) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
+from projections.sql.sql_view import SqlView
 from projections.sql.view_store import ViewMissing, ViewOutdated
 from schemas.errors import UnreachableError
 
-ViewT = TypeVar("ViewT")
+ViewT = TypeVar("ViewT", bound=SqlView[Any, Any])
 
 LOOK_S = 0.5
 """Between two looks."""
@@ -29,7 +30,7 @@ def once_there(open_view: Callable[[], ViewT], *, timeout_s: float | None = None
     is_told = False
     while True:
         try:
-            return open_view()
+            return _current(open_view())
         except (ViewMissing, ViewOutdated) as exc:
             if timeout_s is not None and time.monotonic() - began_s >= timeout_s:
                 raise UnreachableError(
@@ -41,3 +42,11 @@ def once_there(open_view: Callable[[], ViewT], *, timeout_s: float | None = None
                 _log.warning("waiting for a projector to make the views", error=str(exc))
                 is_told = True
             time.sleep(LOOK_S)
+
+
+def _current(view: ViewT) -> ViewT:
+    """The view itself; ViewOutdated if another release, or a projector of another log, has made it."""
+    if not view.is_outdated:
+        return view
+    view.close()
+    raise ViewOutdated(op="open")

@@ -144,7 +144,12 @@ class ClientEngine(Engine):
     def _has_reached(self, name: str, wanted: Position) -> bool:
         if name not in INDEXES:
             return self._view(name).position().reaches(wanted)
-        return name not in self.index_errors and self._view(name).position().reaches(wanted)
+        if name not in self.index_errors:
+            return self._view(name).position().reaches(wanted)
+        current = self.parts.homes[name].current()
+        if current is not None and current.is_live and (error := self.index_errors.get(name)) is not None:
+            raise error  # it was lost; one that is not live is being written
+        return False
 
     def _view(self, name: str) -> View[Any, Any]:
         view: View[Any, Any] = getattr(self.parts.views, name)

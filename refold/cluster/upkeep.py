@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from projections.runner import ProjectionStatus, Runner
+from schemas.errors import RefoldError
 
 _log = structlog.get_logger(__name__)
 
@@ -87,8 +88,7 @@ class Upkeep:
     def _open(self) -> None:
         try:
             kept = self._make()
-        except Exception as exc:  # noqa: BLE001 - it must be seen in readiness, and is tried again
-            _log.warning("a projection's view could not be opened", projection=self.name, error=str(exc))
+        except Exception as exc:  # noqa: BLE001 - it must be told by whoever keeps it, and is tried again
             self._error = exc
             return
         with self._lock:
@@ -101,4 +101,7 @@ class Upkeep:
 
 def _end(kept: Kept) -> None:
     kept.runner.stop()
-    kept.close()
+    try:
+        kept.close()
+    except RefoldError as exc:  # its server is away, or what it held is: whatever is not written is read again
+        _log.warning("a view could not be closed", error=str(exc))

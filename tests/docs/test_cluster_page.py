@@ -1,0 +1,73 @@
+"""What the page on the cluster engine tells people to type, typed in its order in one empty folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster_world import forget_corpus
+from markdown_blocks import ROOT, blocks
+from qdrant_server import qdrant_over_http
+from servers import ADDRESSES, address_of
+
+PAGE = ROOT / "ops" / "cluster.md"
+TIMEOUT_S = 300
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A shell that finds `refold`, this Python and real servers, and no settings of whoever runs the tests."""
+    pytest.importorskip("faust", reason="needs pip install 'refold[kafka]'")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    script = programs / "refold"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m refold "$@"\n')
+    script.chmod(0o755)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
+    named = {ADDRESSES[name]: address_of(name) for name in ("kafka", "registry", "opensearch", "postgres")}
+    with contextlib.ExitStack() as stack:
+        qdrant = os.environ.get("QDRANT_URL") or stack.enter_context(qdrant_over_http())
+        path = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "QDRANT_URL": qdrant}
+        for corpus in ("papers", "moved"):
+            stack.callback(forget_corpus, corpus)
+        yield {**clean, **named, **path}
+
+
+@pytest.fixture
+def shell(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """One shell in an empty folder; what it began ends with the test."""
+    folder = tmp_path / "somewhere"
+    folder.mkdir()
+    shell = subprocess.Popen(
+        ["bash", "-e"],
+        stdin=subprocess.PIPE,
+        stdout=(tmp_path / "shell.log").open("w"),
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+    )
+    yield shell
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(TIMEOUT_S + 100)
+def test_every_shell_block_of_the_page_works(shell: subprocess.Popen[str], tmp_path: Path) -> None:
+    commands = "\n".join(block.text for block in blocks(PAGE) if block.is_run and block.language == "bash")
+    # What the page stops at its end ends well.
+    shell.communicate(f"set -x\n{commands}\nwait\n", timeout=TIMEOUT_S)
+    told = (tmp_path / "shell.log").read_text()
+    assert shell.returncode == 0, told + "\n".join(path.read_text()[-4_000:] for path in tmp_path.rglob("*.log"))
+    assert "Traceback" not in told
+    assert told.count("consistent") == 3
+    assert "herons.md" in told
