@@ -6,7 +6,6 @@ requests than a slot takes in while the manifest stands still, so that no projec
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ def run(*, requests: int = REQUESTS) -> dict[str, Any]:
 @contextmanager
 def _worker(*arguments: str) -> Iterator[None]:
     command = [sys.executable, "-m", "tests.bench.cluster_worker", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ def main() -> None:
     slots = SlotSet(make)
     names = KafkaNames(corpus)
     app = intake_app(group=names.workers, topic=names.topic("requests"), client=client, slots=slots)
-    faust.Worker(app, loglevel="WARNING").execute_from_commandline()
+    faust.Worker(app, loglevel="ERROR").execute_from_commandline()
 
 
 if __name__ == "__main__":
