@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from schemas.errors import MachineError
+
 LOCK: Final = ".lock"
 
 
@@ -18,6 +20,9 @@ def locked(folder: Path, *, on_wait: Callable[[], object] = lambda: None) -> Ite
 
     Waits for whoever holds it, after a call of `on_wait`. A holder that is killed holds it no more; the servers that it
     has started do not inherit the lock.
+
+    Raises:
+        MachineError: `folder` is a file.
     """
     descriptor = _acquired(folder, on_wait)
     try:
@@ -50,9 +55,11 @@ def _acquired(folder: Path, on_wait: Callable[[], object]) -> int:
 
 def _opened(folder: Path) -> int:
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # its last holder has just deleted the folder
+        with contextlib.suppress(FileNotFoundError, FileExistsError):  # its last holder has just deleted the folder
+            folder.mkdir(parents=True, exist_ok=True)
             return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if folder.exists() and not folder.is_dir():
+            raise MachineError(f"{folder} is no folder", op="dev", hint="name another one with --dir")
 
 
 def _is_current(folder: Path, descriptor: int) -> bool:

@@ -51,16 +51,18 @@ def _initialise(programs: Path, data: Path) -> None:
 
 
 def _forget_dead_postmaster(note: Path) -> None:
-    """Delete what a killed server has left if its process id is dead, or is that of another program by now.
+    """Delete what a killed server has left if its process is dead, or another program has its id by now.
 
-    The server itself refuses to start while any process of its user has that id.
+    The server itself refuses to start while a process of its user has that id, be it one that is dead and not yet
+    reaped. Whether children of the killed one still write is checked by the server, by its shared memory.
     """
     try:
         pid = int(note.read_text().split(maxsplit=1)[0])
     except (OSError, ValueError, IndexError):
         return
-    told = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
-    if Path(told.stdout.strip()).name not in {"postgres", "postmaster"}:
+    told = subprocess.run(["ps", "-o", "stat=,comm=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
+    state, _, program = told.stdout.strip().partition(" ")
+    if state.startswith("Z") or Path(program.strip()).name not in {"postgres", "postmaster"}:
         note.unlink()
 
 

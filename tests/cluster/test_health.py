@@ -52,7 +52,7 @@ def metric(port: int, name: str, **labels: str) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_worker_and_projector_show_when_they_are_ready_and_what_they_have_done(
     world: ClusterWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from servers import address_of, open_folder
 from refold.local.folder_lock import locked
 from refold.local.postgres import USER
 from refold.local.server import as_user
-from refold.local.stack import SERVERS
+from refold.local.stack import SERVERS, Stack
 
 ROOT = Path(__file__).parent.parent.parent
 TIMEOUT_S = 240.0
@@ -60,10 +60,12 @@ def processes_below(folder: Path) -> list[str]:
 def home() -> Iterator[Path]:
     folder = open_folder()
     yield folder
+    Stack(folder / "stack").down()  # of a test that failed
     shutil.rmtree(folder)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_stack_comes_up_says_where_it_is_and_leaves_nothing_behind(home: Path) -> None:
     for server in SERVERS:
         address_of(server)  # where one cannot be had for the other tests it cannot be had here
@@ -182,6 +184,7 @@ def test_a_killed_postgres_starts_again_whoever_has_its_process_id_by_now(home: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_up_leaves_no_process_and_no_file(home: Path, number: signal.Signals) -> None:
     for server in SERVERS:

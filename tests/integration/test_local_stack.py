@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -52,13 +54,19 @@ def stack(software: dict[str, Software], tmp_path: Path) -> Iterator[Stack]:
     stack.down()
 
 
-def children() -> set[int]:
-    return {process.pid for process in psutil.Process().children(recursive=True)}
+def servers_of(stack: Stack) -> list[int]:
+    """The processes that live in the folder of `stack`."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found += [process.pid] if process.cwd().startswith(str(stack.folder)) else []
+    return found
 
 
 def test_servers_come_up_are_found_again_and_go(stack: Stack) -> None:
     started = stack.up()
     assert [one.state for one in started] == ["running", "running"]
+    assert len(servers_of(stack)) == 2
     assert stack.up() == Stack(stack.folder).status() == started
     assert stack.down() == ["good", "other"]
     assert not stack.folder.exists()
@@ -83,13 +91,12 @@ def test_one_that_does_not_come_up_is_told_with_the_end_of_its_log_and_takes_the
     stack: Stack, software: dict[str, Software]
 ) -> None:
     software["other"] = python(FAIL)
-    before = children()
     with pytest.raises(NotUp, match="other ended by itself") as caught:
         stack.up()
     assert caught.value.last_lines == ["the heron is ill", "it stays in its nest"]
     assert str(stack.folder / "other" / "server.log") in str(caught.value.hint)
     assert [one.state for one in stack.status()] == ["stopped", "stopped"]
-    assert children() == before
+    assert servers_of(stack) == []
     assert [path.name for path in stack.folder.iterdir()] == ["other"]
 
 
@@ -108,11 +115,11 @@ def test_a_signal_during_up_leaves_nothing_behind(
     stack: Stack, software: dict[str, Software], number: signal.Signals
 ) -> None:
     software["other"] = python(HANG)
-    before, handlers = children(), signal.getsignal(number)
+    handlers = signal.getsignal(number)
     threading.Thread(target=send_when_begun, args=(stack, number)).start()
     with pytest.raises(KeyboardInterrupt):
         stack.up()
-    assert children() == before
+    assert servers_of(stack) == []
     assert not stack.folder.exists()
     assert signal.getsignal(number) == handlers
 
@@ -193,10 +200,15 @@ def test_a_lock_that_its_holder_has_deleted_holds_nobody_up_and_locks_nobody_in(
                 assert (folder / LOCK).exists()
                 inside[0] -= 1
 
-    threads = [threading.Thread(target=hold) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(TIMEOUT_S)
+    with ThreadPoolExecutor(4) as threads:
+        for held in [threads.submit(hold) for _ in range(4)]:
+            held.result(TIMEOUT_S)
     assert (inside, most) == ([0], [1])
     assert not folder.exists()
+
+
+def test_a_file_is_no_place_for_servers(stack: Stack) -> None:
+    stack.folder.write_text("precious")
+    with pytest.raises(MachineError, match="is no folder"):
+        stack.up()
+    assert stack.folder.read_text() == "precious"
