@@ -105,10 +105,16 @@ class ClientEngine(Engine):
     def index_errors(self) -> Mapping[str, IndexForeign]:
         """The indexes that cannot be searched now; one that was rebuilt is opened anew by asking."""
         for name in INDEXES:
-            current = self.parts.homes[name].current()
-            if name in self._errors or current is None or self.parts.views.indexes[name].generation.key != current.key:
+            if name in self._errors or not self._is_current(name):
                 self._reopen(name)
         return dict(self._errors)
+
+    def _is_current(self, name: str) -> bool:
+        current = self.parts.homes[name].current()
+        try:
+            return current is not None and self.parts.views.indexes[name].generation.key == current.key
+        except IndexForeign:  # not open: a rebuild has closed it
+            return False
 
     def _reopen(self, name: str) -> None:
         try:
