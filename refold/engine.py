@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from projections.index_backend import IndexForeign, KeywordBackend, VectorBackend
+from projections.index_backend import KeywordBackend, VectorBackend
 from projections.index_view import IndexView
 from projections.job_entries import JobState
 from projections.jobs import JobsView
@@ -26,7 +26,7 @@ from refold.control.messages import Call
 from refold.group_positions import GroupPositions
 from refold.planning import Planning
 from refold.settings import Settings
-from schemas.errors import TransientError, UsageError
+from schemas.errors import FatalError, TransientError, UsageError
 from schemas.events import TOPICS
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
@@ -154,7 +154,7 @@ class Engine(ABC):
 
     @property
     @abstractmethod
-    def index_errors(self) -> Mapping[str, IndexForeign]:
+    def index_errors(self) -> Mapping[str, FatalError]:
         """The indexes that could not be opened, and why."""
 
     @abstractmethod

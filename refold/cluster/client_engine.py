@@ -24,6 +24,7 @@ from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThe
 from refold.group_positions import GroupPositions
 from refold.planning import Planning
 from refold.plannings import Plannings
+from schemas.errors import UnreachableError
 from schemas.positions import Position
 from streams.job import Job
 
@@ -80,7 +81,7 @@ class ClientEngine(Engine):
     def __init__(self, parts: ClientParts) -> None:
         super().__init__(parts)
         self.parts: ClientParts = parts
-        self._errors: dict[str, IndexForeign] = {}
+        self._errors: dict[str, IndexForeign | UnreachableError] = {}
         self._work: ClientWork | None = None
 
     def open(self) -> None:
@@ -102,8 +103,8 @@ class ClientEngine(Engine):
         """Nothing: other commands reach the servers by themselves."""
 
     @property
-    def index_errors(self) -> Mapping[str, IndexForeign]:
-        """The indexes that cannot be searched now; one that was rebuilt is opened anew by asking."""
+    def index_errors(self) -> Mapping[str, IndexForeign | UnreachableError]:
+        """The indexes that cannot be searched now; one that was rebuilt, or is back, is opened anew by asking."""
         for name in INDEXES:
             if name in self._errors or not self._is_current(name):
                 self._reopen(name)
@@ -120,7 +121,7 @@ class ClientEngine(Engine):
         try:
             self.parts.views.indexes[name].open_to_read()
             self._errors.pop(name, None)
-        except IndexForeign as error:
+        except (IndexForeign, UnreachableError) as error:
             self._errors[name] = error
 
     def statuses(self) -> Sequence[ProjectionStatus]:
@@ -153,8 +154,9 @@ class ClientEngine(Engine):
         if name not in self.index_errors:
             return self._view(name).position().reaches(wanted)
         current = self.parts.homes[name].current()
-        if current is not None and current.is_live and (error := self.index_errors.get(name)) is not None:
-            raise error  # it was lost; one that is not live is being written
+        error = self.index_errors.get(name)
+        if current is not None and current.is_live and isinstance(error, IndexForeign):
+            raise error  # it was lost; one that is not live is being written, and a server may come back
         return False
 
     def _view(self, name: str) -> View[Any, Any]:

@@ -11,6 +11,7 @@ import pytest
 from cluster_world import ClusterWorld, cluster_world
 from histories import Histories, drafts_of
 from kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora
+from refold_cli import Cli
 
 from projections.manifest import ManifestProjection, ManifestView
 from projections.sql.engine import open_postgres, open_sqlite
@@ -31,6 +32,12 @@ def pages(folder: Path, *, edition: int) -> Path:
     for number in range(4):
         (folder / f"{number}.md").write_text(f"# Page {number}\n\nEdition {edition}: heron {number} stands still.\n")
     return folder
+
+
+NOBODY = "http://127.0.0.1:9"
+"""An address where no server is: the port that RFC 863 gives to those that discard."""
+
+ADDRESS_OF = {"vector": "REFOLD_CLUSTER__QDRANT", "keyword": "REFOLD_CLUSTER__OPENSEARCH"}
 
 
 def lose_collections(world: ClusterWorld) -> None:
@@ -73,8 +80,11 @@ def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
     world.start("worker")
     library = pages(tmp_path / "library", edition=1)
     world.cli("ingest", str(library))
+    away = Cli(tmp_path / "unused", environment={**world.cli.environment, ADDRESS_OF[index]: NOBODY})
+    assert away("search", "heron", "--json", exit_code=3).json["error"]["hint"].startswith("start it")
+    assert away("search", "heron", "--mode", other, "--json").json["hits"]
     lose(world)
-    refused = world.cli("search", "heron", "--json", exit_code=4).json
+    refused = world.cli("search", "heron", "--json", exit_code=4).json["error"]
     assert f"the {index} index is not where it was written" in refused["message"]
     assert refused["hint"] == f"refold rebuild {index}"
     assert world.cli("search", "heron", "--mode", other, "--json").json["hits"]
