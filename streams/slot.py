@@ -132,6 +132,11 @@ class Slot:
         return len(self._flights)
 
     @property
+    def reads(self) -> Sequence[TopicPartition]:
+        """The partitions that tell this slot what to do."""
+        return [TopicPartition("requests", self._number), *self._parts.log.partitions("jobs")]
+
+    @property
     def seen(self) -> Position:
         """How far requests were taken in."""
         return self._intake.seen

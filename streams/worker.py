@@ -166,8 +166,8 @@ class SlotWorker:
     # -- the watching thread
 
     def _watch(self) -> None:
-        partitions = [*self._log.partitions("requests"), *self._log.partitions("jobs")]
-        known = Position()
+        assert self._slot is not None  # noqa: S101 - start() has set it
+        partitions, known = self._slot.reads, Position()
         while not self._stopped.is_set():
             try:
                 self._log.wait_beyond(partitions, known, IDLE_S)
