@@ -30,7 +30,7 @@ def named_in(page: Path) -> Iterator[list[str]]:
     """What follows `refold` in the commands of a page."""
     typed = [line for block in blocks(page) for line in block.text.splitlines()]
     for line in [*code(page.read_text()), *(line.removeprefix("$ ") for line in typed)]:
-        if line.startswith("refold ") and "COMMAND" not in line:
+        if line.startswith("refold ") and "COMMAND" not in line and line != "refold --version":
             yield [word for word in shlex.split(line)[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
 
 
