@@ -11,12 +11,14 @@ from uuid import uuid4
 import pytest
 from servers import address_of
 
+from schemas.ids import document_id_of
 from schemas.registries.memory import MemoryRegistry
 from streams.log import TOPIC_NAMES
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_names import KafkaNames
 from streams.logs.kafka_topics import KafkaTopics
 from streams.logs.topic_plan import load_topics
+from streams.murmur2 import partition_of
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -72,6 +74,12 @@ class KafkaCorpora:
         full_names = [names.topic(topic) for names in self._names.values() for topic in TOPIC_NAMES]
         for answer in self.admin.delete_topics(full_names).values() if full_names else ():
             answer.exception()  # a test may have deleted it itself
+
+
+def uris_of(partition: int, count: int) -> list[str]:
+    """Uris whose documents belong to `partition` of a corpus with SLOTS of them."""
+    named = (f"push:{number}" for number in range(1_000))
+    return [uri for uri in named if partition_of(document_id_of(uri), SLOTS) == partition][:count]
 
 
 @contextmanager

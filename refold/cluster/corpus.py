@@ -26,6 +26,7 @@ from refold.cluster.settings import ClusterSettings
 from refold.freed_memory import limit_arenas
 from refold.settings import Settings
 from refold.telemetry import configure_logging
+from schemas.errors import TransientError, UnreachableError
 from schemas.ids import random_id
 from schemas.reached import reached_at_start
 from streams.artifacts import ArtifactStore
@@ -90,6 +91,13 @@ def open_corpus(settings: Settings) -> Corpus:
     """
     gc.set_threshold(*GC_THRESHOLDS)
     limit_arenas()
+    try:
+        return _opened(settings)
+    except TransientError as exc:  # whoever runs may try again; who begins has nothing yet
+        raise UnreachableError(str(exc), op="open", subject=exc.subject, hint=exc.hint) from exc
+
+
+def _opened(settings: Settings) -> Corpus:
     pipeline_id, cluster = random_id(), settings.cluster
     configure_logging(settings, run_id=pipeline_id)
     with reached_at_start(), ExitStack() as opened:

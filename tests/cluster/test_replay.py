@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cluster_world import ClusterWorld, cluster_world
 from histories import Histories, drafts_of
-from kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora
+from kafka_corpora import KafkaCorpora, kafka_corpora, uris_of
 from sqlalchemy import Engine, MetaData, Table
 
 from projections.leases import Leases
@@ -30,7 +30,6 @@ from schemas.positions import Position, TopicPartition
 from streams.log import Draft, EventLog, PositionExpired
 from streams.logs.kafka_clients import make_producer
 from streams.logs.kafka_read import ReadStalled
-from streams.murmur2 import partition_of
 
 PATIENCE_S = 90.0
 OWN = TopicPartition("documents", 0)
@@ -226,12 +225,6 @@ def keep(tmp_path: Path) -> Iterator[Callable[[EventLog], ManifestKeeper]]:
     yield begin
     for keeper in keepers:
         keeper.stop()
-
-
-def uris_of(partition: int, count: int) -> list[str]:
-    """Uris whose documents belong to `partition`."""
-    named = (f"push:{number}" for number in range(1_000))
-    return [uri for uri in named if partition_of(Histories().queued(uri).document_id, SLOTS) == partition][:count]
 
 
 def append_taken(log: EventLog, made: Histories, uris: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cluster_world import ClusterWorld, cluster_world
 from histories import Histories, drafts_of
-from kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora
+from kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora, uris_of
 from refold_cli import Cli
 
 from projections.manifest import ManifestProjection, ManifestView
@@ -22,7 +22,6 @@ from refold.cluster.projection_lag import status_of
 from schemas.errors import UnreachableError
 from streams.log import EventLog, PositionExpired
 from streams.log_transfer import export_log, import_log
-from streams.murmur2 import partition_of
 
 # Servers that lost what they held
 
@@ -36,6 +35,8 @@ def pages(folder: Path, *, edition: int) -> Path:
 
 NOBODY = "http://127.0.0.1:9"
 """An address where no server is: the port that RFC 863 gives to those that discard."""
+
+NO_DATABASE = "postgresql://postgres@127.0.0.1:9/postgres"
 
 ADDRESS_OF = {"vector": "REFOLD_CLUSTER__QDRANT", "keyword": "REFOLD_CLUSTER__OPENSEARCH"}
 
@@ -101,6 +102,8 @@ def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_a_lost_database_is_folded_again_from_the_log(world: ClusterWorld, tmp_path: Path) -> None:
+    away = Cli(tmp_path / "unused", environment={**world.cli.environment, "REFOLD_CLUSTER__POSTGRES": NO_DATABASE})
+    assert "PostgreSQL server runs" in away("status", "--json", exit_code=3).json["error"]["hint"]
     projector = world.start("projector")
     world.start("worker")
     library = pages(tmp_path / "library", edition=1)
@@ -124,12 +127,6 @@ def test_a_lost_database_is_folded_again_from_the_log(world: ClusterWorld, tmp_p
 def corpora() -> Iterator[KafkaCorpora]:
     with kafka_corpora() as made:
         yield made
-
-
-def uris_of(partition: int, count: int) -> list[str]:
-    """Uris whose documents belong to `partition`."""
-    named = (f"push:{number}" for number in range(1_000))
-    return [uri for uri in named if partition_of(Histories().queued(uri).document_id, SLOTS) == partition][:count]
 
 
 def open_manifest(folder: Path, log: EventLog) -> ManifestView:
