@@ -15,6 +15,7 @@ PAGE = ROOT / "ops" / "scale.md"
 DAY_S = 86_400
 SLOTS_PER_WORKER = 2
 LEAST_PARTITIONS = 12
+PROJECTORS_PER_CORPUS = 2
 
 Figures = Mapping[str, float]
 
@@ -43,13 +44,13 @@ def rounded(value: float) -> str:
 
 
 def loading(f: Figures, documents: float, days: float) -> list[str]:
-    """Documents a second, workers, partitions of each corpus, corpora, and the share of a manifest's projector."""
+    """Documents a second, corpora, workers, projectors, partitions of each corpus, and how busy its manifest's is."""
     rate, corpora = documents / (days * DAY_S), number(rebuilding(f, documents)[2])
-    workers = ceil(rate / f["worker"])
-    per_corpus = ceil(workers / corpora)
-    partitions = max(LEAST_PARTITIONS, ceil(per_corpus * SLOTS_PER_WORKER / LEAST_PARTITIONS) * LEAST_PARTITIONS)
+    per_corpus = ceil(rate / corpora / f["worker"])
+    workers, projectors = per_corpus * corpora, PROJECTORS_PER_CORPUS * corpora
+    partitions = ceil(per_corpus * SLOTS_PER_WORKER / LEAST_PARTITIONS) * LEAST_PARTITIONS
     share = rate / corpora * f["events"] / f["projector"]
-    return [rounded(rate), rounded(workers), rounded(corpora), rounded(partitions), f"{share:.1%}"]
+    return [*map(rounded, (rate, corpora, workers, projectors, partitions)), f"{share:.1%}"]
 
 
 def rebuilding(f: Figures, documents: float) -> list[str]:
