@@ -19,6 +19,7 @@ from projections.runner import ProjectionStatus
 from projections.verify import VerifyReport
 from projections.view import View
 from refold.cluster.holds import Holds
+from refold.cluster.keeper_watch import KeeperWatch
 from refold.cluster.projection_lag import status_of
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
 from refold.group_positions import GroupPositions
@@ -40,6 +41,7 @@ class ClientParts(Parts):
     projections: Mapping[str, Projection[Any]]
     holds: Holds
     books: SqlEngine
+    watch_keeper: Callable[[str], KeeperWatch]
     open_group_positions: Callable[[], GroupPositions]
     make_plannings: Callable[[ClientEngine], Plannings]
     close_servers: Callable[[], None]
@@ -138,14 +140,15 @@ class ClientEngine(Engine):
         """Return when the projections `names` have reached `position`; see the base class."""
         deadline = time.monotonic() + timeout_s
         for name in names:
-            wanted = position.only(self.parts.projections[name].topics)
+            wanted, keeping = position.only(self.parts.projections[name].topics), self.parts.watch_keeper(name)
             while not self._has_reached(name, wanted):
                 if time.monotonic() >= deadline:
                     raise NotThereYet(
                         f"{name} is not at {position} after {timeout_s:.0f} s",
                         op="wait",
-                        hint="is a projector running? refold projector; see: refold status",
+                        hint="see: refold status",
                     )
+                keeping.look()
                 time.sleep(POLL_S)
 
     def _has_reached(self, name: str, wanted: Position) -> bool:
@@ -180,11 +183,13 @@ class ClientEngine(Engine):
         home, view = self.parts.homes[name], self.parts.views.indexes[name]
         view.close()
         home.renewed().backend.close()
+        keeping = self.parts.watch_keeper(name)
         while True:
             current = home.current()
             if current is not None and current.is_live:
                 break
             on_progress(0 if current is None else IndexBookkeeping(self.parts.books, current).counts().documents)
+            keeping.look()
             time.sleep(POLL_S)
         self.wait_for(self.end(), [name])
         counts = view.status().counts

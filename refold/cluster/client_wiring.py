@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from projections.keyword_index import KEYWORD
+from projections.leases import Leases
 from projections.search import Search
 from projections.sql.rebuild import rebuild
 from projections.vector_index import VECTOR
@@ -21,6 +22,7 @@ from refold.cluster.awaited_views import once_there
 from refold.cluster.client_engine import ClientEngine, ClientParts
 from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.holds import Holds
+from refold.cluster.keeper_watch import PATIENCE_S, KeeperWatch
 from refold.engine import Home, Views
 from refold.plannings import Plannings
 from schemas.reached import reached_at_start
@@ -32,6 +34,10 @@ from streams.uploads import Uploads
 if TYPE_CHECKING:
     from refold.settings import Settings
     from schemas.positions import Position
+
+
+LEASES_WAITED = 3
+"""Leases that may run out one after the other before nobody is expected any more."""
 
 
 def open_client(settings: Settings) -> ClientEngine:
@@ -84,12 +90,17 @@ def _parts(corpus: Corpus) -> ClientParts:
         clock=now,
         homes=corpus.homes,
         books=corpus.books,
+        watch_keeper=partial(_keeper_watch, Leases(corpus.books, duration_s=corpus.cluster.lease_s)),
         holds=Holds(corpus.books),
         projections=corpus.projections,
         open_group_positions=partial(KafkaGroupPositions, corpus.cluster.corpus, corpus.cluster.kafka),
         make_plannings=partial(_plannings, corpus),
         close_servers=corpus.close,
     )
+
+
+def _keeper_watch(leases: Leases, name: str) -> KeeperWatch:
+    return KeeperWatch(name, leases.holders, patience_s=max(PATIENCE_S, leases.duration_s * LEASES_WAITED))
 
 
 def _plannings(corpus: Corpus, engine: ClientEngine) -> Plannings:
