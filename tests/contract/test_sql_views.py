@@ -198,6 +198,9 @@ def test_a_failure_at_any_statement_of_an_apply_leaves_what_was_there(case: View
     assert rows_of(engine, name) == applied_elsewhere(name, recorded, tmp_path / "reference")
 
 
+CHILD_PATH = os.pathsep.join(str(folder) for folder in Path(__file__).parents[1:3])
+"""Where a child finds what tests share, and the project."""
+
 KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
@@ -229,7 +232,7 @@ def test_a_writer_killed_within_an_apply_leaves_what_was_there(database: str, na
         [sys.executable, "-c", KILLED_CHILD, database, str(tmp_path), name, f"INTO {name}_1_{last_table}"],
         check=False,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2])])},
+        env={**os.environ, "PYTHONPATH": CHILD_PATH},
     )
     assert killed.returncode == -signal.SIGKILL
     recorded = a_busy_history().recorded
@@ -383,7 +386,7 @@ def test_another_process_reads_while_the_owner_writes_and_rebuilds(database: str
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": CHILD_PATH},
     ) as reader:
         assert reader.stdin is not None
         assert reader.stdout is not None
