@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -58,8 +59,9 @@ def _opened(folder: Path) -> int:
         with contextlib.suppress(FileNotFoundError, FileExistsError):  # its last holder has just deleted the folder
             folder.mkdir(parents=True, exist_ok=True)
             return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if folder.exists() and not folder.is_dir():
-            raise MachineError(f"{folder} is no folder", op="dev", hint="name another one with --dir")
+        with contextlib.suppress(FileNotFoundError):  # asked once: between two questions it may come and go
+            if not stat.S_ISDIR(folder.stat().st_mode):
+                raise MachineError(f"{folder} is no folder", op="dev", hint="name another one with --dir")
 
 
 def _is_current(folder: Path, descriptor: int) -> bool:
