@@ -68,7 +68,7 @@ def test_search_verify_and_a_second_ingest_while_one_is_running(cli: Cli, tmp_pa
 
 
 def test_a_job_is_paused_resumed_and_cancelled_from_another_terminal(cli: Cli, tmp_path: Path) -> None:
-    ingest = cli.start("ingest", str(corpus(tmp_path / "a")), "--json")
+    ingest = cli.start("ingest", str(corpus(tmp_path / "a", 2_000)), "--json")
     job_id = running_job(cli)
     assert cli("jobs", "pause", job_id, "--json").json["status"] == "paused"
     paused_at = eventually(lambda: _rest(cli, job_id))
