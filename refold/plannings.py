@@ -49,9 +49,12 @@ class Plannings:
             self.plan(_job_of(row))
 
     @property
-    def are_over(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether none is under way."""
         return all(planning.is_over for planning in list(self._plannings.values()))
+
+    def wake(self) -> None:
+        """Nothing waits here for readers but planners, which look by themselves."""
 
     def stop(self) -> None:
         """End all of them before their next batches."""

@@ -56,7 +56,7 @@ class EmbeddedWork:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is in work, planners' included."""
-        return self._worker.is_idle and self._plannings.are_over
+        return self._worker.is_idle and self._plannings.is_idle
 
     def wake(self) -> None:
         """A reader that held starts back has caught up."""

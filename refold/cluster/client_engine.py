@@ -12,7 +12,6 @@ from sqlalchemy import Engine as SqlEngine
 from projections.index_backend import IndexForeign
 from projections.index_bookkeeping import IndexBookkeeping
 from projections.index_home import IndexHome
-from projections.job_entries import JobState
 from projections.projection import Projection
 from projections.rebuild import RebuildReport
 from projections.runner import ProjectionStatus
@@ -23,11 +22,9 @@ from refold.cluster.keeper_watch import KeeperWatch
 from refold.cluster.projection_lag import status_of
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
 from refold.group_positions import GroupPositions
-from refold.planning import Planning
 from refold.plannings import Plannings
 from schemas.errors import UnreachableError
 from schemas.positions import Position
-from streams.job import Job
 
 POLL_S = 0.05
 """How often it is looked how far a projection is that others keep up to date."""
@@ -47,33 +44,6 @@ class ClientParts(Parts):
     close_servers: Callable[[], None]
 
 
-class ClientWork:
-    """Planning alone: the documents themselves are the workers' work."""
-
-    def __init__(self, plannings: Plannings) -> None:
-        self._plannings = plannings
-
-    def plan(self, job: Job) -> Planning:
-        """The planning of `job`: a new one, or the one that is under way or done."""
-        return self._plannings.plan(job)
-
-    def resume(self, row: JobState) -> None:
-        """Go on with planning the job of `row`, if it was cut short; whoever planned it must have ended."""
-        self._plannings.resume(row)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no planning is under way here."""
-        return self._plannings.are_over
-
-    def wake(self) -> None:
-        """Nothing waits here for readers but planners, which look by themselves."""
-
-    def stop(self) -> None:
-        """End planning; workers go on with what was asked for."""
-        self._plannings.stop()
-
-
 class ClientEngine(Engine):
     """Answers commands from what projectors have written, and publishes what is asked for.
 
@@ -84,7 +54,7 @@ class ClientEngine(Engine):
         super().__init__(parts)
         self.parts: ClientParts = parts
         self._errors: dict[str, IndexForeign | UnreachableError] = {}
-        self._work: ClientWork | None = None
+        self._work: Plannings | None = None
 
     def open(self) -> None:
         """Open the indexes that there are."""
@@ -97,8 +67,6 @@ class ClientEngine(Engine):
         if work is not None:
             work.stop()
         self.parts.views.close()
-        self.parts.artifacts.close()
-        self.parts.log.close()
         self.parts.close_servers()
 
     def listen(self) -> None:
@@ -204,10 +172,10 @@ class ClientEngine(Engine):
         """How far each group of subscribers has come, where Kafka keeps it."""
         return self.parts.open_group_positions()
 
-    def work(self) -> ClientWork:
-        """Plan jobs; the same for everybody who asks."""
+    def work(self) -> Plannings:
+        """Plan jobs, which is all the work there is here: the documents are the workers'."""
         if self._work is None:
-            self._work = ClientWork(self.parts.make_plannings(self))
+            self._work = self.parts.make_plannings(self)
         return self._work
 
     @property

@@ -28,9 +28,8 @@ TESTS = Path(__file__).parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
 
 from cluster_world import ClusterWorld, cluster_world  # noqa: E402 - a test folder is no package
-from kill_campaign import write_documents  # noqa: E402 - as above
+from kill_campaign import checked, unequal, write_documents  # noqa: E402 - as above
 
-CHECK = Path(__file__).parent / "check_export.py"
 MEMBERS = ("worker", "projector", "worker", "projector")
 BETWEEN_KILLS_S = (1.0, 6.0)
 REBALANCE_EVERY_S = 20.0
@@ -114,7 +113,7 @@ def run(world: ClusterWorld, *, documents: int, kills: int, seed: int, outages: 
             campaign.outages.append(due[number + 1]())
     problems = _finish(world, job_id)
     verified = world.cli("verify", "--deep", "--json", exit_code=None).json
-    log = _checked(world)
+    log = checked(world.cli, world.folder / "export", "--cluster")
     return ClusterReport(
         documents=documents,
         kills=campaign.kills.total(),
@@ -124,7 +123,7 @@ def run(world: ClusterWorld, *, documents: int, kills: int, seed: int, outages: 
         seconds=round(time.monotonic() - began_s, 1),
         log=log,
         verified=verified,
-        problems=[*problems, *log["problems"], *_unequal(documents, log, verified)],
+        problems=[*problems, *log["problems"], *unequal(documents, log, verified)],
     )
 
 
@@ -139,25 +138,6 @@ def _finish(world: ClusterWorld, job_id: str) -> list[str]:
         if time.monotonic() > deadline_s:
             return [f"the job has not ended: {job}", world.logs()[-8_000:]]
         wait_until(time.monotonic() + POLL_S)
-
-
-def _checked(world: ClusterWorld) -> dict[str, Any]:
-    """What a reader of Avro finds in the log."""
-    export = world.folder / "export"
-    world.cli("log", "export", str(export))
-    command = [sys.executable, "-I", str(CHECK), str(export), "--once", "--cluster"]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False)
-    figures: dict[str, Any] = json.loads(checked.stdout) if checked.stdout else {"problems": [checked.stderr]}
-    return figures
-
-
-def _unequal(documents: int, log: Mapping[str, Any], verified: Mapping[str, Any]) -> list[str]:
-    problems = []
-    if (log.get("documents"), log.get("completed")) != (documents, documents):
-        problems.append(f"of {documents} documents {log.get('documents')} were asked for, {log.get('completed')} done")
-    if not verified["consistent"]:
-        problems.append(f"the indexes differ from the log: {verified}")
-    return problems
 
 
 def main() -> None:

@@ -111,7 +111,7 @@ def run(documents: int, kills: int, seed: int, data: Path) -> CampaignReport:
         campaign.live_and_die(at_start_up(rng))
     campaign.finish()
     verified = campaign.cli("verify", "--deep", "--json", exit_code=None).json
-    log = _checked(campaign.cli, data / "export")
+    log = checked(campaign.cli, data / "export")
     return CampaignReport(
         documents=documents,
         kills=campaign.kills.total(),
@@ -124,7 +124,7 @@ def run(documents: int, kills: int, seed: int, data: Path) -> CampaignReport:
         problems=[
             *campaign.problems,
             *log["problems"],
-            *_unequal(documents, log, verified),
+            *unequal(documents, log, verified),
             *_parsed_again(trips, data / "export"),
         ],
     )
@@ -144,16 +144,17 @@ def write_documents(folder: Path, count: int, rng: random.Random) -> Path:
     return folder
 
 
-def _checked(cli: Cli, export: Path) -> dict[str, Any]:
+def checked(cli: Cli, export: Path, *kind: str) -> dict[str, Any]:
     """What a reader of Avro finds in the log."""
     cli("log", "export", str(export))
-    command = [sys.executable, "-I", str(CHECK), str(export), "--once"]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False)
-    figures: dict[str, Any] = json.loads(checked.stdout) if checked.stdout else {"problems": [checked.stderr]}
+    command = [sys.executable, "-I", str(CHECK), str(export), "--once", *kind]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    figures: dict[str, Any] = json.loads(ran.stdout) if ran.stdout else {"problems": [ran.stderr]}
     return figures
 
 
-def _unequal(documents: int, log: Mapping[str, Any], verified: Mapping[str, Any]) -> list[str]:
+def unequal(documents: int, log: Mapping[str, Any], verified: Mapping[str, Any]) -> list[str]:
+    """What the log or the indexes lack of `documents`, or hold beyond them."""
     problems = []
     if (log.get("documents"), log.get("completed")) != (documents, documents):
         problems.append(f"of {documents} documents {log.get('documents')} were asked for, {log.get('completed')} done")
