@@ -62,7 +62,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A record of `requests` that is no event; everywhere else such a record raises LogDamaged."""
+    """A record of `requests` that is no event and never was; a damaged one, or one elsewhere, is LogDamaged."""
 
     topic: str
     partition: int

@@ -98,10 +98,14 @@ def _read_rows(file: SqliteFile, tp: TopicPartition, offsets: range) -> tuple[li
 
 
 def _recorded(tp: TopicPartition, row: _Row, codec: Codec) -> Recorded:
-    """The record of `row`; raises as `Codec.decode` does."""
+    """The record of `row`; raises as `Codec.decode` does.
+
+    Raises:
+        LogDamaged: the bytes are not those that were written; of a request too, that is no sender's fault.
+    """
     offset, key, checksum, frame = row
     if checksum_of(key, frame) != checksum:
-        raise UnreadableEvent("the stored bytes are not those that were written")
+        raise _damaged(tp, offset, "the stored bytes are not those that were written")
     record = _BlankRecorded()
     record.topic, record.partition = tp
     record.offset = offset

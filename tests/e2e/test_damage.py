@@ -1,0 +1,39 @@
+"""A byte that turned over on the disk: what it damages is told, one command mends it, and everything else goes on."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flipped_bits import tamper
+from refold_cli import Cli, age
+
+from schemas.events import DocumentRequested, Meta
+from schemas.ids import document_id_of, event_id_of
+from streams.log import Draft
+from streams.logs.sqlite import SqliteLog
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path / "data")
+
+
+def test_a_request_that_the_disk_has_changed_is_a_damaged_log_and_not_a_bad_request(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("a note about bread")
+    age(tmp_path)
+    cli("ingest", str(tmp_path / "note.txt"))
+    uri = "push:asked-before-the-disk-failed"
+    meta = Meta(event_id=event_id_of(uri, "test"), occurred_at=datetime.now(UTC), pipeline_id="test")
+    request = DocumentRequested(meta=meta, document_id=document_id_of(uri), uri=uri, content=b"some words")
+    with closing(SqliteLog(cli.data / "log.sqlite")) as log:
+        (end,) = (end for _, end in log.append(None, [Draft("requests", request.document_id, request)]).items())
+    tamper(cli.data / "log.sqlite", 'UPDATE requests SET frame = flip_bit(frame) WHERE "offset" = ?', end - 1)
+    failed = cli("ingest", str(tmp_path / "note.txt"), exit_code=4)
+    line, hint = failed.stderr.strip().splitlines()[-2:]
+    assert f"record {end - 1} of requests:0 does not read back" in line
+    assert "backup" in hint
+    assert "RequestRejected" not in cli("log", "tail", "--topic", "adapters", "--json").stdout
+    assert [hit["uri"] for hit in cli("search", "bread", "--json").json["hits"]] == [(tmp_path / "note.txt").as_uri()]
