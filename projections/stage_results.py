@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, Table, select
@@ -132,7 +132,7 @@ class StageResultsView(SqlView[StageTables, StageChange]):
                 )
 
 
-@cache
+@lru_cache(maxsize=64)  # tables come and go with rebuilds
 def _results_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
     c = table.c
     return select(c.input_hash, c.stage, c.fingerprint, c.result), c.input_hash

@@ -13,6 +13,9 @@ from streams.contents import Chunk, decode_chunks
 KEPT_BYTES = 4 * 1024 * 1024
 """Artifact bytes whose chunks are kept: some hundred documents, three or four times as much in memory."""
 
+KEPT_COUNT = 2_000
+"""Artifacts whose chunks are kept, at most: small ones take more memory than their bytes say."""
+
 
 class VersionChunks:
     """Reads chunks by the reference of their artifact. Thread-safe."""
@@ -42,6 +45,6 @@ class VersionChunks:
             self._size_bytes += ref.size_bytes
         self._kept[ref] = chunks
         self._kept.move_to_end(ref)
-        while self._size_bytes > self._kept_bytes:
+        while self._size_bytes > self._kept_bytes or len(self._kept) > KEPT_COUNT:
             oldest, _ = self._kept.popitem(last=False)
             self._size_bytes -= oldest.size_bytes

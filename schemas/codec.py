@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
@@ -31,6 +32,13 @@ from schemas.upcast import UPCASTS, Row, Upcasts, upcast
 MAGIC = b"\x00"
 FRAME_BYTES = 5
 """What stands before the body: the magic byte and the schema id."""
+
+ABSENT_S = 5.0
+"""How long an id that the registry did not know is not asked for again: a flood of bad frames asks once in that time,
+and what was sent before its schema was registered is read soon after."""
+
+ABSENT_IDS = 1_000
+"""How many such ids are remembered; when there are more, all are forgotten."""
 
 _KINDS = frozenset(kind.__name__ for kinds in TOPICS.values() for kind in kinds)
 _MISFITS = (TypeError, ValueError, KeyError, AttributeError, OverflowError, struct.error)
@@ -63,6 +71,12 @@ class Codec:
     Events are written with the newest schema of their kind. What was written with another version is resolved to the
     newest (missing fields take their defaults, unknown enum symbols become UNKNOWN), and what is no longer a kind goes
     through `upcasts`. Thread-safe; the functions for a kind or an id are built when it is first seen.
+
+    Args:
+        registry: Knows the ids of schemas; what it answers is kept, that it knows nothing for `ABSENT_S`.
+        schemas: Of this release.
+        upcasts: Turn what is no longer a kind into what is.
+        monotonic: Seconds that only grow.
     """
 
     def __init__(
@@ -71,8 +85,10 @@ class Codec:
         *,
         schemas: Sequence[WriterSchema] | None = None,
         upcasts: Upcasts = UPCASTS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
+        self._monotonic = monotonic
         self._newest = newest(released_schemas() if schemas is None else schemas)
         self._upcasts = upcasts
         self._compiled: dict[str, CompiledRecord] = {}
@@ -80,6 +96,7 @@ class Codec:
         self._writers: dict[bytes, WriterSchema] = {}
         self._readers: dict[str, Reader] = {}
         self._frame_readers: dict[bytes, Reader] = {}
+        self._absent_until_s: dict[int, float] = {}
 
     def encode(self, event: PipelineEvent) -> bytes:
         """The frame of `event`.
@@ -153,11 +170,19 @@ class Codec:
         if len(head) < FRAME_BYTES or head[:1] != MAGIC:
             raise UnreadableEvent(_unframed(head), op="decode")
         schema_id = int.from_bytes(head[1:])
+        if self._monotonic() < self._absent_until_s.get(schema_id, 0.0):
+            raise _unknown_kind(f"schema id {schema_id}", UnknownSchemaId)
         writer = self._registry.schema_of(schema_id)
         if writer is None:
+            self._note_absent(schema_id)
             raise _unknown_kind(f"schema id {schema_id}", UnknownSchemaId)
         self._writers[head] = writer
         return writer
+
+    def _note_absent(self, schema_id: int) -> None:
+        if len(self._absent_until_s) >= ABSENT_IDS:
+            self._absent_until_s.clear()
+        self._absent_until_s[schema_id] = self._monotonic() + ABSENT_S
 
     def _frame_reader(self, head: bytes) -> Reader:
         writer = self.writer_of(head)

@@ -55,7 +55,10 @@ REPEATED = frozenset(
 """Texts, or maps of them, of which a log holds few different ones: what is read is mostly one object."""
 
 KEPT_TEXTS = 2_000
-"""How many of them are remembered, half a megabyte."""
+"""How many of them are remembered: half a megabyte as they are, three at the very worst."""
+
+KEPT_TEXT_BYTES = 256
+"""Longer ones are not remembered: whoever sends requests may make them as long as a message is, each another one."""
 
 _SCALARS = {
     "timestamp-micros": ["{}, at = moment_at(data, at)"],
@@ -86,6 +89,8 @@ def add_read(source: PythonSource, record: RecordType) -> None:
 
 def kept_text(raw: bytes) -> str:
     """The text of `raw`, one object as long as it is remembered."""
+    if len(raw) > KEPT_TEXT_BYTES:
+        return raw.decode()
     if len(_texts) >= KEPT_TEXTS:
         _texts.clear()
     return _texts.setdefault(raw, raw.decode())

@@ -44,7 +44,7 @@ class SchemaRegistry(Protocol):
     A server that knows subjects and no records names them ``<topic>-refold.events.<record>`` (TopicRecordNameStrategy;
     the topic with its corpus prefix, from `schemas.events.TOPICS`) and is given `WriterSchema.canonical`.
 
-    Thread-safe. Callers keep the answers, so neither method needs to be quick.
+    Thread-safe. Callers keep the answers, that an id is absent for seconds, so neither method needs to be quick.
     """
 
     def id_of(self, record: str, version: int) -> int:

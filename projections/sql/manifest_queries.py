@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -244,19 +244,19 @@ def dead_letters(snapshot: ManifestSnapshot, *, limit: int, after: str | None) -
     ]
 
 
-@cache
+@lru_cache(maxsize=64)  # tables come and go with rebuilds
 def _states_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
     c = table.c
     return select(c.document_id, c.first_offset, c.state, c.live), c.document_id
 
 
-@cache
+@lru_cache(maxsize=64)  # tables come and go with rebuilds
 def _requests_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
     c = table.c
     return select(c.document_id, c.request_id), c.document_id
 
 
-@cache
+@lru_cache(maxsize=64)  # tables come and go with rebuilds
 def _known_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
     c = table.c
     columns = (

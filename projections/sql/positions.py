@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, select
@@ -36,7 +36,7 @@ def move_position(
             raise PositionConflict(op="write", subject=subject, position=str(expected))
 
 
-@cache
+@lru_cache(maxsize=64)  # tables come and go with rebuilds
 def _of_key(table: Table, names: tuple[str, ...]) -> Select[Any]:
     """Built once: every search asks for a position, and building takes longer than asking."""
     query = select(table.c.topic, table.c.partition, table.c.next_offset)

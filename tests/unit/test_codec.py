@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from schemas import compiled_read, events
 from schemas.avro_files import newest, released_schemas
 from schemas.canonical import canonical_form, fingerprint_of
-from schemas.codec import Codec, UnknownKind, UnknownSchemaId, UnreadableEvent, UnwritableEvent
-from schemas.compiled_read import KEPT_TEXTS, REPEATED, kept_text
+from schemas.codec import ABSENT_IDS, ABSENT_S, Codec, UnknownKind, UnknownSchemaId, UnreadableEvent, UnwritableEvent
+from schemas.compiled_read import KEPT_TEXT_BYTES, KEPT_TEXTS, REPEATED, kept_text
 from schemas.events import (
     Action,
     ArtifactRef,
@@ -53,6 +53,9 @@ META = Meta(
 )
 DOCUMENT = document_id_of("file:///minutes.pdf")
 REQUEST = event_id_of("planner", "DocumentRequested")
+LONG_REQUEST = DocumentRequested(
+    meta=META, document_id=DOCUMENT, uri="push:minutes", adapter="push", action=Action.INGEST
+)
 STARTED = DocumentStarted(meta=META, document_id=DOCUMENT, request_id=REQUEST, attempt=2, parameters={"parse": "v1"})
 
 
@@ -192,6 +195,48 @@ def test_a_schema_id_that_nobody_registered_is_an_unknown_kind() -> None:
         CODEC.decode(b"\x00" + (4711).to_bytes(4) + b"body")
 
 
+class CountedRegistry(MemoryRegistry):
+    """A registry that counts what it is asked."""
+
+    def __init__(self, schemas: Sequence[WriterSchema] | None = None) -> None:
+        super().__init__(schemas)
+        self.asked: list[int] = []
+
+    def schema_of(self, schema_id: int) -> WriterSchema | None:
+        self.asked.append(schema_id)
+        return super().schema_of(schema_id)
+
+
+def test_a_thousand_frames_of_a_schema_that_is_not_there_ask_for_it_once() -> None:
+    registry = CountedRegistry()
+    codec = Codec(registry, monotonic=lambda: 7.0)
+    for _ in range(1_000):
+        with pytest.raises(UnknownSchemaId, match="schema id 4711"):
+            codec.decode(b"\x00" + (4711).to_bytes(4) + b"body")
+    assert registry.asked == [4711]
+
+
+def test_a_schema_that_is_registered_later_is_found_when_its_absence_is_old() -> None:
+    now_s = [0.0]
+    registry = CountedRegistry([])
+    codec = Codec(registry, monotonic=lambda: now_s[0])
+    frame = b"\x00" + (1).to_bytes(4) + CODEC.encode(STARTED)[5:]
+    with pytest.raises(UnknownSchemaId):
+        codec.decode(frame)
+    registry.register(NEWEST["DocumentStarted"])
+    now_s[0] = ABSENT_S
+    assert codec.decode(frame) == STARTED
+    assert registry.asked == [1, 1]
+
+
+def test_ids_that_are_not_there_do_not_pile_up() -> None:
+    codec = Codec(MemoryRegistry(), monotonic=lambda: 0.0)
+    for schema_id in range(5_000, 5_000 + 3 * ABSENT_IDS):
+        with pytest.raises(UnknownSchemaId):
+            codec.decode(b"\x00" + schema_id.to_bytes(4))
+    assert len(codec._absent_until_s) <= ABSENT_IDS
+
+
 def test_a_registered_record_that_this_release_does_not_know_is_an_unknown_kind() -> None:
     registry = MemoryRegistry()
     foreign = edited("JobPaused", 1, lambda schema: schema.update(name="refold.events.JobTeleported"))
@@ -307,6 +352,19 @@ def test_what_is_read_as_one_object_does_not_grow_without_bound() -> None:
     for number in range(3 * KEPT_TEXTS):
         assert kept_text(str(number).encode()) == str(number)
     assert len(compiled_read._texts) <= KEPT_TEXTS
+
+
+def test_long_words_are_read_and_not_remembered() -> None:
+    """A request may name a source of 90,000 characters, each one another."""
+    compiled_read._texts.clear()
+    for number in range(50):
+        request = replace(
+            LONG_REQUEST, source_root=f"{number}-{'r' * 90_000}", metadata={f"{number}-{'k' * 90_000}": "v"}
+        )
+        assert CODEC.decode(CODEC.encode(request)) == request
+    kept = compiled_read._texts
+    assert max(map(len, kept)) <= KEPT_TEXT_BYTES
+    assert sum(map(len, kept)) + sum(map(len, kept.values())) < 10_000
 
 
 def test_every_word_that_is_said_to_repeat_is_one_of_an_event() -> None:
