@@ -14,9 +14,6 @@ from streams.document_states import KnownDocument
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import StageSettings, stage_parameters, version_fingerprint
 
-GC_THRESHOLDS = (50_000, 10, 10)
-"""Events are many small objects without cycles; collecting after every 700 took 40% of a replay."""
-
 SQL_JOINING: Mapping[str, Joining] = {
     "manifest": Joining(linger_s=0.5),  # the slot's overlay bridges what the manifest is behind
     "jobs": Joining(linger_s=0.3),  # people watch it

@@ -51,7 +51,7 @@ class Work(Protocol):
     """What runs while documents are processed: planners, and in the embedded engine the slot and its pool."""
 
     def plan(self, job: Job) -> Planning:
-        """The planning of `job`: a new one, or the one that is under way or done."""
+        """The planning of `job`: the one that is under way, or a new one."""
 
     def resume(self, row: JobState) -> None:
         """Go on with planning the job of `row`, if it was cut short; a UsageError where its sources are away."""

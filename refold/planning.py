@@ -65,6 +65,11 @@ class Planning:
         """Whether it has ended, in whatever way."""
         return self.published is not None or self.error is not None
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it was told to end before its time."""
+        return self._stopping.is_set()
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()

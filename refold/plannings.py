@@ -1,4 +1,4 @@
-"""The plannings of this process: one per job, begun once and looked up afterwards."""
+"""The plannings of this process that are under way: one per job."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class Plannings:
         self._lock = threading.Lock()
 
     def plan(self, job: Job) -> Planning:
-        """The planning of `job`: a new one, or the one that is under way or done."""
+        """The planning of `job`: the one that is under way, or a new one, which asks for nothing twice."""
         with self._lock:
+            self._drop_ended(job.job_id)
             planning = self._plannings.get(job.job_id)
             if planning is None:
                 row = self._engine.parts.views.jobs.job(job.job_id)
@@ -61,6 +62,13 @@ class Plannings:
         with self._lock:
             for planning in self._plannings.values():
                 planning.stop()
+
+    def _drop_ended(self, job_id: JobId) -> None:
+        """Forget plannings that are over, and the one of `job_id` if it was left: that job is planned again."""
+        left = self._plannings.get(job_id)
+        if left is not None and left.is_left:
+            left.stop()
+        self._plannings = {job: planning for job, planning in self._plannings.items() if not planning.is_over}
 
     def _begin(self, job: Job, *, already: Iterator[EventId] | None) -> Planning:
         # What the last job has completed must be known, or it would be read again.

@@ -66,7 +66,9 @@ class Session:
         self, command: str, arguments: Mapping[str, Any], on_event: Callable[[Json], None], stop: threading.Event
     ) -> Json:
         from refold.cluster.client_wiring import open_client  # noqa: PLC0415 - the machinery of a cluster
+        from refold.own_process import prepare  # noqa: PLC0415 - as above
 
+        prepare(self._settings)
         with open_client(self._settings) as engine:
             return dict(engine.run(Call(command=command, arguments=arguments), on_event, stop))
 
@@ -80,8 +82,10 @@ class Session:
             )
 
     def _run_as_owner(self, call: Call, on_event: Callable[[Json], None], stop: threading.Event) -> Json:
-        from refold.wiring import open_engine  # noqa: PLC0415 - a forwarded command needs none of the machinery
+        from refold.own_process import prepare  # noqa: PLC0415 - a forwarded command needs none of the machinery
+        from refold.wiring import open_engine  # noqa: PLC0415 - as above
 
+        prepare(self._settings)
         with open_engine(self._settings, folder=self._folder) as engine:
             engine.listen()
             return dict(engine.run(call, on_event, stop))

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -139,7 +140,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order of sources, strongest first; pydantic-settings calls this."""
-        yaml_file = _config_file
+        yaml_file = _config_file.get()
         if yaml_file is None:
             return init_settings, env_settings
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=yaml_file)
@@ -154,7 +155,8 @@ class Settings(BaseSettings):
 AGREED = ("engine", "stage_cache", "chunking", "limits", "indexes")
 """Sections in which a forwarded command may not differ from the owner: they decide what versions contain."""
 
-_config_file: Path | None = None
+_config_file: ContextVar[Path | None] = ContextVar("_config_file", default=None)
+"""The file of the call of `load_settings` that is under way: pydantic-settings asks the class for its sources."""
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None, *, config: Path | None = None) -> Settings:
@@ -163,18 +165,17 @@ def load_settings(overrides: Mapping[str, Any] | None = None, *, config: Path | 
     Raises:
         UsageError: an unknown key, a value of the wrong kind, an impossible combination, or no such file.
     """
-    global _config_file  # noqa: PLW0603 - pydantic-settings takes the file only through the class
     named = config or (Path(os.environ["REFOLD_CONFIG"]) if os.environ.get("REFOLD_CONFIG") else None)
     if named is not None and not named.is_file():
         raise UsageError(f"there is no settings file {named}", op="load settings", hint="check --config")
     _refuse_unknown_variables()
-    _config_file = named
+    in_force = _config_file.set(named)
     try:
         return Settings(**dict(overrides or {}))
     except ValidationError as error:
         raise _told(error) from error
     finally:
-        _config_file = None
+        _config_file.reset(in_force)
 
 
 def _refuse_unknown_variables() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import time
@@ -30,7 +29,6 @@ from projections.sql.rebuild import rebuild
 from projections.stage_results import StageResultsProjection, StageResultsView
 from projections.vector_index import VECTOR, VectorIndex
 from refold.both_engines import (
-    GC_THRESHOLDS,
     SQL_JOINING,
     expected_fingerprint,
     is_cancelled,
@@ -42,10 +40,9 @@ from refold.both_engines import (
 from refold.data_folder import DataFolder
 from refold.embedded_engine import EmbeddedEngine, EmbeddedParts
 from refold.engine import Engine, Home, Views
-from refold.freed_memory import FreedMemory, limit_arenas
+from refold.freed_memory import FreedMemory
 from refold.plannings import Plannings
 from refold.settings import Settings
-from refold.telemetry import configure_logging
 from refold.trimming import RequestsTrimmer
 from refold.work import EmbeddedWork
 from schemas.ids import random_id
@@ -56,6 +53,7 @@ from streams.artifact_stores.local import LocalArtifacts
 from streams.log import EventLog
 from streams.logs.sqlite import SqliteLog
 from streams.planner import Planner
+from streams.process_log import ProcessLogger
 from streams.publisher import Publisher
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts
@@ -65,6 +63,8 @@ from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
 from streams.worker import SlotWorker
 from streams.workload import Workload
+
+_log = ProcessLogger(__name__)
 
 INDEX_JOINING = Joining(max_changes=400, linger_s=1.0)
 """Batches of a few thousand chunks, or a second: a commit of an index costs tens of milliseconds."""
@@ -77,8 +77,6 @@ def open_engine(settings: Settings, *, folder: DataFolder) -> Engine:
         MachineError: the folder cannot be used.
     """
     folder.create()
-    gc.set_threshold(*GC_THRESHOLDS)
-    limit_arenas()
     return EmbeddedEngine(_parts(settings, folder))
 
 
@@ -87,7 +85,7 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
     artifacts = LocalArtifacts(folder.artifacts, clock=now)
     views, projections = _views(settings, folder, log, artifacts)
     pipeline_id = random_id()
-    configure_logging(settings, run_id=pipeline_id)
+    _log.info("opened", run_id=pipeline_id)
     stages, parameters = stage_settings(settings), parameters_of(settings)
     progress = JobProgress(log, views.jobs, pipeline_id=pipeline_id, clock=now)
     return EmbeddedParts(

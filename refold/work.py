@@ -46,7 +46,7 @@ class EmbeddedWork:
                 continue  # its source is away: it waits unplanned, and `refold jobs list` shows it
 
     def plan(self, job: Job) -> Planning:
-        """The planning of `job`: a new one, or the one that is under way or done."""
+        """The planning of `job`: the one that is under way, or a new one."""
         return self._plannings.plan(job)
 
     def resume(self, row: JobState) -> None:

@@ -7,14 +7,13 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import structlog
-
 from schemas.errors import FatalError, RefoldError, TransientError
 from schemas.events import ErrorClass, ReleaseReason, Stage
 from schemas.ids import EventId
 from schemas.positions import Position
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts
 from streams.log import EventLog, Fenced, UnknownOutcome
+from streams.process_log import ProcessLogger
 from streams.slot import Slot
 
 LINGER_S = 0.025
@@ -29,7 +28,7 @@ RETAKE_S = 1.0
 STOP_DEADLINE_S = 10.0
 """Work in flight may finish for this long at shutdown; the rest is released."""
 
-_log = structlog.get_logger(__name__)
+_log = ProcessLogger(__name__)
 
 
 class SlotWorker:

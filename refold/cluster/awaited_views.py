@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import structlog
-
 from projections.sql.sql_view import SqlView
 from projections.sql.view_store import ViewMissing, ViewOutdated
 from schemas.errors import UnreachableError
+from streams.process_log import ProcessLogger
 
 ViewT = TypeVar("ViewT", bound=SqlView[Any, Any])
 
 LOOK_S = 0.5
 """Between two looks."""
 
-_log = structlog.get_logger(__name__)
+_log = ProcessLogger(__name__)
 
 
 def once_there(open_view: Callable[[], ViewT], *, timeout_s: float | None = None) -> ViewT:

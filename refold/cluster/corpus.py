@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -20,17 +19,18 @@ from projections.manifest import ManifestProjection, ManifestView
 from projections.projection import Projection
 from projections.stage_results import StageResultsProjection, StageResultsView
 from projections.vector_index import VECTOR, VectorIndex
-from refold.both_engines import GC_THRESHOLDS, now, shared_embedder
+from refold.both_engines import now, shared_embedder
 from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
 from refold.cluster.settings import ClusterSettings
-from refold.freed_memory import limit_arenas
 from refold.settings import Settings
-from refold.telemetry import configure_logging
 from schemas.errors import TransientError, UnreachableError
 from schemas.ids import random_id
 from schemas.reached import reached_at_start
 from streams.artifacts import ArtifactStore
 from streams.logs.kafka import KafkaLog
+from streams.process_log import ProcessLogger
+
+_log = ProcessLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,6 @@ def open_corpus(settings: Settings) -> Corpus:
         UsageError: one is not named, or something on it is not as it has to be.
         UnreachableError: one does not answer.
     """
-    gc.set_threshold(*GC_THRESHOLDS)
-    limit_arenas()
     try:
         return _opened(settings)
     except TransientError as exc:  # whoever runs may try again; who begins has nothing yet
@@ -99,7 +97,7 @@ def open_corpus(settings: Settings) -> Corpus:
 
 def _opened(settings: Settings) -> Corpus:
     pipeline_id, cluster = random_id(), settings.cluster
-    configure_logging(settings, run_id=pipeline_id)
+    _log.info("opened", run_id=pipeline_id)
     with reached_at_start(), ExitStack() as opened:
         log = open_log(cluster)
         opened.callback(log.close)

@@ -10,6 +10,7 @@ from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.health import Health, Watched, projection_samples
 from refold.cluster.metrics import ProjectionMetrics
 from refold.cluster.projector_wiring import make_projector
+from refold.own_process import prepare
 from refold.settings import Settings
 
 
@@ -26,6 +27,7 @@ def run_projector(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    prepare(settings)
     with Health(settings.cluster) as health:
         corpus = open_corpus(settings)
         try:

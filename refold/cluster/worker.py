@@ -9,6 +9,7 @@ from refold.cluster.health import Health, Watched, slot_samples
 from refold.cluster.intake_app import intake_app
 from refold.cluster.metrics import DocumentMetrics, SlotMetrics
 from refold.cluster.worker_wiring import WorkerParts
+from refold.own_process import prepare
 from refold.settings import Settings
 from streams.logs.kafka_names import KafkaNames
 
@@ -27,6 +28,7 @@ def run_worker(settings: Settings) -> None:
         MachineError: the address where it shows itself is taken.
         RefoldError: what stopped a slot; everything that was durable stays so.
     """
+    prepare(settings)
     with Health(settings.cluster) as health:
         corpus = open_corpus(settings)
         try:

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from refold.control import address
 from refold.control.messages import LINE_LIMIT_BYTES, Call, Json, call_of, decode, encode, error_message
 from schemas.errors import FatalError, RefoldError, UsageError
+from streams.process_log import ProcessLogger
 
-_log = structlog.get_logger(__name__)
+_log = ProcessLogger(__name__)
 
 Emit = Callable[[Json], None]
 Handler = Callable[[Call, Emit, threading.Event], Mapping[str, Any]]

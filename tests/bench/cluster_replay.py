@@ -21,7 +21,8 @@ from fastavro import parse_schema, schemaless_reader
 from projections.manifest import ManifestProjection, ManifestView
 from projections.runner import Runner
 from projections.sql.engine import open_postgres
-from refold.both_engines import GC_THRESHOLDS, SQL_JOINING
+from refold.both_engines import SQL_JOINING
+from refold.own_process import GC_THRESHOLDS
 from schemas.codec import FRAME_BYTES
 from schemas.registries.memory import MemoryRegistry
 from streams.log import Draft, EventLog

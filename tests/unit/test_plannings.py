@@ -1,0 +1,76 @@
+"""Plannings are kept while they are under way, and a job whose planning was left is planned again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from refold.commands.ingest import job_of
+from refold.data_folder import DataFolder, Ownership
+from refold.engine import Engine
+from refold.planning import Planning
+from refold.plannings import Plannings
+from refold.settings import load_settings
+from refold.wiring import open_engine
+from schemas.ids import random_id
+from streams.publisher import Publisher
+
+
+@pytest.fixture
+def engine(tmp_path: Path):  # noqa: ANN201 - a generator of pytest
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("whales")
+    folder = DataFolder(tmp_path / "data")
+    with Ownership(folder) as ownership:
+        ownership.take(1)
+        with open_engine(load_settings({"data": folder.path}), folder=folder) as opened:
+            yield opened
+
+
+def plannings(engine: Engine, *, may_publish: Callable[[], bool] = lambda: True) -> Plannings:
+    engine.gates.append(may_publish)
+    parts = engine.parts
+    publisher = Publisher(parts.log, pipeline_id=parts.pipeline_id, now=parts.clock, scratch=parts.home.scratch)
+    return Plannings(engine, publisher=publisher, is_cancelled=lambda _: False)
+
+
+def plan(kept: Plannings, engine: Engine, tmp_path: Path, job_id: str | None = None) -> Planning:
+    arguments = {"sources": [str(tmp_path / "docs")], "job_id": job_id or random_id()}
+    return kept.plan(job_of(engine, arguments))
+
+
+def test_a_planning_that_is_over_is_not_kept(engine: Engine, tmp_path: Path) -> None:
+    kept = plannings(engine)
+    for _ in range(5):
+        plan(kept, engine, tmp_path)._thread.join()
+    assert len(kept._plannings) == 1
+
+
+def test_a_planning_under_way_is_the_same_for_everybody(engine: Engine, tmp_path: Path) -> None:
+    opened = threading.Event()
+    kept, job_id = plannings(engine, may_publish=opened.is_set), random_id()
+    first = plan(kept, engine, tmp_path, job_id)
+    assert plan(kept, engine, tmp_path, job_id) is first
+    opened.set()
+    first._thread.join()
+    assert first.error is None
+
+
+def test_a_job_whose_planning_was_left_is_planned_to_its_end_when_it_is_asked_for_again(
+    engine: Engine, tmp_path: Path
+) -> None:
+    opened = threading.Event()
+    kept, job_id = plannings(engine, may_publish=opened.is_set), random_id()
+    left = plan(kept, engine, tmp_path, job_id)
+    left.leave()
+    opened.set()
+    again = plan(kept, engine, tmp_path, job_id)
+    again._thread.join()
+    engine.wait_for(engine.end(), ["jobs"])
+    row = engine.parts.views.jobs.job(again.job.job_id)
+    assert again is not left
+    assert row is not None
+    assert row.plan is not None
