@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from schemas.errors import FatalError, PoisonError
+from schemas.errors import FatalError, PoisonError, TransientError
 from schemas.events import ArtifactRef
 
 
@@ -18,6 +18,10 @@ class ArtifactMissing(PoisonError):  # noqa: N818 - a state, as in the error tre
 
 class ArtifactDamaged(FatalError):  # noqa: N818 - as above
     """The bytes stored under a hash do not have that hash."""
+
+
+class FileChanged(TransientError):  # noqa: N818 - as above
+    """The file was written to while it was being stored; nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class ArtifactStore(Protocol):
 
         Raises:
             OSError: it cannot be read.
+            FileChanged: it was written to meanwhile, where that shows; nothing is stored under a hash it does not have.
         """
 
     def get(self, ref: ArtifactRef) -> bytes:

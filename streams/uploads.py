@@ -7,7 +7,7 @@ import os
 from schemas.errors import RefoldError
 from schemas.events import ArtifactRef, Finding
 from streams.adapters.files import Files, SourceTooLarge
-from streams.artifacts import ArtifactStore
+from streams.artifacts import ArtifactStore, FileChanged
 from streams.uris import path_of
 
 IN_MEMORY_BYTES = 8 * 1024 * 1024
@@ -24,7 +24,8 @@ class Uploads:
     def put(self, finding: Finding) -> tuple[Finding, ArtifactRef] | None:
         """The content's reference, and what the file looked like when it was read.
 
-        None for a file that cannot be read now: the request goes without a content, and is answered as failed.
+        None for a file that cannot be read now: the request goes without a content, and is answered as failed. A store
+        that is away or full is no fault of the file's, and raises.
         """
         try:
             content = self._files.read(finding, limit_bytes=IN_MEMORY_BYTES)
@@ -44,7 +45,7 @@ class Uploads:
             before = os.lstat(path)
             ref = self._artifacts.put_file(path)
             after = os.lstat(path)
-        except (OSError, RefoldError):
+        except (OSError, FileChanged):
             return None
         is_whole = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
         return (finding, ref) if is_whole and ref.size_bytes == finding.size_bytes else None

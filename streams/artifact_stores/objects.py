@@ -1,6 +1,7 @@
 """Artifacts as objects of a storage that any number of processes share: an object per blob, ``blobs/<sha256>``.
 
-A put waits in memory (a large file is sent at once) until it is synced. One sync, for all puts and touches since the
+A put waits in memory (a large file is sent at once, its last part only if all parts have the hash of its name) until
+it is synced. One sync, for all puts and touches since the
 last: (1) the blobs are sent, several at a time, each only if there is none of its name; (2) one small object,
 ``touches/<microseconds>-<digest>``, names what was put or touched and was there already. An object's own time says when
 it was first put, so nothing else is written for new blobs, and a touch never writes a blob again.
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from hashlib import file_digest, sha256
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING
 from schemas.events import ArtifactRef
 from schemas.extras import extra
 from streams.artifact_stores.object_errors import is_bucket_missing, translated
-from streams.artifacts import ArtifactStats, missing, ref_of, verified
+from streams.artifacts import ArtifactStats, FileChanged, missing, ref_of, verified
 
 with extra("s3"):
     import obstore
@@ -38,14 +40,17 @@ UNSYNCED_LIMIT_BYTES = 32 * 1024 * 1024
 STREAMED_FROM_BYTES = 8 * 1024 * 1024
 """Larger files are sent in parts, not held in memory."""
 
+PART_BYTES = 8 * 1024 * 1024
+"""Read at a time of a large file; S3 wants parts of at least 5 MiB."""
+
 ASKED_FROM_BYTES = 64 * 1024
 """Whether a larger blob is there is asked first: shorter than sending it to be refused."""
 
 REQUESTS_AT_ONCE = 16
 """A request waits some 20 ms for a storage nearby; more at once would only queue there."""
 
-_BLOBS = "blobs"
-_TOUCHES = "touches"
+BLOBS = "blobs"
+TOUCHES = "touches"
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -87,19 +92,12 @@ class ObjectArtifacts:
 
     def put_file(self, path: Path) -> ArtifactRef:
         """Store the content of the file at `path`; a large one is sent now, in parts."""
-        size_bytes = path.stat().st_size
-        if size_bytes <= STREAMED_FROM_BYTES:
-            return self.put([path.read_bytes()])[0]
         with path.open("rb") as file:
-            sha256_hex = file_digest(file, "sha256").hexdigest()
-            if self._is_stored(sha256_hex):
-                with self._lock:
-                    self._touched.add(sha256_hex)
-            else:
-                file.seek(0)
-                with translated("put artifact", self._subject):
-                    obstore.put(self._store, path_of_blob(sha256_hex), file)
-        return ArtifactRef(sha256=sha256_hex, size_bytes=size_bytes)
+            beginning = file.read(STREAMED_FROM_BYTES + 1)
+            if len(beginning) <= STREAMED_FROM_BYTES:
+                return self.put([beginning])[0]
+            file.seek(0)
+            return self._put_large(file)
 
     def get(self, ref: ArtifactRef) -> bytes:
         """The bytes of `ref`; raises ArtifactMissing or ArtifactDamaged."""
@@ -145,7 +143,7 @@ class ObjectArtifacts:
         """All artifacts that are there; one that is put or deleted meanwhile may be seen or not."""
         with self._lock:
             unsynced = {sha256_hex: len(blob) for sha256_hex, blob in self._unsynced.items()}
-        stored = ((name, size_bytes) for name, size_bytes, _ in self._listed(_BLOBS) if name not in unsynced)
+        stored = ((name, size_bytes) for name, size_bytes, _ in self._listed(BLOBS) if name not in unsynced)
         for sha256_hex, size_bytes in chain(unsynced.items(), stored):
             yield ArtifactRef(sha256=sha256_hex, size_bytes=size_bytes)
 
@@ -166,14 +164,14 @@ class ObjectArtifacts:
 
     def touched_since(self, moment: datetime) -> set[str]:
         """The SHA-256s of what any process has put or touched, and synced, at `moment` or later."""
-        touched = {name for name, _, modified_at in self._listed(_BLOBS) if modified_at >= moment}
-        recent = [name for name, _, _ in self._listed(_TOUCHES) if _time_of(name) >= _micros(moment)]
+        touched = {name for name, _, modified_at in self._listed(BLOBS) if modified_at >= moment}
+        recent = [name for name, _, _ in self._listed(TOUCHES) if _time_of(name) >= _micros(moment)]
         return touched.union(*self._pool.map(self._read_touches, recent))
 
     def forget_touches(self, before: datetime) -> None:
         """Delete what says of touches before that moment, which no garbage collection asks for any more."""
-        old = [name for name, _, _ in self._listed(_TOUCHES) if _time_of(name) < _micros(before)]
-        self._remove(f"{_TOUCHES}/{name}" for name in old)
+        old = [name for name, _, _ in self._listed(TOUCHES) if _time_of(name) < _micros(before)]
+        self._remove(f"{TOUCHES}/{name}" for name in old)
 
     def close(self) -> None:
         """Let go of connections, and of puts that were not synced; idempotent."""
@@ -181,6 +179,26 @@ class ObjectArtifacts:
             self._unsynced.clear()
             self._touched.clear()
         self._pool.shutdown()
+
+    def _put_large(self, file: BufferedReader) -> ArtifactRef:
+        sha256_hex = file_digest(file, "sha256").hexdigest()
+        ref = ArtifactRef(sha256=sha256_hex, size_bytes=file.tell())  # of what was hashed: the file may have grown
+        if self._is_stored(sha256_hex):
+            with self._lock:
+                self._touched.add(sha256_hex)
+        else:
+            file.seek(0)
+            self._send(sha256_hex, _parts(file, ref))
+        return ref
+
+    def _send(self, sha256_hex: str, parts: Iterable[bytes]) -> None:
+        """Make a blob of `parts`; what they raise leaves nothing behind."""
+        with translated("put artifact", self._subject):
+            self._write(path_of_blob(sha256_hex), parts)
+
+    def _write(self, name: str, parts: Iterable[bytes]) -> None:
+        """Make an object of `parts`, durable."""
+        obstore.put(self._store, name, iter(parts))
 
     def _is_there_or_sent(self, sha256_hex: str, blob: bytes) -> bool:
         """True if the storage has the blob already; else it is sent."""
@@ -217,12 +235,12 @@ class ObjectArtifacts:
         said = "\n".join(sorted(sha256s)).encode()
         name = f"{_micros(self._clock()):020d}-{sha256(said).hexdigest()}"  # the same name only for the same touches
         with translated("sync artifacts", self._subject):
-            obstore.put(self._store, f"{_TOUCHES}/{name}", said)
+            self._write(f"{TOUCHES}/{name}", [said])
 
     def _read_touches(self, name: str) -> list[str]:
         with translated("read touches", self._subject):
             try:
-                return bytes(obstore.get(self._store, f"{_TOUCHES}/{name}").bytes()).decode().split()
+                return bytes(obstore.get(self._store, f"{TOUCHES}/{name}").bytes()).decode().split()
             except FileNotFoundError:  # forgotten meanwhile
                 return []
 
@@ -242,7 +260,27 @@ class ObjectArtifacts:
 
 def path_of_blob(sha256_hex: str) -> str:
     """The name of a blob's object."""
-    return f"{_BLOBS}/{sha256_hex}"
+    return f"{BLOBS}/{sha256_hex}"
+
+
+def _parts(file: BufferedReader, ref: ArtifactRef) -> Iterator[bytes]:
+    """The bytes of `file`; the last of them only if all are those of `ref`.
+
+    Raises:
+        FileChanged: they are not any more.
+    """
+    digest, left, held = sha256(), ref.size_bytes, b""
+    while part := file.read(PART_BYTES):
+        digest.update(part)
+        left -= len(part)
+        if left < 0:
+            break  # it grows, and may grow as fast as it is read
+        if held:
+            yield held
+        held = part
+    if left or digest.hexdigest() != ref.sha256:
+        raise FileChanged(op="put artifact", subject=file.name, hint="it is asked for again when it rests")
+    yield held
 
 
 def _micros(moment: datetime) -> int:
