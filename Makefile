@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 SOURCE ?=
 DEMO_DATA ?= demo-data
 
-.PHONY: env demo test lint bench bench-cluster clean
+
+# Logical processors, for much of a test is waiting; beyond four, processes wait for the servers they share. A module stays
+# in one process, with what its tests share; the order is the one of tests/conftest.py.
+PARALLEL ?= --numprocesses=logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
+
+.PHONY: env demo check test coverage lint bench bench-cluster clean
 
 env: $(VENV)/.installed  ## create .venv with everything the project needs
 
@@ -20,8 +25,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: env  ## ingest real documents, search them, prove the indexes equal the log: make demo [SOURCE=dir]
 	@$(BIN)/python -m refold.demo --data '$(DEMO_DATA)' $(if $(SOURCE),'$(SOURCE)')
 
+check: lint  ## what every commit passes, within two minutes: lint and the unit tests; starts no server
+	REFOLD_TEST_SERVERS=off $(BIN)/python -m pytest $(PARALLEL) tests/unit
+
 test: env  ## every test
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(PARALLEL)
+
+coverage: env  ## every test, and which lines of this process they ran: half as much work again
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered
 
 lint: env  ## formatting, rules, types, the direction of imports, the schemas
 	$(BIN)/ruff format --check .

@@ -6,14 +6,16 @@ This could not be run where it was written: no Docker answers there. What it tak
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from refold.local.folder_lock import locked
 from refold.local.server import LOOPBACK, free_port
 from refold.local.stack import SERVERS
 
@@ -23,8 +25,6 @@ PORTS: Mapping[str, int] = {"kafka": 9092, "registry": 8080, "opensearch": 9200,
 
 UP_TIMEOUT_S = 120.0
 POLL_S = 0.2
-
-_stops: list[Callable[[], object]] = []
 
 
 def docker_answers() -> bool:
@@ -39,28 +39,44 @@ def docker_answers() -> bool:
         return False
 
 
-def start(server: str) -> Mapping[str, str]:
-    """What clients of `server` read its address from, once it answers in a container of its own.
+def start(server: str, folder: Path) -> Mapping[str, str]:
+    """What clients of `server` read its address from, once it answers in a container; `folder` notes those of a run.
 
     Raises:
         TimeoutError: it does not come up.
         Exception: what the engine says, such as that an image cannot be had.
     """
+    note = folder / f"{server}.json"
+    with locked(folder):
+        if not note.exists():
+            note.write_text(json.dumps(_started(server)))
+        return SERVERS[server].variables(json.loads(note.read_text())["port"])
+
+
+def stop(folder: Path) -> None:
+    """Remove the containers that `folder` notes."""
+    for note in folder.glob("*.json"):
+        import docker  # noqa: PLC0415 - of the extra `dev`
+
+        docker.from_env().containers.get(json.loads(note.read_text())["container"]).remove(force=True, v=True)
+        note.unlink()
+
+
+def _started(server: str) -> Mapping[str, Any]:
+    from testcontainers.core.config import testcontainers_config  # noqa: PLC0415 - as above
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - as above
 
+    testcontainers_config.ryuk_disabled = True  # it would remove what others still use with the process that started it
     service, port = yaml.safe_load(COMPOSE.read_text())["services"][server], free_port()
     container = DockerContainer(service["image"]).with_bind_ports(PORTS[server], (LOOPBACK, port))
     container = container.with_envs(**_environment(server, service, port)).with_kwargs(hostname=server)
     container.start()
-    _stops.append(container.stop)
-    _wait_until_healthy(container, service["healthcheck"]["test"][1:], server)
-    return SERVERS[server].variables(port)
-
-
-def stop() -> None:
-    """Remove what was started."""
-    while _stops:
-        _stops.pop()()
+    try:
+        _wait_until_healthy(container, service["healthcheck"]["test"][1:], server)
+    except BaseException:
+        container.stop()
+        raise
+    return {"container": container.get_wrapped_container().id, "port": port}
 
 
 def _environment(server: str, service: Mapping[str, Any], port: int) -> dict[str, str]:

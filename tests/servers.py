@@ -1,8 +1,9 @@
 """The servers that some tests need: by an address in the environment, else started here at the first test that asks.
 
 They are started in Docker where an engine answers, else from packages as `refold dev up` does, once per run, and end
-with it. Where that cannot be the test is skipped and says why; `REFOLD_REQUIRE=kafka,postgres` makes it fail instead.
-`REFOLD_TEST_SERVERS=off` starts none.
+with it. The processes of a run (pytest-xdist's workers) share them: whoever needs one first starts it, under a lock of
+the run's folder, and the others find it there. Where a server cannot be had the test is skipped and says why;
+`REFOLD_REQUIRE=kafka,postgres` makes it fail instead. `REFOLD_TEST_SERVERS=off` starts none.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ ADDRESSES: Mapping[str, str] = {
 told: dict[str, str] = {}
 """What the summary says of each server that a test has asked for."""
 
-_stacks: list[Stack] = []
+_folders: list[Path] = []
+"""The one in which the processes of this run find the servers that were started for it; none before it is asked for."""
 
 
 def address_of(server: str) -> str:
@@ -56,12 +58,25 @@ def lacking(tool: str, reason: str) -> NoReturn:
     pytest.skip(f"needs {tool}: {reason}")
 
 
+def run_folder() -> Path:
+    """Where the servers of this run are; it is made when it is first asked for."""
+    if not _folders:
+        _folders.append(open_folder())
+    return _folders[0]
+
+
+def share(folder: Path) -> None:
+    """Use the servers of the run whose folder that is; ending them is up to whoever made it."""
+    _folders[:] = [folder]
+
+
 def stop() -> None:
     """End what was started for this run, and leave nothing of it."""
-    docker_servers.stop()
-    for stack in _stacks:
-        stack.down()
-        shutil.rmtree(stack.folder.parent, ignore_errors=True)
+    for folder in _folders:
+        docker_servers.stop(folder / "docker")
+        Stack(folder / "stack").down()
+        shutil.rmtree(folder, ignore_errors=True)
+    _folders.clear()
 
 
 def open_folder() -> Path:
@@ -79,7 +94,7 @@ def _started(server: str) -> str | None:
         return f"none is to be started; set {ADDRESSES[server]}"
     if docker_servers.docker_answers():
         try:
-            os.environ.update(docker_servers.start(server))
+            os.environ.update(docker_servers.start(server, run_folder() / "docker"))
         except Exception as error:  # noqa: BLE001 - such as an image that cannot be had: packages can
             told[f"{server} in Docker"] = f"does not come up: {error}"
         else:
@@ -88,10 +103,8 @@ def _started(server: str) -> str | None:
 
 
 def _started_from_packages(server: str) -> str | None:
-    if not _stacks:
-        _stacks.append(Stack(open_folder() / "stack"))
     try:
-        (status,) = _stacks[0].up([server])
+        (status,) = Stack(run_folder() / "stack").up([server])
     except RefoldError as error:
         return f"{error} ({error.hint})" if error.hint else str(error)
     os.environ.update(status.variables)
