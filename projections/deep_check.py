@@ -14,7 +14,7 @@ from projections.index_view import IndexView
 from projections.latest_versions import LatestVersion
 from schemas.errors import PoisonError
 from schemas.ids import ChunkId, DocumentId
-from streams.artifacts import ArtifactDamaged, ArtifactStore
+from streams.artifacts import ArtifactStore
 
 PAGE_DOCUMENTS = 64
 """Documents compared while the index stands still: a fraction of a second."""
@@ -76,5 +76,5 @@ def _chunks(
 ) -> Sequence[IndexedChunk] | None:
     try:
         return indexed_chunks(version, blobs, artifacts, dim=dim)
-    except (PoisonError, ArtifactDamaged):
+    except PoisonError:
         return None

@@ -10,7 +10,7 @@ from projections.index_backend import IndexedChunk, Vector
 from projections.index_changes import ServeVersion
 from schemas.errors import PoisonError
 from schemas.events import ArtifactRef
-from streams.artifacts import ArtifactDamaged, ArtifactStore
+from streams.artifacts import ArtifactStore
 from streams.contents import decode_chunks, decode_vectors
 
 SLICE_BYTES = 8 * 1024 * 1024
@@ -44,7 +44,7 @@ def load_blobs(versions: Sequence[ServeVersion], artifacts: ArtifactStore) -> Ma
     refs = [ref for version in versions for ref in _refs(version)]
     try:
         return artifacts.get_many(refs)
-    except (PoisonError, ArtifactDamaged):
+    except PoisonError:
         return {ref.sha256: blob for ref in refs if (blob := _readable(ref, artifacts)) is not None}
 
 
@@ -54,8 +54,7 @@ def indexed_chunks(
     """The chunks of `version`, with vectors of length `dim`, or without where that is None.
 
     Raises:
-        PoisonError: an artifact is missing, unreadable or not what the event says.
-        ArtifactDamaged: as the store's own.
+        PoisonError: an artifact is missing, damaged, unreadable or not what the event says.
     """
     if not version.chunk_count:
         return []
@@ -94,7 +93,7 @@ def _refs(version: ServeVersion) -> list[ArtifactRef]:
 def _readable(ref: ArtifactRef, artifacts: ArtifactStore) -> bytes | None:
     try:
         return artifacts.get(ref)
-    except (PoisonError, ArtifactDamaged):
+    except PoisonError:
         return None
 
 

@@ -11,7 +11,7 @@ from projections.index_changes import ServeVersion
 from projections.index_contents import indexed_chunks, load_blobs, slices
 from schemas.errors import PoisonError, RefoldError
 from schemas.ids import DocumentId
-from streams.artifacts import ArtifactDamaged, ArtifactStore
+from streams.artifacts import ArtifactStore
 
 UPSERT_CHUNKS = 2_000
 """Chunks given to the backend at once; 2,000 of 1,000 characters and 256 numbers are some 4 MiB."""
@@ -48,7 +48,7 @@ class IndexWriter:
         for version in versions:
             try:
                 loaded.append((version, self._load(version, blobs)))
-            except (PoisonError, ArtifactDamaged) as exc:
+            except PoisonError as exc:
                 refused[version.document_id] = _refusal(exc)
         return refused | self._upsert(loaded)
 

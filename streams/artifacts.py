@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from schemas.errors import FatalError, PoisonError, TransientError
+from schemas.errors import PoisonError, TransientError
 from schemas.events import ArtifactRef
 
 
@@ -16,12 +16,16 @@ class ArtifactMissing(PoisonError):  # noqa: N818 - a state, as in the error tre
     """The store does not hold this artifact."""
 
 
-class ArtifactDamaged(FatalError):  # noqa: N818 - as above
-    """The bytes stored under a hash do not have that hash."""
+class ArtifactDamaged(PoisonError):  # noqa: N818 - as above
+    """The bytes stored under a hash are not those that its reference names."""
 
 
 class FileChanged(TransientError):  # noqa: N818 - as above
     """The file was written to while it was being stored; nothing was."""
+
+
+_HINT = "ingest its document again with --force, or restore a backup"
+"""Making the document's artifacts anew puts the same bytes, which heals them in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +41,22 @@ def ref_of(data: bytes) -> ArtifactRef:
     return ArtifactRef(sha256=sha256(data).hexdigest(), size_bytes=len(data))
 
 
-def verified(sha256_hex: str, data: bytes) -> bytes:
-    """`data`, if it is what was stored under `sha256_hex`.
+def verified(ref: ArtifactRef, data: bytes) -> bytes:
+    """`data`, if it is what `ref` names.
 
     Raises:
         ArtifactDamaged: it is not.
     """
-    if sha256(data).hexdigest() != sha256_hex:
-        raise ArtifactDamaged(
-            f"artifact {sha256_hex} has changed since it was stored",
-            op="get artifact",
-            subject=sha256_hex,
-            hint="check the disk and restore a backup",
-        )
+    if len(data) != ref.size_bytes:
+        raise other_size(ref)
+    if sha256(data).hexdigest() != ref.sha256:
+        raise _damaged(ref, "has changed since it was stored")
     return data
+
+
+def other_size(ref: ArtifactRef) -> ArtifactDamaged:
+    """The error to raise where what is stored has not the size that `ref` says: one of the two is wrong."""
+    return _damaged(ref, f"has not the {ref.size_bytes} bytes that its reference says")
 
 
 def missing(sha256_hex: str) -> ArtifactMissing:
@@ -59,14 +65,19 @@ def missing(sha256_hex: str) -> ArtifactMissing:
         f"artifact {sha256_hex} is not in the store",
         op="get artifact",
         subject=sha256_hex,
-        hint="ingest its document again with --force, or restore a backup",
+        hint=_HINT,
     )
+
+
+def _damaged(ref: ArtifactRef, what: str) -> ArtifactDamaged:
+    return ArtifactDamaged(f"artifact {ref.sha256} {what}", op="get artifact", subject=ref.sha256, hint=_HINT)
 
 
 class ArtifactStore(Protocol):
     """Write-once blobs named by the SHA-256 of their bytes, verified on every read.
 
-    Thread-safe. Putting what is there already is a cheap success. Nothing is durable before `sync` returns.
+    Thread-safe. Putting what is there already is a cheap success; what is there but lost or damaged is healed by it.
+    Nothing is durable before `sync` returns.
     """
 
     def put(self, blobs: Sequence[bytes]) -> list[ArtifactRef]:
@@ -91,7 +102,7 @@ class ArtifactStore(Protocol):
 
         Raises:
             ArtifactMissing: there are none.
-            ArtifactDamaged: they do not have the hash they are stored under.
+            ArtifactDamaged: they have not the hash or the size that `ref` says; one that is larger is not read whole.
         """
 
     def get_many(self, refs: Sequence[ArtifactRef]) -> Mapping[str, bytes]:

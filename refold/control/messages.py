@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas import errors
 from schemas.errors import RefoldError
+from streams.artifacts import ArtifactDamaged
 
 Json = dict[str, Any]
 
@@ -82,6 +83,7 @@ EXIT_CODES: tuple[tuple[type[RefoldError], int], ...] = (
     (errors.UnreachableError, 3),
     (errors.MachineError, 4),
     (errors.FatalError, 4),
+    (ArtifactDamaged, 4),  # it fails one document and stops nothing, but whoever asked for it is told of damage
     (errors.RefoldError, 1),
 )
 """The exit code of an error: of the first class here that it is."""

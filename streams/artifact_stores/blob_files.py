@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from schemas.errors import DiskFull, MachineError
 from schemas.events import ArtifactRef
+from streams.artifacts import other_size
 
 _COPY_BYTES = 1024 * 1024
 """What is read and hashed at a time: enough that the loop costs nothing beside hashing, little beside a document."""
@@ -109,15 +110,22 @@ class BlobFiles:
         with _translated("discard artifact", path):
             path.unlink(missing_ok=True)
 
-    def read(self, sha256_hex: str) -> bytes | None:
-        """The bytes at this SHA-256's place, unverified; None if there are none."""
-        return self.read_received(self._place(sha256_hex))
+    def read(self, ref: ArtifactRef) -> bytes | None:
+        """The bytes at the place of `ref`, of which only the size is verified; None if there are none.
 
-    def read_received(self, path: Path) -> bytes | None:
-        """The bytes at `path`; None once they have been moved or discarded."""
+        Raises:
+            ArtifactDamaged: they are fewer or more than `ref` says, which whoever asks may have no memory for.
+        """
+        return self.read_received(self._place(ref.sha256), ref)
+
+    def read_received(self, path: Path, ref: ArtifactRef) -> bytes | None:
+        """The bytes of `ref` at `path`, as `read` gives them; None once they have been moved or discarded."""
         with _translated("get artifact", path):
             try:
-                return path.read_bytes()
+                with path.open("rb") as file:
+                    if os.fstat(file.fileno()).st_size != ref.size_bytes:
+                        raise other_size(ref)
+                    return file.read()
             except FileNotFoundError:
                 return None
 

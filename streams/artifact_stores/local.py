@@ -3,7 +3,8 @@
 A put is kept aside (small ones in memory, large ones in ``incoming/``) and read from there until it is synced. One
 sync, for all puts since the last: (1) large blobs made durable and moved to their places, (2) one SQLite transaction
 that packs the small ones, writes down all keys and the touches. A blob is there once its key is, so a crash between the
-two leaves at most a whole file that nothing refers to and that the next put of the same bytes replaces.
+two leaves at most a whole file that nothing refers to and that the next put of the same bytes replaces. A put of what
+is there already is compared with it, and heals it where it was lost or damaged.
 """
 
 from __future__ import annotations
@@ -88,13 +89,13 @@ class LocalArtifacts:
 
     def get_many(self, refs: Sequence[ArtifactRef]) -> Mapping[str, bytes]:
         """The bytes of `refs` by sha256; raises as `get` does."""
-        wanted = {ref.sha256 for ref in refs}
+        wanted = {ref.sha256: ref for ref in refs}
         with self._lock:  # before the file is asked: a put is let go of only when the file has it
-            unsynced = {sha256: self._unsynced[sha256].content for sha256 in wanted & self._unsynced.keys()}
-        found = {sha256: self._read_unsynced(sha256, content) for sha256, content in unsynced.items()}
-        for sha256, content in self._packed.contents(wanted - unsynced.keys()).items():
-            found[sha256] = self._files.read(sha256) if content is None else content
-        return {sha256: _checked(sha256, found.get(sha256)) for sha256 in wanted}
+            unsynced = {sha256: self._unsynced[sha256].content for sha256 in wanted.keys() & self._unsynced.keys()}
+        found = {sha256: self._read_unsynced(wanted[sha256], content) for sha256, content in unsynced.items()}
+        for sha256, content in self._packed.contents(wanted.keys() - unsynced.keys()).items():
+            found[sha256] = self._files.read(wanted[sha256]) if content is None else content
+        return {ref.sha256: _checked(ref, found.get(ref.sha256)) for ref in set(refs)}
 
     def touch(self, refs: Sequence[ArtifactRef]) -> list[bool]:
         """Mark `refs` as used now; False for each that is not here."""
@@ -112,18 +113,18 @@ class LocalArtifacts:
         with self._syncing:
             with self._lock:
                 received, touched_at_us = dict(self._unsynced), dict(self._touched_at_us)
-            if not touched_at_us:
+            if not received and not touched_at_us:
                 return
-            known = self._packed.held(received)
-            new = [entry for sha256, entry in received.items() if sha256 not in known]
-            self._files.keep({ref.sha256: content for ref, content in new if isinstance(content, Path)})
-            self._packed.write(
-                [
-                    NewBlob(ref, touched_at_us[ref.sha256], None if isinstance(content, Path) else content)
-                    for ref, content in new
-                ],
-                touched_at_us,
-            )
+            now_us = self._now_us()
+            kept = self._packed.contents(received)
+            # A file takes its place again without a look at what is there: reading both would cost as much as its sync.
+            self._files.keep({ref.sha256: path for ref, path in received.values() if isinstance(path, Path)})
+            new = [
+                NewBlob(ref, touched_at_us.get(ref.sha256, now_us), content if isinstance(content, bytes) else None)
+                for ref, content in received.values()
+                if isinstance(content, Path) or kept.get(ref.sha256) != content
+            ]
+            self._packed.write(new, touched_at_us)
             self._settle(received, touched_at_us)
 
     def scan(self) -> Iterator[ArtifactRef]:
@@ -201,17 +202,17 @@ class LocalArtifacts:
             if isinstance(entry.content, Path):
                 self._files.discard(entry.content)
 
-    def _read_unsynced(self, sha256: str, content: bytes | Path) -> bytes | None:
+    def _read_unsynced(self, ref: ArtifactRef, content: bytes | Path) -> bytes | None:
         if isinstance(content, bytes):
             return content
-        received = self._files.read_received(content)
-        return self._files.read(sha256) if received is None else received  # a sync moved it meanwhile
+        received = self._files.read_received(content, ref)
+        return self._files.read(ref) if received is None else received  # a sync moved it meanwhile
 
 
-def _checked(sha256: str, data: bytes | None) -> bytes:
+def _checked(ref: ArtifactRef, data: bytes | None) -> bytes:
     if data is None:
-        raise missing(sha256)
-    return verified(sha256, data)
+        raise missing(ref.sha256)
+    return verified(ref, data)
 
 
 def _memory_bytes(entry: _Received) -> int:

@@ -26,7 +26,7 @@ class MemoryArtifacts:
         """Store `blobs` and touch them; refs in the same order."""
         refs = [ref_of(blob) for blob in blobs]
         for ref, blob in zip(refs, blobs, strict=True):
-            self._blobs.setdefault(ref.sha256, blob)
+            self._blobs[ref.sha256] = blob  # also where another is: it may be damaged
             self._touched_at[ref.sha256] = self._clock()
         return refs
 
@@ -39,11 +39,11 @@ class MemoryArtifacts:
         blob = self._blobs.get(ref.sha256)
         if blob is None:
             raise missing(ref.sha256)
-        return verified(ref.sha256, blob)
+        return verified(ref, blob)
 
     def get_many(self, refs: Sequence[ArtifactRef]) -> Mapping[str, bytes]:
         """The bytes of `refs` by sha256; raises as `get` does."""
-        return {ref.sha256: self.get(ref) for ref in refs}
+        return {ref.sha256: self.get(ref) for ref in set(refs)}
 
     def touch(self, refs: Sequence[ArtifactRef]) -> list[bool]:
         """Mark `refs` as used now; False for each that is not here."""

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from schemas.events import ArtifactRef
 from schemas.extras import extra
 from streams.artifact_stores.object_errors import is_bucket_missing, translated
-from streams.artifacts import ArtifactStats, FileChanged, missing, ref_of, verified
+from streams.artifacts import ArtifactStats, FileChanged, missing, other_size, ref_of, verified
 
 with extra("s3"):
     import obstore
@@ -105,11 +105,12 @@ class ObjectArtifacts:
 
     def get_many(self, refs: Sequence[ArtifactRef]) -> Mapping[str, bytes]:
         """The bytes of `refs` by sha256, several read at a time; raises as `get` does."""
-        wanted = {ref.sha256 for ref in refs}
+        wanted = {ref.sha256: ref for ref in refs}
         with self._lock:  # before the storage is asked: a put is let go of only when the storage has it
-            found = {sha256_hex: self._unsynced[sha256_hex] for sha256_hex in wanted & self._unsynced.keys()}
-        stored = list(wanted - found.keys())
-        return found | dict(zip(stored, self._pool.map(self._read, stored), strict=True))
+            found = {sha256_hex: self._unsynced[sha256_hex] for sha256_hex in wanted.keys() & self._unsynced.keys()}
+        stored = list(wanted.keys() - found.keys())
+        found |= zip(stored, self._pool.map(self._read, [wanted[sha256_hex] for sha256_hex in stored]), strict=True)
+        return {ref.sha256: verified(ref, found[ref.sha256]) for ref in set(refs)}
 
     def touch(self, refs: Sequence[ArtifactRef]) -> list[bool]:
         """Mark `refs` as used now; False for each that is not there."""
@@ -219,15 +220,18 @@ class ObjectArtifacts:
                 return False
         return True
 
-    def _read(self, sha256_hex: str) -> bytes:
+    def _read(self, ref: ArtifactRef) -> bytes:
+        """The bytes of `ref`, of which only the size is verified."""
         with translated("get artifact", self._subject):
             try:
-                data = bytes(obstore.get(self._store, path_of_blob(sha256_hex)).bytes())
+                found = obstore.get(self._store, path_of_blob(ref.sha256))
+                if found.meta["size"] != ref.size_bytes:
+                    raise other_size(ref)
+                return bytes(found.bytes())
             except FileNotFoundError as exc:
                 if is_bucket_missing(exc):  # else every document would be set aside as poison
                     raise
-                raise missing(sha256_hex) from None
-        return verified(sha256_hex, data)
+                raise missing(ref.sha256) from None
 
     def _write_touches(self, sha256s: set[str]) -> None:
         if not sha256s:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from schemas.errors import DataFolderDamaged
 from schemas.events import ArtifactRef
 from streams.artifacts import ArtifactStats
 from streams.sqlite_file import FileKind, SqliteFile
@@ -57,7 +58,11 @@ class PackedBlobs:
         self._file.check_writable()
 
     def write(self, blobs: Sequence[NewBlob], touched_at_us: Mapping[str, int]) -> None:
-        """Write down `blobs`, none of which may be there, and when any were touched: durably, all or nothing."""
+        """Write down `blobs`, and when any were touched: durably, all or nothing.
+
+        What is written down already gets its new content. The old one, which was damaged, stays in the file and is
+        referred to by nothing: to free its pages would be to trust them.
+        """
         packed = [blob for blob in blobs if blob.data is not None]
         with self._file.transaction("sync") as connection:
             (last_id,) = connection.execute("SELECT coalesce(max(id), 0) FROM contents").fetchone()
@@ -66,7 +71,7 @@ class PackedBlobs:
                 "INSERT INTO contents VALUES (?, ?)", [(ids[blob.ref.sha256], blob.data) for blob in packed]
             )
             connection.executemany(
-                "INSERT INTO blobs VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)",
                 [(_key(ref.sha256), ref.size_bytes, at_us, ids.get(ref.sha256)) for ref, at_us, _ in blobs],
             )
             connection.executemany(
@@ -89,10 +94,29 @@ class PackedBlobs:
         return {key.hex() for (key,) in self._select("SELECT sha256 FROM blobs", sha256s)}
 
     def contents(self, sha256s: Collection[str]) -> dict[str, bytes | None]:
-        """The packed bytes of those of `sha256s` that are written down; None for one that lies in a file."""
-        rows = self._select("SELECT sha256, content_id, data FROM blobs LEFT JOIN contents ON id = content_id", sha256s)
-        # A row that has lost its content reads as an empty blob, which is not what its key says.
+        """The packed bytes of those of `sha256s` that are written down; None for one that lies in a file.
+
+        A row that has lost its content, or whose content lies in a damaged page, reads as an empty blob, which is not
+        what its key says.
+        """
+        statement = "SELECT sha256, content_id, data FROM blobs LEFT JOIN contents ON id = content_id"
+        try:
+            rows = list(self._select(statement, sha256s))
+        except DataFolderDamaged:
+            return self._readable_contents(sha256s)
         return {key.hex(): None if content_id is None else data or b"" for key, content_id, data in rows}
+
+    def _readable_contents(self, sha256s: Collection[str]) -> dict[str, bytes | None]:
+        rows = self._select("SELECT sha256, content_id FROM blobs", sha256s)
+        return {key.hex(): None if content_id is None else self._content(content_id) for key, content_id in rows}
+
+    def _content(self, content_id: int) -> bytes:
+        try:
+            with self._file.reader("get") as connection:
+                row = connection.execute("SELECT data FROM contents WHERE id = ?", (content_id,)).fetchone()
+        except DataFolderDamaged:
+            return b""
+        return row[0] if row else b""
 
     def scan(self) -> Iterator[ArtifactRef]:
         """All blobs by key; one that is written down or deleted meanwhile may be seen or not."""

@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from flipped_bits import flipped, tamper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_server import open_s3
 
+from schemas.errors import PoisonError
 from schemas.events import ArtifactRef
 from streams.artifact_stores.local import PACKED_LIMIT_BYTES, LocalArtifacts
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
-from streams.artifacts import ArtifactMissing, ArtifactStats, ArtifactStore
+from streams.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactStats, ArtifactStore
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -176,6 +178,87 @@ def test_threads_put_read_touch_and_sync_at_once(store: ArtifactStore) -> None:
     store.sync()
     assert store.get_many([ref for ref, _ in written]) == {ref.sha256: blob for ref, blob in written}
     assert set(store.scan()) == {ref for ref, _ in written}
+
+
+# Damage. Each kind of store is harmed where it keeps its bytes: to None they are lost, else they become others.
+
+
+def harm_memory(store: MemoryArtifacts, _folder: Path, ref: ArtifactRef, data: bytes | None) -> None:
+    if data is None:
+        del store._blobs[ref.sha256]
+    else:
+        store._blobs[ref.sha256] = data
+
+
+def harm_local(_store: LocalArtifacts, folder: Path, ref: ArtifactRef, data: bytes | None) -> None:
+    place = folder / "artifacts" / "files" / ref.sha256[:2] / ref.sha256[2:]
+    if place.exists():
+        harm_file(place, data)
+        return
+    tamper(folder / "artifacts" / "packed.sqlite", LOSE if data is None else DAMAGE, data, bytes.fromhex(ref.sha256))
+
+
+LOSE = "DELETE FROM contents WHERE ?1 IS NULL AND id = (SELECT content_id FROM blobs WHERE sha256 = ?2)"
+DAMAGE = "UPDATE contents SET data = ?1 WHERE id = (SELECT content_id FROM blobs WHERE sha256 = ?2)"
+
+
+def harm_file(place: Path, data: bytes | None) -> None:
+    if data is None:
+        place.unlink()
+    else:
+        place.write_bytes(data)
+
+
+HARMS: dict[str, Callable[..., None]] = {"memory": harm_memory, "local": harm_local}
+
+LOST_OR_DAMAGED = {
+    "lost": lambda _blob: None,
+    "flipped": flipped,
+    "cut": lambda blob: blob[:-1],
+    "empty": lambda _blob: b"",
+    "longer": lambda blob: blob + b"!",
+}
+
+
+@pytest.mark.parametrize("blob", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("how", LOST_OR_DAMAGED)
+@pytest.mark.parametrize("name", HARMS)
+def test_a_put_of_the_right_bytes_heals_what_was_lost_or_damaged(
+    name: str, how: str, blob: bytes, tmp_path: Path
+) -> None:
+    store = STORES[name](tmp_path)
+    ref, sound = store.put([blob, b"stays sound"])
+    store.sync()
+    HARMS[name](store, tmp_path, ref, LOST_OR_DAMAGED[how](blob))
+    with pytest.raises((ArtifactDamaged, ArtifactMissing), match=ref.sha256) as told:
+        store.get(ref)
+    assert isinstance(told.value, PoisonError)
+    assert "--force" in str(told.value.hint)
+    assert store.put([blob]) == [ref]
+    assert store.get(ref) == blob
+    store.sync()
+    store.close()
+    again = store if name == "memory" else STORES[name](tmp_path)
+    assert again.get_many([ref, sound]) == {ref.sha256: blob, sound.sha256: b"stays sound"}
+    assert again.stats() == ArtifactStats(count=2, size_bytes=len(blob) + len(b"stays sound"))
+    again.delete([ref])
+    assert list(again.scan()) == [sound]
+    again.close()
+
+
+@pytest.mark.parametrize("is_synced", [False, True], ids=["unsynced", "synced"])
+@pytest.mark.parametrize("blob", [SMALL, LARGE], ids=["small", "large"])
+def test_a_size_that_a_reference_says_is_checked(store: ArtifactStore, blob: bytes, *, is_synced: bool) -> None:
+    (ref,) = store.put([blob])
+    if is_synced:
+        store.sync()
+    for size_bytes in (0, 1, len(blob) - 1, len(blob) + 1, 2**62):
+        lie = ArtifactRef(sha256=ref.sha256, size_bytes=size_bytes)
+        with pytest.raises(ArtifactDamaged, match=f"not the {size_bytes} bytes"):
+            store.get(lie)
+        with pytest.raises(ArtifactDamaged):
+            store.get_many([ref, lie])
+    assert store.get(ref) == blob
 
 
 blobs = st.binary(max_size=3) | st.sampled_from([LARGE, LARGE + b"!"])

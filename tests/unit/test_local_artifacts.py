@@ -324,6 +324,38 @@ def test_a_file_that_somebody_removed_is_missing(open_store: Open, folder: Path)
         store.get(ref)
 
 
+def test_noise_in_the_pages_of_one_blob_damages_that_one_and_a_put_heals_it(open_store: Open, folder: Path) -> None:
+    store = open_store()
+    refs = store.put([b"before", SMALL, b"after"])
+    store.sync()
+    store.close()
+    packed = folder / "packed.sqlite"
+    content = bytearray(packed.read_bytes())
+    for page in range(0, len(content), 4096):
+        if (
+            content[page + 4 : page + 4096] in SMALL
+        ):  # an overflow page: the number of the next one, and bytes of a blob
+            content[page : page + 4096] = b"\xff" * 4096
+    packed.write_bytes(content)
+    again = open_store()
+    with pytest.raises(ArtifactDamaged, match=refs[1].sha256):
+        again.get_many(refs)
+    assert [again.get(refs[0]), again.get(refs[2])] == [b"before", b"after"]
+    assert again.put([SMALL]) == [refs[1]]
+    again.sync()
+    again.close()
+    assert open_store().get_many(refs) == bytes_by_hash(b"before", SMALL, b"after")
+
+
+def test_a_file_that_has_grown_out_of_all_bounds_is_refused_unread(open_store: Open, folder: Path) -> None:
+    store = open_store()
+    (ref,) = store.put([LARGE])
+    store.sync()
+    os.truncate(place_of(folder, ref), 2**42)  # sparse: it takes no space, but would take memory
+    with pytest.raises(ArtifactDamaged, match=ref.sha256):
+        store.get(ref)
+
+
 def test_a_damaged_page_is_damage_of_the_data_folder(open_store: Open, folder: Path) -> None:
     store = open_store()
     refs = store.put([b"%d" % number for number in range(5_000)])
