@@ -7,8 +7,8 @@ last: (1) the blobs are sent, several at a time, each only if there is none of i
 it was first put, so nothing else is written for new blobs, and a touch never writes a blob again.
 
 Any number of processes on any machines may share a storage, all writing: names are digests, so whoever writes a name
-writes the same bytes, and nothing is ever changed. What deletes must be one process, and must spare what
-`touched_since` names.
+writes the same bytes, and nothing is ever changed but what was damaged: a put of what is there reads it, and heals it.
+What deletes must be one process, and must spare what `touched_since` names.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class ObjectArtifacts:
     def _put_large(self, file: BufferedReader) -> ArtifactRef:
         sha256_hex = file_digest(file, "sha256").hexdigest()
         ref = ArtifactRef(sha256=sha256_hex, size_bytes=file.tell())  # of what was hashed: the file may have grown
-        if self._is_stored(sha256_hex):
+        if self._is_whole(ref):
             with self._lock:
                 self._touched.add(sha256_hex)
         else:
@@ -202,15 +202,39 @@ class ObjectArtifacts:
         obstore.put(self._store, name, iter(parts))
 
     def _is_there_or_sent(self, sha256_hex: str, blob: bytes) -> bool:
-        """True if the storage has the blob already; else it is sent."""
-        if len(blob) >= ASKED_FROM_BYTES and self._is_stored(sha256_hex):
+        """True if the storage has the blob already; else it is sent, in the place of a damaged one if there is one."""
+        ref = ArtifactRef(sha256=sha256_hex, size_bytes=len(blob))
+        if len(blob) >= ASKED_FROM_BYTES and self._is_whole(ref):
             return True
+        if self._is_created(sha256_hex, blob):
+            return False
+        if self._is_whole(ref):
+            return True
+        self._send(sha256_hex, [blob])
+        return False
+
+    def _is_created(self, sha256_hex: str, blob: bytes) -> bool:
+        """Whether the blob was sent: False if there is one of its name."""
         with translated("put artifact", self._subject):
             try:
                 obstore.put(self._store, path_of_blob(sha256_hex), blob, mode="create")
             except obstore.exceptions.AlreadyExistsError:
-                return True
-        return False
+                return False
+        return True
+
+    def _is_whole(self, ref: ArtifactRef) -> bool:
+        """Whether the storage has the bytes of `ref`: they are read, for their name alone says nothing of damage."""
+        digest = sha256()
+        with translated("put artifact", self._subject):
+            try:
+                found = obstore.get(self._store, path_of_blob(ref.sha256))
+                if found.meta["size"] != ref.size_bytes:
+                    return False
+                for part in found.stream(min_chunk_size=PART_BYTES):
+                    digest.update(part)
+            except FileNotFoundError:
+                return False
+        return digest.hexdigest() == ref.sha256
 
     def _is_stored(self, sha256_hex: str) -> bool:
         with translated("touch artifact", self._subject):

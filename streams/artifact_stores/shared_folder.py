@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 
 from schemas.errors import MachineError, TransientError
+from schemas.events import ArtifactRef
 from schemas.extras import extra
 from schemas.ids import random_id
 from streams.artifact_stores.blob_files import OS_MEANINGS
@@ -60,7 +61,7 @@ class SharedFolderArtifacts(ObjectArtifacts):
         self._sync_names("sync artifacts")
 
     def _is_there_or_sent(self, sha256_hex: str, blob: bytes) -> bool:
-        if self._is_stored(sha256_hex):
+        if self._is_whole(ArtifactRef(sha256=sha256_hex, size_bytes=len(blob))):
             return True
         self._send(sha256_hex, [blob])
         return False

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import obstore
 import pytest
 from flipped_bits import flipped, tamper
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from schemas.errors import PoisonError
 from schemas.events import ArtifactRef
 from streams.artifact_stores.local import PACKED_LIMIT_BYTES, LocalArtifacts
 from streams.artifact_stores.memory import MemoryArtifacts
+from streams.artifact_stores.objects import STREAMED_FROM_BYTES, ObjectArtifacts, path_of_blob
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
 from streams.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactStats, ArtifactStore
 
@@ -32,6 +34,7 @@ STORES: dict[str, Callable[[Path], ArtifactStore]] = {
 }
 
 SMALL = b"the text of a page"
+HUGE = random.Random(2).randbytes(STREAMED_FROM_BYTES + 1)
 LARGE = random.Random(1).randbytes(PACKED_LIMIT_BYTES + 1)
 ABSENT = ArtifactRef(sha256="ab" * 32, size_bytes=7)
 
@@ -209,7 +212,23 @@ def harm_file(place: Path, data: bytes | None) -> None:
         place.write_bytes(data)
 
 
-HARMS: dict[str, Callable[..., None]] = {"memory": harm_memory, "local": harm_local}
+def harm_shared(_store: SharedFolderArtifacts, folder: Path, ref: ArtifactRef, data: bytes | None) -> None:
+    harm_file(folder / "blobs" / ref.sha256, data)
+
+
+def harm_s3(store: ObjectArtifacts, _folder: Path, ref: ArtifactRef, data: bytes | None) -> None:
+    if data is None:
+        obstore.delete(store._store, path_of_blob(ref.sha256))
+    else:
+        obstore.put(store._store, path_of_blob(ref.sha256), data)
+
+
+HARMS: dict[str, Callable[..., None]] = {
+    "memory": harm_memory,
+    "local": harm_local,
+    "shared folder": harm_shared,
+    "s3": harm_s3,
+}
 
 LOST_OR_DAMAGED = {
     "lost": lambda _blob: None,
@@ -220,11 +239,12 @@ LOST_OR_DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("blob", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("blob", [SMALL, LARGE, HUGE], ids=["small", "large", "huge"])
+@pytest.mark.parametrize("is_file", [False, True], ids=["bytes", "file"])
 @pytest.mark.parametrize("how", LOST_OR_DAMAGED)
 @pytest.mark.parametrize("name", HARMS)
 def test_a_put_of_the_right_bytes_heals_what_was_lost_or_damaged(
-    name: str, how: str, blob: bytes, tmp_path: Path
+    name: str, how: str, blob: bytes, tmp_path: Path, *, is_file: bool
 ) -> None:
     store = STORES[name](tmp_path)
     ref, sound = store.put([blob, b"stays sound"])
@@ -234,7 +254,8 @@ def test_a_put_of_the_right_bytes_heals_what_was_lost_or_damaged(
         store.get(ref)
     assert isinstance(told.value, PoisonError)
     assert "--force" in str(told.value.hint)
-    assert store.put([blob]) == [ref]
+    (tmp_path / "download").write_bytes(blob)
+    assert (store.put_file(tmp_path / "download") if is_file else store.put([blob])[0]) == ref
     assert store.get(ref) == blob
     store.sync()
     store.close()
