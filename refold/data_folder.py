@@ -19,11 +19,13 @@ import errno
 import fcntl
 import json
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from refold import forked
 from schemas.errors import DataFolderDamaged, DataFolderLocked, DataFolderVersion, MachineError, UsageError
 
 FORMAT = 1
@@ -123,6 +125,7 @@ class Ownership:
     def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
         self._fd: int | None = None
+        self._process = os.getpid()
 
     def try_take(self) -> bool:
         """Become the owner now, or return False."""
@@ -138,28 +141,29 @@ class Ownership:
             if error.errno in {errno.EAGAIN, errno.EACCES}:
                 return False
             raise folder_error(error, self._folder.path) from error
-        self._fd = fd
+        self._fd, self._process = fd, os.getpid()
+        forked.withhold_folder(self._folder.path)
         with contextlib.suppress(OSError):  # the process id is information only: a full disk can do without
             os.ftruncate(fd, 0)
             os.write(fd, f"{os.getpid()}\n".encode())
         return True
 
-    def take(self, wait_s: float) -> None:
-        """Become the owner, waiting up to `wait_s`.
+    def take(self, wait_s: float, *, stop: threading.Event | None = None) -> None:
+        """Become the owner, waiting up to `wait_s`, or until `stop`.
 
         Raises:
             DataFolderLocked: somebody else still owns it.
         """
+        stop = stop or threading.Event()
         deadline = time.monotonic() + wait_s
         while not self.try_take():
-            if time.monotonic() >= deadline:
+            if stop.wait(_POLL_S) or time.monotonic() >= deadline:
                 raise DataFolderLocked(
                     f"{self._folder.path} is owned by process {self.owner_pid()}",
                     op="open",
                     subject=str(self._folder.path),
                     hint="wait for it to end, or give more time with REFOLD_LOCK_WAIT_S",
                 )
-            time.sleep(_POLL_S)
 
     def owner_pid(self) -> int | None:
         """The process that says it owns the folder; information only."""
@@ -169,11 +173,13 @@ class Ownership:
             return None
 
     def release(self) -> None:
-        """Give the folder up; idempotent."""
-        if self._fd is not None:
-            os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = None
+        """Give the folder up; idempotent. In a forked child there is nothing to give up."""
+        fd, self._fd = self._fd, None
+        if fd is None or self._process != os.getpid():
+            return
+        forked.forget_folder(self._folder.path)
+        os.ftruncate(fd, 0)
+        os.close(fd)
 
     def __enter__(self) -> Self:
         return self

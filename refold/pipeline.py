@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -17,9 +16,11 @@ from projections.index_backend import Filters
 from projections.search import SearchAnswer, SearchMode
 from refold.commands.ingest import job_of
 from refold.control.messages import Call, Json
-from refold.data_folder import DataFolder, Ownership
+from refold.document_results import result_of
 from refold.engine import Engine
 from refold.event_stream import EventStream
+from refold.ingest_options import ingest_arguments, resumed
+from refold.lifetime import Lifetime
 from refold.requests import Answer, ask, request
 from refold.results import DocumentResult, PipelineResult
 from refold.settings import Settings, load_settings
@@ -27,23 +28,9 @@ from refold.subscription import Delivery, Subscription
 from refold.waiting import wait_until_searchable
 from refold.words import priority_named
 from schemas.errors import UsageError
-from schemas.events import (
-    Action,
-    DocumentCancelled,
-    DocumentCompleted,
-    DocumentEvent,
-    DocumentFailed,
-    DocumentQueued,
-    DocumentRemoved,
-    DocumentSkipped,
-    JobFinished,
-    PipelineEvent,
-    SkipReason,
-    VectorsAdded,
-)
+from schemas.events import Action, DocumentEvent, DocumentFailed, DocumentQueued, JobFinished, PipelineEvent
 from schemas.ids import DocumentId, JobId, random_id
 from schemas.positions import Position
-from streams.job import Job
 from streams.uris import push_uri
 
 T = TypeVar("T")
@@ -61,53 +48,20 @@ class Pipeline:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._folder = DataFolder(settings.data)
-        self._ownership = Ownership(self._folder)
-        self._engine: Engine | None = None
-        self._stop = threading.Event()
+        self._lifetime = Lifetime(settings)
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._open)
+        await self._lifetime.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._close)
-
-    def _open(self) -> None:
-        try:
-            self._engine = self._made()
-            self._engine.open()
-            self._engine.listen()
-        except BaseException:
-            self._close()
-            raise
-
-    def _made(self) -> Engine:
-        if self._settings.engine == "cluster":
-            from refold.cluster.client_wiring import open_client  # noqa: PLC0415 - loaded when it is needed
-
-            return open_client(self._settings)
-        from refold.wiring import open_engine  # noqa: PLC0415 - as above
-
-        self._ownership.take(self._settings.lock_wait_s)
-        return open_engine(self._settings, folder=self._folder)
-
-    def _close(self) -> None:
-        self._stop.set()
-        try:
-            if self._engine is not None:
-                self._engine.close()
-        finally:
-            self._ownership.release()
+        await self._lifetime.close()
 
     @property
     def _open_engine(self) -> Engine:
-        if self._engine is None:
-            raise UsageError("the pipeline is not open", hint="use it in: async with refold.open(...) as pipeline")
-        return self._engine
+        return self._lifetime.engine
 
     # -- in
 
@@ -171,11 +125,11 @@ class Pipeline:
             UsageError: a source does not exist, or an option is not known.
         """
         engine = self._open_engine
-        job = await asyncio.to_thread(job_of, engine, _arguments(sources, options))
+        job = await asyncio.to_thread(job_of, engine, ingest_arguments(sources, options))
         after = engine.end()
         if resume_from is not None:
             after = resume_from if isinstance(resume_from, Position) else Position.parse(resume_from)
-            job = await asyncio.to_thread(_resumed, engine, job)
+            job = await asyncio.to_thread(resumed, engine, job)
         work = await asyncio.to_thread(engine.work)
         stream = EventStream(
             engine,
@@ -254,8 +208,7 @@ class Pipeline:
         content = data if data is not None else (text or "").encode()
         uri = push_uri(name)
 
-        def push() -> Answer:
-            engine = self._open_engine
+        def push(engine: Engine, stop: threading.Event) -> Answer:
             asked = request(
                 engine,
                 uri,
@@ -265,11 +218,11 @@ class Pipeline:
                 metadata=metadata,
                 content=content,
             )
-            answer = ask(engine, [asked], self._stop)[asked.meta.event_id]
+            answer = ask(engine, [asked], stop)[asked.meta.event_id]
             engine.wait_for(engine.end())
             return answer
 
-        return result_of(await asyncio.to_thread(push), uri)
+        return result_of(await self._lifetime.lend(push), uri)
 
     # -- out
 
@@ -291,15 +244,14 @@ class Pipeline:
             filters: A Filters, or what the command line takes: ``["media_type=text/html"]``.
             wait_for: A position, job id, document uri or id that must be searchable first.
         """
-        engine = self._open_engine
         wanted = filters if isinstance(filters, Filters) or filters is None else parse_filters(filters)
 
-        def find() -> SearchAnswer:
+        def find(engine: Engine, stop: threading.Event) -> SearchAnswer:
             if wait_for is not None:
-                wait_until_searchable(engine, str(wait_for), self._stop)
+                wait_until_searchable(engine, str(wait_for), stop)
             return engine.parts.search.search(query, mode=SearchMode(mode), limit=limit, filters=wanted)
 
-        return await asyncio.to_thread(find)
+        return await self._lifetime.lend(find)
 
     async def subscribe(
         self, topics: Collection[str] = (), *, after: Position | None = None, group: str | None = None
@@ -320,7 +272,7 @@ class Pipeline:
         positions = await asyncio.to_thread(engine.group_positions) if group is not None else None
         wanted = None if positions is None or group is None else (positions, group)
         subscription = Subscription(
-            engine.parts.log, topics, after=after, group=wanted, stop=self._stop, check=engine.check
+            engine.parts.log, topics, after=after, group=wanted, stop=self._lifetime.closing, check=engine.check
         )
         try:
             async with aclosing(subscription.deliveries()) as deliveries:  # it stores how far it came when it is left
@@ -332,32 +284,8 @@ class Pipeline:
 
     async def call(self, command: str, **arguments: Any) -> Json:
         """The result of a command of the command line, such as ``call("verify", deep=True)``; JSON-able."""
-        return await asyncio.to_thread(self._call, command, arguments)
-
-    def _call(self, command: str, arguments: Mapping[str, Any]) -> Json:
         call = Call(command=command, arguments=arguments)
-        return dict(self._open_engine.run(call, lambda _: None, self._stop))
-
-
-OPTIONS = ("mode", "force", "priority", "as_name", "limit", "allow_removals")
-"""What an ingest can be told; the same words as on the command line."""
-
-
-def _arguments(sources: Sequence[str | Path], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    unknown = set(options) - set(OPTIONS)
-    if unknown:
-        raise UsageError(
-            f"{min(unknown)} is no option of an ingest", op="ingest", hint=f"choose from: {', '.join(OPTIONS)}"
-        )
-    return {**options, "sources": [str(source) for source in sources], "job_id": random_id()}
-
-
-def _resumed(engine: Engine, job: Job) -> Job:
-    """The latest job over the same sources; `job` where there is none."""
-    engine.wait_for(engine.end(), ["jobs"])
-    rows = engine.parts.views.jobs.jobs()
-    before = [row for row in rows if tuple(row.sources) == tuple(job.sources)]
-    return replace(job, job_id=before[0].job_id) if before else job
+        return dict(await self._lifetime.lend(lambda engine, stop: engine.run(call, lambda _: None, stop)))
 
 
 def open_pipeline(
@@ -372,35 +300,3 @@ def open_pipeline(
     """
     overrides = {**(settings or {}), **({"data": Path(data)} if data is not None else {})}
     return Pipeline(load_settings(overrides, config=Path(config) if config else None))
-
-
-def result_of(answer: Answer, uri: str) -> DocumentResult:
-    """An answer as the public API tells it."""
-    told = DocumentResult(document_id=answer.document_id, uri=uri, status=STATUSES[type(answer)])
-    match answer:
-        case DocumentCompleted():
-            return replace(told, uri=answer.uri, version=answer.version, chunks=answer.chunk_count)
-        case DocumentSkipped(reason=SkipReason.UNCHANGED):
-            return replace(told, status="unchanged")
-        case DocumentFailed():
-            return replace(
-                told,
-                error_class=str(answer.error_class),
-                error_code=answer.error_code,
-                message=answer.message,
-                hint=answer.hint,
-            )
-        case DocumentRemoved() | VectorsAdded():
-            return replace(told, version=answer.version)
-        case _:
-            return told
-
-
-STATUSES: Mapping[type[Answer], str] = {
-    DocumentCompleted: "completed",
-    DocumentSkipped: "skipped",
-    DocumentFailed: "failed",
-    DocumentRemoved: "removed",
-    DocumentCancelled: "cancelled",
-    VectorsAdded: "reindexed",
-}

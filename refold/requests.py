@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 
+from refold.control.messages import Interrupted
 from refold.engine import Engine
-from schemas.errors import TransientError, UsageError
+from schemas.errors import UsageError
 from schemas.events import (
     Action,
     ArtifactRef,
@@ -28,10 +29,6 @@ from streams.request_contract import MAX_CONTENT_BYTES, MAX_QUOTED, broken_rule
 Answer = DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded
 
 WAIT_S = 0.5
-
-
-class Interrupted(TransientError):  # noqa: N818 - a state, as in the error tree
-    """The wait was ended from outside; what was asked for goes on when somebody works on the folder."""
 
 
 def request(

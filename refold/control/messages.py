@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas import errors
-from schemas.errors import RefoldError
+from schemas.errors import RefoldError, TransientError
 from streams.artifacts import ArtifactDamaged
 
 Json = dict[str, Any]
@@ -69,6 +69,10 @@ def error_message(error: RefoldError) -> Json:
     }
 
 
+class Interrupted(TransientError):  # noqa: N818 - a state, as in the error tree
+    """The wait was ended from outside; what was asked for goes on when somebody works on the folder."""
+
+
 class RemoteError(RefoldError):
     """The owner's answer to a call was an error."""
 
@@ -79,6 +83,7 @@ class RemoteError(RefoldError):
 
 
 EXIT_CODES: tuple[tuple[type[RefoldError], int], ...] = (
+    (Interrupted, 130),
     (errors.UsageError, 2),
     (errors.UnreachableError, 3),
     (errors.MachineError, 4),

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from refold import forked
 from refold.control import address
 from refold.control.messages import LINE_LIMIT_BYTES, Call, Json, call_of, decode, encode, error_message
 from schemas.errors import FatalError, RefoldError, UsageError
 from streams.process_log import ProcessLogger
 
 _log = ProcessLogger(__name__)
+
+MODE = 0o600
+"""Of the socket: only its user may connect."""
 
 Emit = Callable[[Json], None]
 Handler = Callable[[Call, Emit, threading.Event], Mapping[str, Any]]
@@ -27,7 +33,7 @@ class ControlServer:
     def __init__(self, folder: Path, handler: Handler) -> None:
         self._folder = folder
         self._handler = handler
-        self._server: asyncio.AbstractServer | None = None
+        self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -40,12 +46,15 @@ class ControlServer:
         """Listen; a socket that a dead owner left is replaced."""
         self._path = address.listening_path(self._folder)
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._connected, self._path, limit=LINE_LIMIT_BYTES)
-        self._path.chmod(0o600)
+        listening = _bound(self._path)
+        forked.withhold(listening.fileno())
+        self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=LINE_LIMIT_BYTES)
 
     async def stop(self) -> None:
         """Listen no more and end the connections: their clients take the folder and go on themselves."""
         if self._server is not None and self._path is not None:
+            for listening in self._server.sockets:
+                forked.forget(listening.fileno())
             self._server.close()
             address.forget(self._path)
             for call in list(self._calls):
@@ -57,12 +66,15 @@ class ControlServer:
         call = asyncio.current_task()
         assert call is not None  # noqa: S101 - a handler of asyncio runs in a task
         self._calls.add(call)
+        descriptor = writer.get_extra_info("socket").fileno()
+        forked.withhold(descriptor)
         try:
             await self._answer(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass  # the caller left, or this owner ends; either is the other's to handle
         finally:
             self._calls.discard(call)
+            forked.forget(descriptor)
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
@@ -105,6 +117,20 @@ class ControlServer:
         except Exception as error:  # noqa: BLE001 - the caller must be told; the owner goes on
             _log.exception("call failed")
             return error_message(FatalError(f"internal error: {error!r}", hint="this is a bug; please report it"))
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at `path` that only this user may connect to, from the first moment on."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(OSError):  # Linux makes the file with the mode of the socket; elsewhere it is refused
+            os.fchmod(listening.fileno(), MODE)
+        listening.bind(str(path))
+        path.chmod(MODE)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 async def _when_closed(reader: asyncio.StreamReader, caller_left: threading.Event) -> None:

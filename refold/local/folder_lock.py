@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from refold import forked
 from schemas.errors import MachineError
 
 LOCK: Final = ".lock"
@@ -26,6 +27,7 @@ def locked(folder: Path, *, on_wait: Callable[[], object] = lambda: None) -> Ite
         MachineError: `folder` is a file.
     """
     descriptor = _acquired(folder, on_wait)
+    forked.withhold(descriptor)
     try:
         yield
     finally:
@@ -34,6 +36,7 @@ def locked(folder: Path, *, on_wait: Callable[[], object] = lambda: None) -> Ite
         )  # those who wait for this very file see that it is gone, and make another
         with contextlib.suppress(OSError):  # it holds servers, or what is not ours
             folder.rmdir()
+        forked.forget(descriptor)
         os.close(descriptor)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import subprocess
 import sys
 import threading
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from refold_cli import ROOT
+from refold_cli import ROOT, Cli, kill_group
 
+import refold
+from refold.engine import Engine
 from refold.settings import load_settings
 
 GUEST = """
@@ -78,3 +82,143 @@ def test_a_process_of_refolds_own_logs_json_lines_from_the_level_on(tmp_path: Pa
     )  # fmt: skip
     events = [json.loads(line)["event"] for line in run.stderr.splitlines()]
     assert events[:2] == ([] if level == "warning" else ["begun", "opened"])
+
+
+async def test_an_opening_that_is_cancelled_leaves_the_folder_free(tmp_path: Path) -> None:
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await refold.open(tmp_path / "data").__aenter__()
+        async with refold.open(tmp_path / "data", settings={"lock_wait_s": 0.0}) as pipeline:
+            assert (await pipeline.call("status"))["documents"]["live_documents"] == 0
+
+
+async def test_an_opening_that_waits_for_the_folder_ends_when_it_is_cancelled(tmp_path: Path) -> None:
+    async with refold.open(tmp_path / "data") as owner:
+        waiting = asyncio.create_task(refold.open(tmp_path / "data", settings={"lock_wait_s": 3600.0}).__aenter__())
+        await owner.add("a", text="whales")
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=60)
+        assert waiting.cancelled()
+
+
+async def test_a_pipeline_is_opened_again_once_it_is_closed_and_not_before(tmp_path: Path) -> None:
+    pipeline = refold.open(tmp_path / "data")
+    with pytest.raises(refold.RefoldError, match="is not open"):
+        await pipeline.search("whales")
+    async with pipeline:
+        await pipeline.add("a", text="whales sing")
+        with pytest.raises(refold.RefoldError, match="open already"):
+            await pipeline.__aenter__()
+        assert len((await pipeline.search("whales")).hits) == 1
+    with pytest.raises(refold.RefoldError, match="the pipeline is closed"):
+        await pipeline.search("whales")
+    with pytest.raises(refold.RefoldError, match="the pipeline is closed"):
+        await pipeline.call("status")
+    async with pipeline:
+        assert (await pipeline.add("b", text="whales dive")).status == "completed"
+        assert len((await pipeline.search("whales")).hits) == 2
+        async with aclosing(pipeline.subscribe(["documents"])) as deliveries:
+            assert await anext(deliveries)
+    await pipeline.__aexit__(None, None, None)
+
+
+async def test_what_waits_when_the_pipeline_is_closed_says_so(tmp_path: Path) -> None:
+    pipeline = refold.open(tmp_path / "data")
+    begun, closed = threading.Event(), threading.Event()
+
+    def wait(engine: Engine, stop: threading.Event) -> None:
+        begun.set()
+        assert stop.wait(60)
+        assert closed.wait(60)
+        engine.parts.search.search("whales")
+
+    async with pipeline:
+        await pipeline.add("a", text="whales sing")
+        waiting = asyncio.create_task(pipeline._lifetime.lend(wait))
+        await asyncio.to_thread(begun.wait, 60)
+    closed.set()
+    with pytest.raises(refold.RefoldError, match="closed meanwhile"):
+        await waiting
+
+
+SERVING = """
+import asyncio, os, sys
+import refold
+
+async def use():
+    async with refold.open(sys.argv[1]) as pipeline:
+        print("open", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        if os.fork() == 0:
+            os.read(0, 1)  # outlives its parent, until the test ends
+            os._exit(0)
+        print("forked", flush=True)
+        await asyncio.sleep(3600)
+
+asyncio.run(use())
+"""
+
+
+def test_a_forwarded_command_notices_that_its_owner_was_killed_though_a_child_of_it_lives(tmp_path: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", SERVING, str(tmp_path / "data")],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert owner.stdin is not None
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "open\n"
+    tail = Cli(tmp_path / "data").start("log", "tail", "--follow", "--json")
+    Cli(tmp_path / "data")("documents", "add", "a", "--text", "whales")
+    assert tail.stdout is not None
+    assert json.loads(tail.stdout.readline())  # it is connected
+    owner.stdin.write("fork\n")
+    owner.stdin.flush()
+    assert owner.stdout.readline() == "forked\n"
+    owner.kill()
+    owner.wait()
+    Cli(tmp_path / "data")("documents", "add", "b", "--text", "dolphins")
+    while "push:b" not in tail.stdout.readline():
+        assert tail.poll() is None
+    kill_group(tail)
+    owner.stdin.close()
+
+
+FORKING = """
+import asyncio, os, sys
+import refold
+
+async def use():
+    pipeline = refold.open(sys.argv[1])
+    reads, writes = os.pipe()
+    hears, says = os.pipe()
+    async with pipeline:
+        await pipeline.add("a", text="whales")
+        child = os.fork()
+        if child == 0:
+            os.close(writes)
+            os.write(says, b".")
+            os.read(reads, 1)  # lives until the parent has done what it has to
+            try:
+                pipeline._open_engine
+            except refold.RefoldError as error:
+                await pipeline.__aexit__(None, None, None)
+                os._exit(0 if "process that has opened it" in str(error) else 2)
+            os._exit(3)
+        os.close(reads)
+        os.read(hears, 1)
+    async with refold.open(sys.argv[1], settings={"lock_wait_s": 0.0}) as again:
+        print("hits:", len((await again.search("whales")).hits))
+    os.close(writes)
+    print("child:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+asyncio.run(use())
+"""
+
+
+def test_a_forked_child_keeps_neither_lock_nor_pipeline(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", FORKING, str(tmp_path / "data")],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (run.stdout.splitlines(), run.returncode) == (["hits: 1", "child: 0"], 0), run.stderr

@@ -1,0 +1,37 @@
+"""What an ingest can be told through the public API; the same words as on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from refold.engine import Engine
+from schemas.errors import UsageError
+from schemas.ids import random_id
+from streams.job import Job
+
+OPTIONS = ("mode", "force", "priority", "as_name", "limit", "allow_removals")
+
+
+def ingest_arguments(sources: Sequence[str | Path], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of the command `ingest` for a new job.
+
+    Raises:
+        UsageError: an option is not known.
+    """
+    unknown = set(options) - set(OPTIONS)
+    if unknown:
+        raise UsageError(
+            f"{min(unknown)} is no option of an ingest", op="ingest", hint=f"choose from: {', '.join(OPTIONS)}"
+        )
+    return {**options, "sources": [str(source) for source in sources], "job_id": random_id()}
+
+
+def resumed(engine: Engine, job: Job) -> Job:
+    """The latest job over the same sources; `job` where there is none."""
+    engine.wait_for(engine.end(), ["jobs"])
+    rows = engine.parts.views.jobs.jobs()
+    before = [row for row in rows if tuple(row.sources) == tuple(job.sources)]
+    return replace(job, job_id=before[0].job_id) if before else job
