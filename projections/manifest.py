@@ -14,6 +14,7 @@ from projections.manifest_entries import (
     ManifestCounts,
     ManifestDocument,
 )
+from projections.sql import document_queries
 from projections.sql import manifest_queries as queries
 from projections.sql.dialects import upsert
 from projections.sql.manifest_tables import ManifestTables, manifest_tables
@@ -118,9 +119,14 @@ class ManifestView(SqlView[ManifestTables, ManifestChange]):
             return queries.known_documents(snapshot, document_ids)
 
     def live_under(self, source_root: str, *, after: DocumentId | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
-        """Live documents found under `source_root` with their uris, by document_id, after `after`."""
+        """Live documents that a source of that root brought, with their uris, by document_id, after `after`."""
         with self._store.read() as snapshot:
-            return queries.live_under(snapshot, source_root, after=after, limit=limit)
+            return document_queries.live_under(snapshot, source_root, after=after, limit=limit)
+
+    def live_below(self, uri_prefix: str, *, after: str | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
+        """Live documents whose uri begins with `uri_prefix`, whoever brought them, by uri, after the uri `after`."""
+        with self._store.read() as snapshot:
+            return document_queries.live_below(snapshot, uri_prefix, after=after, limit=limit)
 
     # What people ask.
 
@@ -134,24 +140,24 @@ class ManifestView(SqlView[ManifestTables, ManifestChange]):
     ) -> Sequence[ManifestDocument]:
         """Documents by uri, after the uri `after`."""
         with self._store.read() as snapshot:
-            return queries.documents(snapshot, status=status, uri_prefix=uri_prefix, limit=limit, after=after)
+            return document_queries.documents(snapshot, status=status, uri_prefix=uri_prefix, limit=limit, after=after)
 
     def document(self, id_or_uri: str) -> ManifestDocument | None:
         """The document with that id or canonical uri."""
         with self._store.read() as snapshot:
-            return queries.document(snapshot, id_or_uri)
+            return document_queries.document(snapshot, id_or_uri)
 
     def history(self, document_id: DocumentId) -> Sequence[HistoryEntry]:
         """All events of a document, oldest first."""
         with self._store.read() as snapshot:
-            return queries.history(snapshot, document_id)
+            return document_queries.history(snapshot, document_id)
 
     def counts(self) -> ManifestCounts:
         """How many documents, chunks and open requests there are."""
         with self._store.read() as snapshot:
-            return queries.counts(snapshot)
+            return document_queries.counts(snapshot)
 
     def dead_letters(self, *, limit: int, after: str | None = None) -> Sequence[DeadLetter]:
         """Documents whose last answer is a final failure, by uri, after the uri `after`."""
         with self._store.read() as snapshot:
-            return queries.dead_letters(snapshot, limit=limit, after=after)
+            return document_queries.dead_letters(snapshot, limit=limit, after=after)

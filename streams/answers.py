@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from schemas.events import (
     DocumentCompleted,
     DocumentEvent,
     DocumentFailed,
+    DocumentQueued,
     DocumentReleased,
     DocumentRemoved,
     DocumentSkipped,
@@ -147,7 +149,7 @@ class AnswerWriter:
             request_id=queued.request_id,
             version=state.version + 1,
             uri=queued.uri,
-            source_root=queued.source_root,
+            source_root=_root_after(state.live, queued),
             finding=produced.finding,
             content_hash=produced.content_hash,
             fingerprint=produced.fingerprint,
@@ -204,3 +206,18 @@ class AnswerWriter:
             causation_id=cause,
             sequence=state.sequence + 1,
         )
+
+
+def _root_after(live: DocumentCompleted | None, queued: DocumentQueued) -> str | None:
+    """The source root of the next version: of those that brought the document, the one that says most.
+
+    A root that the document does not lie in is the only trace of the link that led to it: it stays. Of the others the
+    wider one does, for whoever asks for the documents of a folder means those in it, whoever brought them last.
+    """
+    roots = [version.source_root for version in (live, queued) if version is not None and version.source_root]
+    return min(roots, key=lambda root: (queued.uri.startswith(_place_of(root)), len(root)), default=None)
+
+
+def _place_of(source_root: str) -> str:
+    """Where the documents of a source lie: its root without a pattern (`streams/uris.py` says what marks one)."""
+    return re.split(r"[*?[]", source_root, maxsplit=1)[0]

@@ -78,4 +78,7 @@ class DocumentStates(Protocol):
         """What a planner needs of those that have any answer or a live version."""
 
     def live_under(self, source_root: str, *, after: DocumentId | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
-        """Live documents found under `source_root` with their uris, by document_id, after `after`."""
+        """Live documents that a source of that root brought, with their uris, by document_id, after `after`."""
+
+    def live_below(self, uri_prefix: str, *, after: str | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
+        """Live documents whose uri begins with `uri_prefix`, whoever brought them, by uri, after the uri `after`."""

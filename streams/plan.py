@@ -12,7 +12,10 @@ from schemas.ids import DocumentId
 
 
 class PlannedAction(StrEnum):
-    """What an ingest does with a document; only ADD, UPDATE and REMOVE become requests."""
+    """What an ingest does with a document; only ADD, UPDATE and REMOVE become requests.
+
+    A LEFT_OUT one is live and still there, but its source as it is set up now does not take it.
+    """
 
     ADD = "add"
     UPDATE = "update"
@@ -21,6 +24,7 @@ class PlannedAction(StrEnum):
     FAILED_BEFORE = "failed_before"
     EXISTS = "exists"
     ABSENT = "absent"
+    LEFT_OUT = "left_out"
     UNREADABLE = "unreadable"
 
     @property
@@ -67,7 +71,7 @@ class PlanRules:
     Attributes:
         mode: Which documents may be touched (`streams/modes.py`).
         force: Run what is unchanged or has failed before, too.
-        allow_removals: Remove however large a share of a source is gone.
+        allow_removals: Remove however large a share of a source is gone, and what is there but left out, too.
         limit: Request at most this many documents; then nothing is removed, for the scan may not have seen it all.
     """
 

@@ -5,14 +5,16 @@ finding is old enough to be trusted, the metadata is the same, and the stages' f
 version's fingerprint again. A document whose last answer for the same finding and stages was a final failure that time
 does not heal is left alone, too. Which of this counts in which mode: `streams/modes.py`.
 
-Removals come last, when every scan has ended and the guard has agreed (`streams/removals.py`).
+Removals come last, when every scan has ended and the guard has agreed (`streams/removals.py`). A document belongs to
+every source that it lies in, whichever brought it, and to the one that brought it from elsewhere (by a link).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -23,16 +25,18 @@ from streams.document_states import DocumentStates, KnownDocument
 from streams.id_set import IdSet
 from streams.modes import removes_what_is_gone, verdict
 from streams.plan import Origin, Plan, PlannedAction, PlannedDocument, PlanRules
-from streams.removals import Unmet, refuse_mass_removal
+from streams.removals import Expected, Unmet, refuse_mass_removal
 from streams.source import Source
 
 BATCH_DOCUMENTS = 500
 """Documents looked up in the manifest and appended to the log at once."""
 
+WHY_LEFT_OUT = "it is still there, but its source leaves it out now; --allow-removals removes it"
+
 _PAGE_DOCUMENTS = 1_000
 _HEALED_BY_TIME = {"", ErrorClass.TRANSIENT, ErrorClass.UNKNOWN}
 
-Scan = tuple[Origin, Iterator[Found | Unreadable]]
+Scan = tuple[Source, Iterator[Found | Unreadable]]
 
 
 @dataclass(slots=True)
@@ -82,8 +86,7 @@ class Planner:
             UsageError: a source does not exist, raised by this call or while iterating.
             MassRemovalRefused: while iterating, after everything else and before the first removal.
         """
-        scans = [(Origin(source.name, source.source_root), source.scan()) for source in sources]
-        return self._batches(scans, rules)
+        return self._batches([(source, source.scan()) for source in sources], rules)
 
     def _batches(self, scans: Sequence[Scan], rules: PlanRules) -> Plan:
         with ExitStack() as open_tables:
@@ -94,19 +97,32 @@ class Planner:
                 visited=open_tables.enter_context(IdSet(self._scratch)) if len(scans) > 1 else None,
                 room=rules.limit,
             )
+            sources = [source for source, _ in scans]
             if progress.unmet is not None:
-                self._expect_live(progress.unmet, [origin for origin, _ in scans])
-            for origin, scan in scans:
-                yield from self._scanned(origin, scan, rules, progress)
+                self._expect_live(progress.unmet, sources)
+            for source, scan in scans:
+                yield from self._scanned(Origin(source.name, source.source_root), scan, rules, progress)
             if progress.unmet is not None:
-                yield from self._removals(progress.unmet, [origin for origin, _ in scans], rules, progress.unreadable)
+                yield from self._removals(progress.unmet, sources, rules, progress.unreadable)
 
-    def _expect_live(self, unmet: Unmet, origins: Iterable[Origin]) -> None:
-        for source_root in dict.fromkeys(origin.source_root for origin in origins):
-            after: DocumentId | None = None
-            while page := self._states.live_under(source_root, after=after, limit=_PAGE_DOCUMENTS):
-                unmet.expect(source_root, page)
-                after = page[-1][0]
+    def _expect_live(self, unmet: Unmet, sources: Sequence[Source]) -> None:
+        for source_root, source in {source.source_root: source for source in sources}.items():
+            for page in self._lying_in(source):
+                unmet.expect(source_root, [(document_id, uri) for document_id, uri in page if source.covers(uri)])
+            for page in self._brought_by(source_root):
+                unmet.expect(source_root, [one for one in page if _lies_elsewhere(one[1], source)])
+
+    def _lying_in(self, source: Source) -> Iterator[Sequence[tuple[DocumentId, str]]]:
+        after: str | None = None
+        while page := self._states.live_below(source.place, after=after, limit=_PAGE_DOCUMENTS):
+            yield page
+            after = page[-1][1]
+
+    def _brought_by(self, source_root: str) -> Iterator[Sequence[tuple[DocumentId, str]]]:
+        after: DocumentId | None = None
+        while page := self._states.live_under(source_root, after=after, limit=_PAGE_DOCUMENTS):
+            yield page
+            after = page[-1][0]
 
     def _scanned(
         self, origin: Origin, scan: Iterator[Found | Unreadable], rules: PlanRules, progress: _Progress
@@ -179,18 +195,39 @@ class Planner:
         )
 
     def _removals(
-        self, unmet: Unmet, origins: Iterable[Origin], rules: PlanRules, unreadable: set[str]
+        self, unmet: Unmet, sources: Sequence[Source], rules: PlanRules, unreadable: set[str]
     ) -> Iterator[Sequence[PlannedDocument]]:
-        by_root = {origin.source_root: origin for origin in origins}
-        losses = unmet.settle(unreadable)
-        if not rules.allow_removals:
+        """What is left out, which stays, and then what is gone, unless the guard refuses."""
+        by_root = {source.source_root: Origin(source.name, source.source_root) for source in sources}
+        if rules.allow_removals:
+            unmet.settle(unreadable)
+        else:
+            losses = unmet.settle(unreadable, still_holds=partial(_still_holds, sources))
+            yield from _in_batches(unmet.left_out, PlannedAction.LEFT_OUT, WHY_LEFT_OUT, by_root)
             refuse_mass_removal(losses)
-        gone = iter(unmet)
-        while batch := [
-            PlannedDocument(document_id, uri, PlannedAction.REMOVE, "its source no longer holds it", by_root[root])
-            for document_id, uri, root in islice(gone, BATCH_DOCUMENTS)
-        ]:
-            yield batch
+        yield from _in_batches(unmet.gone, PlannedAction.REMOVE, "its source no longer holds it", by_root)
+
+
+def _lies_elsewhere(uri: str, source: Source) -> bool:
+    """Whether a document that `source` has brought is found by no look at its place: a link led to it.
+
+    A uri of another kind was not brought by a scan, whatever root its request carried.
+    """
+    return not source.covers(uri) and uri.partition(":")[0] == source.place.partition(":")[0]
+
+
+def _still_holds(sources: Sequence[Source], source_root: str, uri: str) -> bool:
+    return any(source.still_holds(uri) for source in sources if source.source_root == source_root)
+
+
+def _in_batches(
+    documents: Iterator[Expected], action: PlannedAction, reason: str, by_root: Mapping[str, Origin]
+) -> Iterator[Sequence[PlannedDocument]]:
+    while batch := [
+        PlannedDocument(document_id, uri, action, reason, by_root[root])
+        for document_id, uri, root in islice(documents, BATCH_DOCUMENTS)
+    ]:
+        yield batch
 
 
 def _difference(was: Finding | None, now: Finding) -> str | None:

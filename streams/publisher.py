@@ -6,7 +6,7 @@ For one job, in this order:
 2. Per batch of the plan, in one append: its requests, AdapterReported for what could not be looked at, and with the
    first batch each adapter STARTING → RUNNING. Before each batch the gate is asked: it holds back while readers are
    slow.
-3. JobPlanned, and each adapter RUNNING → STOPPED.
+3. AdapterReported for how many documents are left out, JobPlanned, and each adapter RUNNING → STOPPED.
 
 Event ids follow from the job, so a planner that was killed anywhere plans the same job again and repeats nothing:
 requests that are in the log already are counted and not appended.
@@ -45,6 +45,8 @@ from streams.plan import Plan, PlannedAction, PlannedDocument
 from streams.removals import MassRemovalRefused
 from streams.uploads import Uploads
 
+LEFT_OUT = "live documents are still there, but left out by their sources now: --allow-removals removes them"
+
 
 class Permission(Enum):
     """What the gate says to the next batch."""
@@ -63,7 +65,8 @@ class Published:
     """What JobPlanned says; `is_planned` is False where it was not written, because of a shutdown.
 
     `requested` counts the distinct requests of the job, those of an earlier planning included. `unchanged` counts every
-    document that needs nothing: unchanged, failed before, or left alone by the mode. `to_remove` is of this planning.
+    document that needs nothing: unchanged, failed before, or left alone by the mode. `to_remove` is of this planning,
+    and so is `left_out`: live documents that are still there, but not taken by their source any more.
     """
 
     requested: int
@@ -71,6 +74,7 @@ class Published:
     to_remove: int
     unreadable: int
     is_planned: bool
+    left_out: int = 0
 
 
 class Publisher:
@@ -156,6 +160,7 @@ class _Publication:
     unchanged: int = 0
     to_remove: int = 0
     unreadable: int = 0
+    left_out: int = 0
     adapter_state: AdapterState = field(default=AdapterState.IDLE)
 
     def opening(self, *, is_new: bool) -> list[Draft]:
@@ -169,10 +174,11 @@ class _Publication:
         asked = {self._request_id(document): document for document in batch if document.action.is_request}
         new = self._new(list(asked))
         unreadable = [document for document in batch if document.action is PlannedAction.UNREADABLE]
-        removals = sum(document.action is PlannedAction.REMOVE for document in batch)
-        self.to_remove += removals
+        left_out = sum(document.action is PlannedAction.LEFT_OUT for document in batch)
+        self.to_remove += sum(document.action is PlannedAction.REMOVE for document in batch)
         self.unreadable += len(unreadable)
-        self.unchanged += len(batch) - len(asked) - len(unreadable)
+        self.left_out += left_out
+        self.unchanged += len(batch) - len(asked) - len(unreadable) - left_out
         running = self.state(AdapterState.RUNNING) if self.adapter_state is AdapterState.STARTING else []
         return [
             *running,
@@ -201,7 +207,13 @@ class _Publication:
             unreadable=self.unreadable,
         )
         running = self.state(AdapterState.RUNNING) if self.adapter_state is AdapterState.STARTING else []
-        return [*running, Draft("jobs", self.job.job_id, planned), *self.state(AdapterState.STOPPED, reason=reason)]
+        left_out = [self.report("left_out", f"{self.left_out} {LEFT_OUT}")] if self.left_out else []
+        return [
+            *running,
+            *left_out,
+            Draft("jobs", self.job.job_id, planned),
+            *self.state(AdapterState.STOPPED, reason=reason),
+        ]
 
     def state(self, new_state: AdapterState, *, reason: str = "") -> list[Draft]:
         """Every adapter goes to `new_state`. Its id is of this run: a resumed planner starts its adapters again."""
@@ -232,7 +244,14 @@ class _Publication:
 
     def published(self, *, is_planned: bool) -> Published:
         """The counts so far."""
-        return Published(len(self.requests), self.unchanged, self.to_remove, self.unreadable, is_planned)
+        return Published(
+            requested=len(self.requests),
+            unchanged=self.unchanged,
+            to_remove=self.to_remove,
+            unreadable=self.unreadable,
+            is_planned=is_planned,
+            left_out=self.left_out,
+        )
 
     @property
     def _submission_id(self) -> EventId:

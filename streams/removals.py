@@ -1,12 +1,16 @@
-"""Which live documents their sources no longer hold, and whether so many may leave at once."""
+"""Which live documents their sources no longer hold, and whether so many may leave at once.
+
+A document whose file is still there stays until somebody says otherwise, whatever the source's rules take by now: who
+narrows them has not deleted anything.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -22,8 +26,6 @@ MAX_REMOVED_PERCENT = 30
 
 ID_LENGTH = 36
 """Of a uuid in its canonical form."""
-
-_PORTION = 1_000
 
 
 class MassRemovalRefused(UsageError):  # noqa: N818 - a state, as in the error tree
@@ -57,11 +59,15 @@ def refuse_mass_removal(losses: Iterable[SourceLoss]) -> None:
         )
 
 
+Expected = tuple[DocumentId, str, str]
+"""A document's id, its uri, and the root of a source that it belongs to."""
+
+
 class Unmet:
     """The live documents of each source, as of before its scan, that no scan has met; open it in a ``with``.
 
-    First `expect` and `meet`, in any order, then `settle`, then iterate. What became live after it was asked about is
-    not among them: another job may have added it behind the scan's back.
+    First `expect` and `meet`, in any order, then `settle`, then ask for those `left_out` and those `gone`. What became
+    live after it was asked about is not among them: another job may have added it behind the scan's back.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -69,6 +75,7 @@ class Unmet:
         self._live = self._open.enter_context(SortedSpool(scratch))
         self._met = self._open.enter_context(SortedSpool(scratch))
         self._gone = self._open.enter_context(SortedSpool(scratch))
+        self._left_out = self._open.enter_context(SortedSpool(scratch))
         self._live_counts: Counter[str] = Counter()
         self._gone_counts: Counter[str] = Counter()
 
@@ -79,7 +86,7 @@ class Unmet:
         self._open.close()
 
     def expect(self, source_root: str, documents: Sequence[tuple[DocumentId, str]]) -> None:
-        """Add live documents of a source, by id and canonical uri (which has no blanks)."""
+        """Add live documents of a source, by id and canonical uri (which has no blanks); others may add them, too."""
         self._live.add([f"{document_id} {uri} {source_root}" for document_id, uri in documents])
         self._live_counts[source_root] += len(documents)
 
@@ -87,20 +94,37 @@ class Unmet:
         """Some source holds these."""
         self._met.add(document_ids)
 
-    def settle(self, unreadable: Collection[str]) -> list[SourceLoss]:
-        """What each source has lost. At or below an `unreadable` uri nothing is: nobody knows."""
+    def settle(
+        self, unreadable: Collection[str], *, still_holds: Callable[[str, str], bool] = lambda *_: False
+    ) -> list[SourceLoss]:
+        """What each source has lost.
+
+        Args:
+            unreadable: At or below one of these uris nothing is lost: nobody knows.
+            still_holds: Whether a source, by its root, has the document of a uri all the same, so that it stays.
+        """
         closed = {uri.rstrip("/") for uri in unreadable}
-        for lines in _portions(_without(self._live, self._met)):
-            gone = [line for line in lines if not _lies_below(line.split(" ")[1], closed)]
-            self._gone.add(gone)
-            self._gone_counts.update(line.split(" ")[2] for line in gone)
+        for expected in _by_document(_without(self._live, self._met)):
+            _, uri, _ = expected[0].split(" ")
+            if _lies_below(uri, closed):
+                continue
+            roots = [line.split(" ")[2] for line in expected]
+            if any(still_holds(root, uri) for root in roots):
+                self._left_out.add(expected[:1])
+            else:
+                self._gone.add(expected[:1])
+                self._gone_counts.update(roots)
         return [SourceLoss(root, live, self._gone_counts[root]) for root, live in self._live_counts.items()]
 
-    def __iter__(self) -> Iterator[tuple[DocumentId, str, str]]:
-        """The id, uri and source root of each document that is gone, by id."""
-        for line in self._gone:
-            document_id, uri, source_root = line.split(" ")
-            yield DocumentId(document_id), uri, source_root
+    @property
+    def gone(self) -> Iterator[Expected]:
+        """Each document that has left its sources, by id."""
+        return map(_expected, self._gone)
+
+    @property
+    def left_out(self) -> Iterator[Expected]:
+        """Each document that no scan has met although it is still there, by id."""
+        return map(_expected, self._left_out)
 
 
 def _without(lines: Iterable[str], ids: Iterable[str]) -> Iterator[str]:
@@ -115,9 +139,14 @@ def _without(lines: Iterable[str], ids: Iterable[str]) -> Iterator[str]:
             yield line
 
 
-def _portions(lines: Iterator[str]) -> Iterator[list[str]]:
-    while portion := list(islice(lines, _PORTION)):
-        yield portion
+def _by_document(lines: Iterable[str]) -> Iterator[list[str]]:
+    """The sorted `lines` of each document together: one for every source that it belongs to."""
+    return (list(of_one) for _, of_one in groupby(lines, key=lambda line: line[:ID_LENGTH]))
+
+
+def _expected(line: str) -> Expected:
+    document_id, uri, source_root = line.split(" ")
+    return DocumentId(document_id), uri, source_root
 
 
 def _lies_below(uri: str, closed: set[str]) -> bool:

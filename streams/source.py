@@ -1,4 +1,4 @@
-"""The port of a source: an adapter that can also say whose documents are missing."""
+"""The port of a source: an adapter that can also say which documents are its own, and which of them are missing."""
 
 from __future__ import annotations
 
@@ -17,3 +17,17 @@ class Source(Adapter, Protocol):
     @property
     def source_uri(self) -> str:
         """What JobSubmitted keeps of it: enough to open the source again (`streams/adapters/sources.py`)."""
+
+    @property
+    def place(self) -> str:
+        """What the uri of every document that lies in this source begins with."""
+
+    def covers(self, uri: str) -> bool:
+        """Whether a document of that uri lies in this source, whoever brought it and whatever rules leave out."""
+
+    def still_holds(self, uri: str) -> bool:
+        """Whether a document that a scan did not report is there all the same, so that only rules leave it out.
+
+        Asked of documents that it covers or has reported once. What cannot be looked at is still there; a further name
+        of a file that the scan reports is not.
+        """

@@ -100,6 +100,11 @@ class FoldedStates:
         )
         return live[:limit]
 
+    def live_below(self, uri_prefix: str, *, after: str | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
+        live = sorted((s.live.uri, d) for d, s in self._states.items() if s.live is not None)
+        found = [(d, uri) for uri, d in live if uri.startswith(uri_prefix) and (after is None or uri > after)]
+        return found[:limit]
+
 
 def _known(state: DocumentState) -> KnownDocument:
     live, last = state.live, state.last_answer

@@ -58,10 +58,11 @@ class Cli:
         assert exit_code is None or answer.exit_code == exit_code, (arguments, answer)
         return answer
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
         return subprocess.Popen(
             [sys.executable, *self.program, *arguments, "--data", str(self.data)],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

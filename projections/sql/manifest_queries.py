@@ -1,31 +1,21 @@
-"""What is asked of the manifest's tables, in one snapshot each."""
+"""What slots ask of the manifest's tables, in one snapshot each; lists of documents: `document_queries.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from heapq import merge
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, or_, select
 
-from projections.manifest_entries import (
-    DeadLetter,
-    DocumentStatus,
-    FinalFailure,
-    HistoryEntry,
-    ManifestCounts,
-    ManifestDocument,
-)
-from projections.sql.dialects import AFTER_EVERY_TEXT, SCAN_ROWS, by_beginning, sorted_by
+from projections.sql.dialects import SCAN_ROWS
 from projections.sql.lookups import rows_among
 from projections.sql.manifest_tables import ManifestTables
-from projections.sql.values import json_of, mapping_of, moment_of, optional_moment_of, optional_values_of, value_of
+from projections.sql.values import json_of, mapping_of, optional_moment_of, optional_values_of, value_of
 from projections.sql.view_store import Snapshot
 from schemas.events import DocumentCompleted, Finding, Priority
-from schemas.ids import DocumentId, EventId, JobId, document_id_of
+from schemas.ids import DocumentId, EventId, JobId
 from streams.document_state import DocumentState
 from streams.document_states import KnownDocument, QueueEntry
 
@@ -141,109 +131,6 @@ def known_documents(
     return {row[0]: _known(row, finding) for row, finding in zip(rows, findings, strict=True)}
 
 
-def live_under(
-    snapshot: ManifestSnapshot, source_root: str, *, after: DocumentId | None, limit: int
-) -> list[tuple[DocumentId, str]]:
-    """Live documents found under `source_root`, by document_id."""
-    c = snapshot.tables.documents.c
-    root, beginning = by_beginning(snapshot.connection.dialect, c.source_root, source_root)
-    query = (
-        select(c.document_id, c.uri)
-        .where(c.completed_at.is_not(None), root == beginning, c.source_root == source_root)
-        .where(c.document_id > (after or ""))
-        .order_by(c.document_id)
-        .limit(limit)
-    )
-    return [(document_id, uri) for document_id, uri in snapshot.connection.execute(query)]
-
-
-def documents(
-    snapshot: ManifestSnapshot, *, status: DocumentStatus | None, uri_prefix: str | None, limit: int, after: str | None
-) -> list[ManifestDocument]:
-    """Documents by uri."""
-    c, dialect = snapshot.tables.documents.c, snapshot.connection.dialect
-    wanted: list[ColumnElement[bool]] = []
-    if uri_prefix:
-        uri, beginning = by_beginning(dialect, c.uri, uri_prefix)
-        wanted += [c.uri >= uri_prefix, c.uri < uri_prefix + AFTER_EVERY_TEXT]
-        wanted += [uri >= beginning, uri < beginning + AFTER_EVERY_TEXT]
-    if after is not None:
-        uri, beginning = by_beginning(dialect, c.uri, after)
-        wanted += [c.uri > after, uri >= beginning]
-    query = select(snapshot.tables.documents).where(*wanted).order_by(*sorted_by(dialect, c.uri)).limit(limit)
-    # One index answers all: by status, and by uri within it.
-    runs = [
-        snapshot.connection.execute(query.where(c.status == str(each))).all()
-        for each in ([status] if status is not None else DocumentStatus)
-    ]
-    return [_document(row) for row in islice(merge(*runs, key=lambda row: row.uri), limit)]
-
-
-def document(snapshot: ManifestSnapshot, id_or_uri: str) -> ManifestDocument | None:
-    """The document with that id or uri."""
-    table = snapshot.tables.documents
-    ids = [id_or_uri, document_id_of(id_or_uri)]
-    row = snapshot.connection.execute(select(table).where(table.c.document_id.in_(ids))).first()
-    return _document(row) if row is not None else None
-
-
-def history(snapshot: ManifestSnapshot, document_id: DocumentId) -> list[HistoryEntry]:
-    """All events of a document, oldest first."""
-    state, c = snapshot.tables.states, snapshot.tables.history.c
-    query = (
-        select(c.sequence, c.partition, c.offset, c.kind, c.occurred_at, c.version, c.summary)
-        .join_from(
-            state,
-            snapshot.tables.history,
-            (c.partition == state.c.partition) & (c.first_offset == state.c.first_offset),
-        )
-        .where(state.c.document_id == document_id)
-        .order_by(c.sequence)
-    )
-    return [
-        HistoryEntry(
-            sequence=row.sequence,
-            partition=row.partition,
-            offset=row.offset,
-            kind=row.kind,
-            occurred_at=moment_of(row.occurred_at),
-            version=row.version,
-            summary=row.summary,
-        )
-        for row in snapshot.connection.execute(query)
-    ]
-
-
-def counts(snapshot: ManifestSnapshot) -> ManifestCounts:
-    """Documents by status, live chunks, open requests."""
-    c = snapshot.tables.documents.c
-    sums = func.count(c.completed_at), func.sum(c.chunk_count), func.sum(c.open_requests)
-    rows = snapshot.connection.execute(select(c.status, func.count(), *sums).group_by(c.status)).all()
-    return ManifestCounts(
-        documents={DocumentStatus(status): count for status, count, *_ in rows},
-        live_documents=sum(live for _, _, live, _, _ in rows),
-        live_chunks=sum(chunks for *_, chunks, _ in rows),
-        open_requests=sum(open_requests for *_, open_requests in rows),
-        position=snapshot.position,
-    )
-
-
-def dead_letters(snapshot: ManifestSnapshot, *, limit: int, after: str | None) -> list[DeadLetter]:
-    """Documents whose last answer is a final failure, by uri."""
-    failed = documents(snapshot, status=DocumentStatus.FAILED, uri_prefix=None, limit=limit, after=after)
-    return [
-        DeadLetter(
-            document_id=document.document_id,
-            uri=document.uri,
-            source_root=document.source_root,
-            is_live=document.is_live,
-            failure=document.failure,
-        )
-        for document in failed
-        if document.failure is not None
-    ]
-
-
 @lru_cache(maxsize=64)  # tables come and go with rebuilds
 def _states_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
     c = table.c
@@ -316,44 +203,4 @@ def _known(row: Sequence[Any], finding: Finding | None) -> KnownDocument:
         value_of(Finding, failed_finding) if failed_finding else None,
         mapping_of(failed_parameters) if error_class else None,
         error_class or "",
-    )
-
-
-def _document(row: Row[Any]) -> ManifestDocument:
-    return ManifestDocument(
-        document_id=row.document_id,
-        uri=row.uri,
-        source_root=row.source_root,
-        status=DocumentStatus(row.status),
-        is_live=row.completed_at is not None,
-        sequence=row.sequence,
-        version=row.version,
-        fingerprint=row.fingerprint,
-        content_hash=row.content_hash,
-        media_type=row.media_type,
-        title=row.title,
-        chunk_count=row.chunk_count,
-        metadata=mapping_of(row.metadata),
-        finding=value_of(Finding, row.finding) if row.finding else None,
-        completed_at=optional_moment_of(row.completed_at),
-        updated_at=moment_of(row.updated_at),
-        open_requests=row.open_requests,
-        answer_kind=row.answer_kind,
-        answered_at=optional_moment_of(row.answered_at),
-        failure=_failure(row),
-    )
-
-
-def _failure(row: Row[Any]) -> FinalFailure | None:
-    if row.error_class is None:
-        return None
-    return FinalFailure(
-        request_id=row.answer_request,
-        failed_at=moment_of(row.answered_at),
-        stage=row.failed_stage,
-        error_class=row.error_class,
-        error_code=row.error_code,
-        message=row.message,
-        hint=row.hint,
-        attempt=row.attempt,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,9 @@ from schemas.errors import UsageError
 from schemas.ids import random_id
 
 app = typer.Typer(help="The documents of the corpus and what became of them.", no_args_is_help=True)
+
+_is_uri = re.compile(r"(file|folder|https?|push):.*", re.DOTALL).fullmatch
+_is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 DocumentArgument = Annotated[str, typer.Argument(help="A document id, its uri, or a path.")]
 
@@ -125,22 +129,50 @@ def add(
     return EXIT_NO if answer["answer"] == "failed" else 0
 
 
-@app.command(epilog="Example: refold documents remove docs/old.md")
+@app.command(
+    epilog="Examples: refold documents remove docs/old.md · refold documents remove docs/archive/ --yes · "
+    "refold documents remove 'docs/**/*.tmp' folder:share/"
+)
 def remove(
-    documents: Annotated[list[str], typer.Argument(help="Document ids, uris or paths.")],
+    documents: Annotated[
+        list[str], typer.Argument(help="Document ids, uris or paths; folders, globs and sources stand for all in them.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove many without a question.")] = False,  # noqa: FBT002 - a flag of the command line
     data: DataOption = None,
     config: ConfigOption = None,
     engine: EngineOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
-    """Remove documents from the corpus; their files stay. An ingest of their source adds them again."""
+    """Remove documents from the corpus; their files stay. An ingest of their source adds them again.
+
+    A folder, a glob or a source needs not be there any more.
+    """
     arguments = {"documents": [_named(d) for d in documents], "request_id": random_id()}
-    answer = call(settings_of(data, config, engine), "documents remove", arguments)
+    settings = settings_of(data, config, engine)
+    answer = call(settings, "documents remove", {**arguments, "confirmed": yes})
+    if "selected" in answer:
+        if not _is_meant(answer["selected"], as_json=as_json):
+            err().print("nothing was removed")
+            return EXIT_NO
+        answer = call(settings, "documents remove", arguments)
     if as_json:
         print_json(answer)
     else:
         out().print(f"{answer['removed']} removed, {answer['absent']} were not there")
     return EXIT_NO if answer["absent"] else 0
+
+
+def _is_meant(count: int, *, as_json: bool) -> bool:
+    """What the person at the terminal says of removing `count` documents.
+
+    Raises:
+        UsageError: nobody can be asked.
+    """
+    if as_json or not sys.stdin.isatty():
+        raise UsageError(
+            f"{count:,} documents would be removed", op="documents remove", hint="say --yes if that is meant"
+        )
+    return typer.confirm(f"remove {count:,} documents?", err=True)
 
 
 def _content(text: str | None, file: Path | None) -> bytes:
@@ -163,6 +195,7 @@ def _pair(pair: str) -> tuple[str, str]:
 
 
 def _named(document: str) -> str:
-    """A path becomes absolute, so that it means the same to the owner."""
-    path = Path(document)
-    return str(path.resolve()) if path.exists() and ":" not in document else document
+    """A path becomes absolute, so that it means the same to the owner; it needs not be there any more."""
+    if _is_uri(document) or _is_id(document):
+        return document
+    return str(Path(document).resolve()) + ("/" if document.endswith("/") else "")

@@ -24,8 +24,14 @@ AsOption = Annotated[
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Plan at most this many documents.")]
 RemovalsOption = Annotated[
-    bool, typer.Option("--allow-removals", help="Remove documents even when a large share of the source is gone.")
+    bool,
+    typer.Option(
+        "--allow-removals",
+        help="Remove documents even when a large share of the source is gone, or when it only leaves them out now.",
+    ),
 ]
+
+LEFT_OUT = "{:,} documents are still there, but left out by their source now; they stay unless you say --allow-removals"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,12 +65,12 @@ def ingest(
     Exit code 1 when some failed. Ctrl-C stops in good order; the next ingest goes on where this one stopped.
     """
     if dry_run:
-        return plan(sources, mode, force, as_name, limit, data, config, engine, as_json)
+        return plan(sources, mode, force, as_name, allow_removals, limit, data, config, engine, as_json)
     settings = settings_of(data, config, engine)
     arguments = {
-        **_planned(sources, mode, force=force, as_name=as_name, limit=limit),
+        **_planned(sources, mode, force=force, as_name=as_name, allow_removals=allow_removals),
+        "limit": limit,
         "priority": priority,
-        "allow_removals": allow_removals,
         "stream": stream,
         "wait": not no_wait,
         "job_id": random_id(),
@@ -89,6 +95,8 @@ def _show_ingested(answer: dict[str, Any], *, as_json: bool) -> int:
         told = ", ".join(f"{answer[name]:,} {name}" for name in counts if answer[name])
         speed = f"{answer['documents_per_s']:,.1f} documents/s, {answer['chunks']:,} chunks"
         out().print(f"{answer['outcome'].lower()}: {told or 'nothing to do'} in {answer['seconds']:.1f} s ({speed})")
+        if answer["left_out"]:
+            err().print(LEFT_OUT.format(answer["left_out"]))
         if answer["failed"]:
             err().print("see: refold documents list --status failed")
         if not answer["searchable"] and answer["outcome"] != "INTERRUPTED":
@@ -103,6 +111,7 @@ def plan(
     mode: ModeOption = "auto",
     force: ForceOption = False,  # noqa: FBT002 - a flag of the command line
     as_name: AsOption = None,
+    allow_removals: RemovalsOption = False,  # noqa: FBT002 - as above
     limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many documents.")] = 50,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -111,7 +120,8 @@ def plan(
 ) -> int:
     """Show what an ingest would do, with the reason per document. Changes nothing."""
     settings = settings_of(data, config, engine)
-    answer = call(settings, "plan", _planned(sources, mode, force=force, as_name=as_name, limit=limit))
+    arguments = _planned(sources, mode, force=force, as_name=as_name, allow_removals=allow_removals)
+    answer = call(settings, "plan", {**arguments, "limit": limit})
     if as_json:
         print_json(answer)
         return 0
@@ -120,16 +130,20 @@ def plan(
     print_facts(answer["counts"])
     if answer["is_cut"]:
         err().print(f"the first {len(rows)} are shown; more with --limit")
+    if answer["counts"]["left_out"]:
+        err().print(LEFT_OUT.format(answer["counts"]["left_out"]))
     return 0
 
 
-def _planned(sources: list[str], mode: str, *, force: bool, as_name: str | None, limit: int | None) -> dict[str, Any]:
+def _planned(
+    sources: list[str], mode: str, *, force: bool, as_name: str | None, allow_removals: bool
+) -> dict[str, Any]:
     return {
         "sources": [_absolute(source) for source in sources],
         "mode": mode,
         "force": force,
         "as_name": as_name,
-        "limit": limit,
+        "allow_removals": allow_removals,
     }
 
 

@@ -49,7 +49,7 @@ COMMANDS: Mapping[str, Command] = {
     "documents show": Command("documents", "show_document"),
     "documents history": Command("documents", "document_history"),
     "documents add": Command("push", "add_document", creates_folder=True),
-    "documents remove": Command("push", "remove_documents"),
+    "documents remove": Command("removal", "remove_documents"),
     "verify": Command("consistency", "verify_indexes"),
     "rebuild": Command("consistency", "rebuild"),
     "log tail": Command("log", "tail"),

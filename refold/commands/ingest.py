@@ -168,6 +168,7 @@ def _result(engine: Engine, planning: Planning, row: JobState | None, *, seconds
         "requested": told["requested"],
         **counts,
         "not_started": told.get("remaining", 0),
+        "left_out": planning.published.left_out if planning.published is not None else 0,
         "chunks": told.get("chunks", 0),
         "seconds": round(seconds, 3),
         "documents_per_s": round(counts["completed"] / seconds, 3) if seconds > 0 else 0.0,

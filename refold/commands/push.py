@@ -1,4 +1,4 @@
-"""Documents that no source holds: add and remove, one by one."""
+"""Documents that no source holds, pushed one by one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from refold.commands import Emit, Json
-from refold.engine import SQL_VIEWS, Engine
-from refold.naming import document_id_named
+from refold.engine import Engine
 from refold.requests import Answer, ask, request
 from refold.words import priority_named
 from schemas.events import (
     Action,
     DocumentCompleted,
     DocumentFailed,
-    DocumentRemoved,
     DocumentSkipped,
 )
-from schemas.ids import event_id_of
 from streams.uris import push_uri
 
 
@@ -39,22 +36,6 @@ def add_document(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop:
     answer = ask(engine, [asked], stop)[asked.meta.event_id]
     engine.wait_for(engine.end())
     return {"uri": uri, "document_id": asked.document_id, **_answer_json(engine, answer)}
-
-
-def remove_documents(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
-    """Remove documents and wait until no search finds them."""
-    del emit
-    engine.wait_for(engine.end(), SQL_VIEWS)
-    requests = []
-    for place, name in enumerate(arguments["documents"]):
-        document = engine.parts.views.manifest.document(document_id_named(engine, name))
-        assert document is not None  # noqa: S101 - the name was found
-        request_id = event_id_of(str(arguments["request_id"]), "DocumentRequested", place)
-        requests.append(request(engine, document.uri, request_id=request_id, action=Action.REMOVE))
-    answers = ask(engine, requests, stop).values()
-    engine.wait_for(engine.end())
-    removed = sum(isinstance(answer, DocumentRemoved) for answer in answers)
-    return {"removed": removed, "absent": len(requests) - removed}
 
 
 def _answer_json(engine: Engine, answer: Answer) -> Json:

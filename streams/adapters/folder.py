@@ -59,9 +59,9 @@ class FolderAdapter:
     """Connects a folder, a single file or a glob pattern such as ``docs/**/*.md``.
 
     What a pattern describes is files; patterns compare case, and ``**`` stands for any number of folders. Where the
-    source is a symbolic link, its real path is meant. `source_root` names the source in every request, so that removals
-    are told per source: a folder's uri (ends in a slash), a file's own uri, or the uri of the pattern's folder followed
-    by the pattern. With `FolderOptions.name` these are ``folder:`` uris.
+    source is a symbolic link, its real path is meant. `source_root` names the source in every request, and removals are
+    told per source: a folder's uri (ends in a slash), a file's own uri, or the uri of the pattern's folder followed by
+    the pattern. With `FolderOptions.name` these are ``folder:`` uris.
 
     Raises:
         UsageError: the source does not exist, is neither file nor folder, or an option is no pattern.
@@ -96,6 +96,42 @@ class FolderAdapter:
         if not self._is_folder:
             return file_uri(self._path)
         return file_uri(self._path.rstrip("/") + "/") + ("" if self._glob is None else self._glob.uri_text)
+
+    @property
+    def place(self) -> str:
+        """The folder as its documents' uris begin with it, or the file's own uri; see the port."""
+        name = self._options.name
+        if not self._is_folder:
+            return self.source_root
+        return file_uri(self._path.rstrip("/") + "/") if name is None else folder_file_uri(name, "")
+
+    def covers(self, uri: str) -> bool:
+        """Whether `uri` is the file's, or lies in the folder and matches the pattern; see the port."""
+        if not self._is_folder:
+            return uri == self.source_root
+        is_below = uri.startswith(self.place)
+        return is_below and (self._glob is None or self._glob.matches(_unquoted(uri.removeprefix(self.place))))
+
+    def still_holds(self, uri: str) -> bool:
+        """Whether a file is there that the rules leave out; see the port."""
+        try:
+            path = self._path_of(uri)
+            seen, real_path = path.stat(), os.path.realpath(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError, InvalidUri):
+            return False
+        except OSError:
+            return True  # nobody knows
+        is_linked = real_path != str(path)
+        if not stat.S_ISREG(seen.st_mode) or (is_linked and self._options.name is None):
+            return False  # something else has taken its place
+        has_other_names = is_linked or seen.st_nlink > 1
+        return not (has_other_names and self._is_folder and self._walk().takes(str(path)))
+
+    def _path_of(self, uri: str) -> Path:
+        """Where the document of `uri` lies, by its real path or, under a name, as a user sees it."""
+        if self._options.name is None:
+            return path_of(uri)
+        return Path(self._path, _unquoted(uri.removeprefix(self.place))) if self._is_folder else Path(self._path)
 
     def scan(self) -> Iterator[Found | Unreadable]:
         """What the source holds, each document once; see the port and `folder_walk.py`."""
@@ -166,11 +202,15 @@ def _located_by_uri(uri: str) -> tuple[str, GlobPattern | None]:
     glob = None
     if has_magic(uri):
         uri, pattern = split_magic(uri)
-        uri, glob = uri + "/", GlobPattern(os.fsdecode(unquote_to_bytes(pattern)))
+        uri, glob = uri + "/", GlobPattern(_unquoted(pattern))
     try:
         return str(path_of(uri)), glob
     except InvalidUri as exc:
         raise UsageError(str(exc), op="open source", subject=uri) from exc
+
+
+def _unquoted(relative_uri: str) -> str:
+    return os.fsdecode(unquote_to_bytes(relative_uri))
 
 
 def _real_path(source: str) -> str:
@@ -184,10 +224,10 @@ def _real_path(source: str) -> str:
         ) from exc
 
 
-def _missing(source: str) -> UsageError:
+def _missing(path: str) -> UsageError:
     return UsageError(
-        f"the source does not exist: {source}",
+        f"the source does not exist: {path}",
         op="open source",
-        subject=source,
-        hint="check the path; to remove documents whose source is gone, use `refold documents remove`",
+        subject=path,
+        hint=f"check the path; to remove documents whose source is gone, say: refold documents remove {path}",
     )

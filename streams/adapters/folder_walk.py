@@ -96,6 +96,10 @@ class FolderWalk:
                 folder = stack.pop()
                 yield from self._folder(folder, stack)
 
+    def takes(self, path: str) -> bool:
+        """Whether the rules as they are on disk now let a walk meet a file at `path`, if there is one."""
+        return path.startswith(self._root.path) and self._walks_in(self._root, path)
+
     def _folder(self, folder: Folder, stack: list[Folder]) -> Iterator[Found | Unreadable]:
         """What lies in `folder` itself; the folders below it go on `stack`."""
         try:

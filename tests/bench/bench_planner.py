@@ -51,14 +51,20 @@ class KnownByHeart:
                 fingerprint="",
             )
             self._known[document.document_id] = known
-        self._live = sorted((document_id, known.uri) for document_id, known in self._known.items())
+        live = ((document_id, known.uri) for document_id, known in self._known.items())
+        self._live = sorted(live, key=lambda entry: entry[1])
 
     def known_documents(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, KnownDocument]:
         return {document_id: self._known[document_id] for document_id in document_ids if document_id in self._known}
 
-    def live_under(self, _: str, *, after: DocumentId | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
-        first = 0 if after is None else bisect_right(self._live, after, key=lambda entry: entry[0])
+    def live_below(self, _: str, *, after: str | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
+        first = 0 if after is None else bisect_right(self._live, after, key=lambda entry: entry[1])
         return self._live[first : first + limit]
+
+    def live_under(self, source_root: str, **_: object) -> Sequence[tuple[DocumentId, str]]:
+        """Nothing beside: no link led elsewhere."""
+        del source_root
+        return []
 
 
 def expected_fingerprint(known: KnownDocument) -> str:

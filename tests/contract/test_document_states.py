@@ -287,6 +287,26 @@ def test_live_documents_of_a_source_come_by_id_in_pages(view: ManifestView, made
     assert states.live_under("folder:doc", after=None, limit=9) == []
 
 
+def test_live_documents_of_a_place_come_by_uri_in_pages_whoever_brought_them(
+    view: ManifestView, made: Histories
+) -> None:
+    uris = [f"folder:docs/{n}.md" for n in range(5)]
+    for number, uri in enumerate(uris):
+        made.completed(started(made, made.queued(uri, source_root=f"folder:docs/{number}.md")))
+    made.removed(made.queued(uris[3], action=Action.REMOVE))
+    made.failed(started(made, made.queued(uris[1])))
+    made.failed(started(made, made.queued("folder:docs/never.md")))
+    made.queued("folder:docs/queued.md")
+    made.ingested("folder:docs-not/x.md")
+    made.ingested("folder:doc/x.md")
+    states = fold(view, made.recorded)
+    live = [(document_id_of(uri), uri) for uri in uris if uri != uris[3]]
+    assert states.live_below("folder:docs/", after=None, limit=9) == live
+    assert states.live_below("folder:docs/", after=None, limit=2) == live[:2]
+    assert states.live_below("folder:docs/", after=uris[1], limit=2) == live[2:]
+    assert states.live_below(uris[0], after=None, limit=9) == live[:1]
+
+
 def started(made: Histories, request: DocumentQueued) -> DocumentQueued:
     made.started(request)
     return request
@@ -331,6 +351,7 @@ PLANS = {
         0, priority=Priority.NORMAL, after_order=-1, limit=9, without_jobs={job_id_of("paused")}
     ),
     "live documents of a source": lambda view: view.live_under("folder:docs", after=None, limit=9),
+    "live documents of a place": lambda view: view.live_below("folder:docs/", after=REPORT, limit=9),
     "known documents": lambda view: view.known_documents([document_id_of(REPORT)]),
     "known requests": lambda view: view.known_requests([(document_id_of(REPORT), EventId("x"))]),
     "documents of a status": lambda view: view.documents(status="failed", limit=9),
@@ -373,3 +394,4 @@ def test_uris_and_roots_of_any_length_are_listed_in_order(view: ManifestView, ma
     live = sorted((document_id_of(uri), uri) for uri in uris)
     assert view.live_under(root, after=None, limit=9) == live
     assert view.live_under(f"{root}x", after=None, limit=9) == []
+    assert [uri for _, uri in view.live_below(f"{root}/", after=min(uris), limit=9)] == sorted(uris)[1:]

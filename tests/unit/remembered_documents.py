@@ -63,6 +63,10 @@ class RememberedDocuments:
         live = sorted(k.document_id for k in self.known.values() if k.is_live and k.source_root == source_root)
         return [(one, self.known[one].uri) for one in live if after is None or one > after][:limit]
 
+    def live_below(self, uri_prefix: str, *, after: str | None, limit: int) -> Sequence[tuple[DocumentId, str]]:
+        live = sorted((k.uri, k.document_id) for k in self.known.values() if k.is_live and k.uri.startswith(uri_prefix))
+        return [(document_id, uri) for uri, document_id in live if after is None or uri > after][:limit]
+
     def position(self) -> Position:
         raise NotImplementedError
 

@@ -42,13 +42,14 @@ class Killed(BaseException):
 
 
 class Documents:
-    """A source with `count` documents, and `unreadable` ones beside."""
+    """A source with `count` documents, `unreadable` ones beside, and those `left_out` there but not taken."""
 
     name = "folder"
-    source_root = source_uri = "file:///docs/"
+    source_root = source_uri = place = "file:///docs/"
 
-    def __init__(self, number: int, *, unreadable: Sequence[str] = ()) -> None:
+    def __init__(self, number: int, *, unreadable: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
         self.uris = [f"file:///docs/{n:05}.md" for n in range(number)]
+        self.left_out = left_out
         self.unreadable = unreadable
 
     def scan(self) -> Iterator[Found | Unreadable]:
@@ -56,6 +57,12 @@ class Documents:
             yield Found(uri, Finding(uri=uri, size_bytes=1, modified_at_ns=1), metadata={"shelf": "A"})
         for uri in self.unreadable:
             yield Unreadable(uri, "no permission")
+
+    def covers(self, uri: str) -> bool:
+        return uri.startswith(self.place)
+
+    def still_holds(self, uri: str) -> bool:
+        return uri in self.left_out
 
     def fetch(self, finding: Finding) -> None:  # type: ignore[override]
         raise NotImplementedError(finding)
@@ -297,6 +304,15 @@ def test_refused_removals_end_the_planning_and_all_else_was_asked_for(planning: 
     (report,) = (event for event in planning.events("adapters") if isinstance(event, AdapterReported))
     assert report.kind == "removals_refused"
     assert "17 of 20" in report.detail
+
+
+def test_what_is_left_out_is_counted_and_reported_and_not_asked_for(planning: Planning) -> None:
+    planning.states.complete(document for batch in planning.plan(Documents(5)) for document in batch)
+    narrowed = Documents(3, left_out=["file:///docs/00003.md", "file:///docs/00004.md"])
+    assert planning.publish(narrowed) == Published(0, 3, 0, 0, is_planned=True, left_out=2)
+    assert planning.requests() == []
+    (report,) = (event for event in planning.events("adapters") if isinstance(event, AdapterReported))
+    assert (report.kind, report.detail.split(" ")[0]) == ("left_out", "2")
 
 
 def test_a_scan_that_breaks_fails_the_adapter_and_leaves_the_job_unplanned(planning: Planning) -> None:

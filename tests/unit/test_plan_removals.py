@@ -50,7 +50,7 @@ def test_what_no_scan_met_remains_by_source(tmp_path: Path) -> None:
         expect(unmet, "file:///notes/n", root="file:///notes/")
         unmet.meet([document_id_of("file:///docs/b"), document_id_of("file:///elsewhere/x")])
         assert unmet.settle(()) == [SourceLoss(DOCS, 3, 2), SourceLoss("file:///notes/", 1, 1)]
-        assert {(uri, root) for _, uri, root in unmet} == {
+        assert {(uri, root) for _, uri, root in unmet.gone} == {
             ("file:///docs/a", DOCS),
             ("file:///docs/c", DOCS),
             ("file:///notes/n", "file:///notes/"),
@@ -62,14 +62,14 @@ def test_what_lies_below_something_unreadable_is_spared(tmp_path: Path) -> None:
         expect(unmet, "file:///docs/closed/a", "file:///docs/closed/deep/b", "file:///docs/closed-not/c")
         expect(unmet, "file:///docs/broken.md", "file:///docs/d")
         assert unmet.settle({"file:///docs/closed/", "file:///docs/broken.md"}) == [SourceLoss(DOCS, 5, 2)]
-        assert sorted(uri for _, uri, _ in unmet) == ["file:///docs/closed-not/c", "file:///docs/d"]
+        assert sorted(uri for _, uri, _ in unmet.gone) == ["file:///docs/closed-not/c", "file:///docs/d"]
 
 
 def test_an_unreadable_root_spares_everything(tmp_path: Path) -> None:
     with Unmet(tmp_path) as unmet:
         expect(unmet, "file:///docs/a", "file:///docs/deep/b")
         assert unmet.settle({"file:///"}) == [SourceLoss(DOCS, 2, 0)]
-        assert list(unmet) == []
+        assert list(unmet.gone) == []
 
 
 @settings(deadline=None)  # disks have bad days
@@ -80,7 +80,7 @@ def test_the_unmet_are_the_live_ones_without_those_met(live: set[int], met: list
         expect(unmet, *(uris[number] for number in live))
         unmet.meet(document_id_of(uris[number]) for number in met)
         unmet.settle(())
-        assert {uri for _, uri, _ in unmet} == {uris[number] for number in live - set(met)}
+        assert {uri for _, uri, _ in unmet.gone} == {uris[number] for number in live - set(met)}
 
 
 @pytest.mark.parametrize("run_lines", [1, 7, 1_000, 100_000])

@@ -2,61 +2,23 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from planned_corpus import Corpus
 from real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
-from remembered_documents import PARAMETERS, RememberedDocuments, expected_fingerprint
 
 from schemas.errors import UsageError
 from schemas.events import Finding, Mode
 from streams.adapter import Found, Unreadable
 from streams.adapters import FolderAdapter, FolderOptions
-from streams.plan import Plan, PlannedAction, PlannedDocument, PlanRules
-from streams.planner import BATCH_DOCUMENTS, Planner
+from streams.plan import PlannedAction, PlannedDocument, PlanRules
+from streams.planner import BATCH_DOCUMENTS
 from streams.removals import MassRemovalRefused
-from streams.source import Source
 from streams.uris import file_uri
 
 Action = PlannedAction
-
-
-class Corpus:
-    """A folder, what is known of it, and a planner between them."""
-
-    def __init__(self, path: Path) -> None:
-        self.docs = path / "docs"
-        self.docs.mkdir()
-        self.scratch = path / "scratch"
-        self.scratch.mkdir()
-        self.states = RememberedDocuments()
-
-    def batches(
-        self,
-        *sources: Source,
-        rules: PlanRules | None = None,
-        parameters: Mapping[str, str] = PARAMETERS,
-        parser: str = "parser-1",
-    ) -> Plan:
-        planner = Planner(
-            self.states,
-            parameters=parameters,
-            expected_fingerprint=lambda known: expected_fingerprint(known, parser),
-            scratch=self.scratch,
-        )
-        return planner.plan(sources or (FolderAdapter(str(self.docs)),), rules or PlanRules())
-
-    def plan(self, *sources: Source, rules: PlanRules | None = None, parser: str = "parser-1") -> list[PlannedDocument]:
-        batches = self.batches(*sources, rules=rules, parameters={"PARSE": parser}, parser=parser)
-        return [document for batch in batches for document in batch]
-
-    def actions(self, *sources: Source, rules: PlanRules | None = None, parser: str = "parser-1") -> dict[str, str]:
-        planned = self.plan(*sources, rules=rules, parser=parser)
-        return {document.uri.rpartition("/")[2]: document.action.value for document in planned}
-
-    def ingest(self, *sources: Source) -> None:
-        self.states.complete(self.plan(*sources))
 
 
 @pytest.fixture
@@ -265,17 +227,6 @@ def test_a_folder_that_cannot_be_read_protects_what_was_below_it(corpus: Corpus)
     }
 
 
-def test_a_document_belongs_to_the_source_that_brought_it(corpus: Corpus) -> None:
-    write(corpus.docs / "by-glob.md")
-    corpus.ingest(FolderAdapter(f"{corpus.docs}/*.md"))
-    write(corpus.docs / "by-folder.txt")
-    corpus.ingest()
-    (corpus.docs / "by-glob.md").unlink()
-    (corpus.docs / "by-folder.txt").unlink()
-    assert corpus.actions() == {"by-folder.txt": "remove"}
-    assert corpus.actions(FolderAdapter(f"{corpus.docs}/*.md")) == {"by-glob.md": "remove"}
-
-
 def test_sources_planned_together_count_each_document_once_and_hold_it_for_each_other(corpus: Corpus) -> None:
     write(corpus.docs / "sub" / "a.md")
     write(corpus.docs / "b.md")
@@ -286,7 +237,7 @@ def test_sources_planned_together_count_each_document_once_and_hold_it_for_each_
         ("b.md", "unchanged"),
         ("a.md", "unchanged"),
     ]
-    assert corpus.actions()["a.md"] == "remove"
+    assert corpus.actions()["a.md"] == "left_out", "alone, the folder does not take it any more"
 
 
 class ReplayedSource:
@@ -294,7 +245,7 @@ class ReplayedSource:
 
     def __init__(self, source_root: str, items: Sequence[Found | Unreadable]) -> None:
         self.name = "replayed"
-        self.source_root = self.source_uri = source_root
+        self.source_root = self.source_uri = self.place = source_root
         self._items = items
         self.taken = 0
 
@@ -302,6 +253,12 @@ class ReplayedSource:
         for item in self._items:
             self.taken += 1
             yield item
+
+    def covers(self, uri: str) -> bool:
+        return uri.startswith(self.place)
+
+    def still_holds(self, _: str) -> bool:
+        return False
 
     def fetch(self, finding: Finding) -> None:  # type: ignore[override]
         raise NotImplementedError(finding)
