@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from projections.index_changes import IndexSpec
-from projections.index_tables import GARBAGE, GENERATIONS, INDEX_TABLES, PARKED, POSITIONS, SERVED
+from projections.index_tables import GARBAGE, GENERATIONS, INDEX_TABLES, MOMENTS, PARKED, POSITIONS, SERVED
 from projections.sql.dialects import WRITES, take_turn
 from projections.sql.faults import translated
 from projections.view import GenerationGone
@@ -143,7 +143,7 @@ def _current(connection: Connection, index: str) -> Generation | None:
 
 def _forget(connection: Connection, generation: Generation) -> None:
     connection.execute(_END, {"key": generation.key})
-    for table in (SERVED, PARKED, GARBAGE, POSITIONS):
+    for table in (SERVED, PARKED, GARBAGE, POSITIONS, MOMENTS):
         connection.execute(table.delete().where(table.c.generation_key == generation.key))
     connection.execute(GENERATIONS.delete().where(GENERATIONS.c.key == generation.key))
 

@@ -113,14 +113,14 @@ def turns_of(
     return turns
 
 
-def bookings_of(turns: Iterable[DocumentTurn], *, swept: Sequence[Garbage], now_us: int) -> Bookings:
-    """The rows that make `turns` true at `now_us`; `swept` is garbage found besides."""
+def bookings_of(turns: Iterable[DocumentTurn], *, swept: Sequence[Garbage], now_us: int, moment_us: int) -> Bookings:
+    """The rows that make `turns` true, switched at `moment_us` of the index; `swept` is garbage found besides."""
     served: list[Served] = []
     parked: list[Parked] = []
     cleared: list[DocumentId] = []
     garbage = list(swept)
     for turn in turns:
-        row, waiting = _served_row(turn, now_us), _parked_row(turn, now_us)
+        row, waiting = _served_row(turn, moment_us), _parked_row(turn, now_us)
         if row is not None:
             served.append(row)
         if waiting is not None:
@@ -152,7 +152,7 @@ def _awaiting(chain: Sequence[ServeVersion | Withdraw]) -> dict[int, Refusal]:
     }
 
 
-def _served_row(turn: DocumentTurn, now_us: int) -> Served | None:
+def _served_row(turn: DocumentTurn, moment_us: int) -> Served | None:
     final, old = turn.final, turn.served
     if final is None or (old is not None and isinstance(final, ServeVersion) and old.version == final.version):
         return None
@@ -162,7 +162,7 @@ def _served_row(turn: DocumentTurn, now_us: int) -> Served | None:
         sequence=final.sequence,
         version=final.version if isinstance(final, ServeVersion) else None,
         last=turn.latest_version or (old.last if old else None),
-        switched_at_us=now_us,
+        switched_at_us=moment_us,
         previous_version=live.version if live else None,
         previous_chunks=live.chunks if live else None,
         previous_switched_at_us=old.switched_at_us if old else None,

@@ -23,6 +23,7 @@ from projections.generations import Generation, check_generation
 from projections.index_batch import Bookings
 from projections.index_tables import POSITIONS
 from projections.latest_versions import LatestVersion
+from projections.moments import keep_moments, last_moment, next_moment
 from projections.parked import Parked, clear_parked, count_parked, put_parked, read_parked
 from projections.served import Served, Standing, count_served, iter_versions, put_served, read_served, read_standings
 from projections.sql.dialects import READS, WRITES
@@ -68,6 +69,16 @@ class IndexBookkeeping:
         with self._reading() as connection:
             return stored_position(connection, POSITIONS, {"generation_key": self._key})
 
+    def moment(self) -> int:
+        """The latest moment at which anything was switched: what is switched from now on has a later one."""
+        with self._reading() as connection:
+            return last_moment(connection, self._key)
+
+    def keep_moments(self) -> None:
+        """Have `moment` at hand also where an earlier release wrote the index; cheap where it is."""
+        with self._writing() as connection:
+            keep_moments(connection, self._key)
+
     def served(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, Served]:
         """What is served of those of `document_ids` that were ever served or removed."""
         with self._reading() as connection:
@@ -108,9 +119,17 @@ class IndexBookkeeping:
             )
 
     def commit(
-        self, bookings: Bookings, *, expected: Position, at: Position, before_end: Callable[[], None] | None = None
+        self,
+        bookings_at: Callable[[int], Bookings],
+        *,
+        now_us: int,
+        expected: Position,
+        at: Position,
+        before_end: Callable[[], None] | None = None,
     ) -> None:
-        """Make `bookings` true and move the position from `expected` to `at`, in one transaction.
+        """Make the bookings of this moment true and move the position from `expected` to `at`, in one transaction.
+
+        `bookings_at` is given the moment: `now_us`, unless the index had a later one.
 
         Raises:
             GenerationGone: there is no such generation any more; a kind of PositionConflict.
@@ -119,6 +138,7 @@ class IndexBookkeeping:
         with self._writing() as connection:
             check_generation(connection, self._generation)
             move_position(connection, POSITIONS, {"generation_key": self._key}, expected=expected, at=at)
+            bookings = bookings_at(next_moment(connection, self._key, now_us=now_us))
             put_garbage(connection, self._key, bookings.garbage)
             put_served(connection, self._key, bookings.served)
             spare_served(

@@ -62,6 +62,7 @@ class IndexHome(Generic[BackendT_co]):
                 self._check(generation)
                 self._store.drop_others(generation.name)
                 opened = self._reopened(generation)
+        opened.books.keep_moments()
         self._point_alias(opened.generation)
         return opened
 

@@ -37,6 +37,13 @@ POSITIONS = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 
+MOMENTS = Table(
+    "index_moments",
+    INDEX_TABLES,
+    _generation_key(),
+    Column("last_us", BigInteger, nullable=False),  # of the latest switch: see projections/moments.py
+)
+
 SERVED = Table(
     "served",
     INDEX_TABLES,

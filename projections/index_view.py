@@ -21,6 +21,7 @@ from threading import RLock
 from typing import Generic
 
 from projections.chunk_ids import unpack
+from projections.garbage import Garbage
 from projections.generation_store import BackendT_co
 from projections.generations import Generation
 from projections.index_backend import IndexBackend, IndexEntry, IndexForeign
@@ -85,7 +86,7 @@ class IndexView(Generic[BackendT_co]):
     Args:
         home: Where it lives.
         artifacts: Where the chunks and vectors of versions are.
-        clock: Now, in UTC.
+        clock: Now, in UTC: how old garbage is. Where processes on several machines may write, theirs must be one clock.
         longest_query_s: How long garbage is kept.
         fault: Called at each of STEPS.
         before_writing: Called before anything is written; what it raises keeps the index as it is.
@@ -186,10 +187,10 @@ class IndexView(Generic[BackendT_co]):
             PoisonError: a version would have been parked, and `on_poison` is STOP; nothing was applied.
         """
         with self._turn:
-            held, now_us = self._held, self._now_us()
+            held = self._held
             folded = fold(changes)
             self._before_writing()
-            swept = stray_chunks(held.backend, held.books, folded.rewritten, now_us=now_us) if folded.rewritten else []
+            swept = self._swept(held, folded.rewritten) if folded.rewritten else []
             turns = turns_of(
                 folded,
                 served=held.books.served(folded.document_ids),
@@ -205,8 +206,14 @@ class IndexView(Generic[BackendT_co]):
             self._fault("1 flushed")
 
             # (2) what makes them served, in one transaction with the position
-            bookings = bookings_of(turns, swept=swept, now_us=self._now_us())
-            held.books.commit(bookings, expected=expected, at=at, before_end=lambda: self._fault("2 written"))
+            now_us = self._now_us()
+            held.books.commit(
+                lambda moment_us: bookings_of(turns, swept=swept, now_us=now_us, moment_us=moment_us),
+                now_us=now_us,
+                expected=expected,
+                at=at,
+                before_end=lambda: self._fault("2 written"),
+            )
             self._fault("2 committed")
 
     def collect_garbage(self) -> int:
@@ -279,6 +286,9 @@ class IndexView(Generic[BackendT_co]):
 
     def _now_us(self) -> int:
         return micros_of(self._clock())
+
+    def _swept(self, held: OpenIndex[BackendT_co], document_ids: Collection[DocumentId]) -> list[Garbage]:
+        return stray_chunks(held.backend, held.books, document_ids, now_us=self._now_us())
 
     def _write(self, backend: IndexBackend, turns: Sequence[DocumentTurn], on_poison: OnPoison) -> bool:
         """Write the final versions, and where one is refused the one before it; whether anything was there to write."""

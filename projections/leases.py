@@ -7,7 +7,6 @@ lease may go on writing for a moment: what it writes is refused by the compare-a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -19,11 +18,11 @@ from sqlalchemy import (
     Table,
     Text,
     case,
-    func,
     or_,
     select,
 )
 
+from projections.sql.clock import MICROS, database_now_us
 from projections.sql.dialects import WRITES, insert_absent
 from projections.sql.faults import translated
 
@@ -37,8 +36,6 @@ LEASES = Table(
     Column("token", BigInteger, nullable=False),  # counts the holders there were
     Column("until_us", BigInteger, nullable=False),  # by the database's clock, the only one that all processes share
 )
-
-_MICROS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class Leases:
         with translated("take lease", name), self._engine.connect() as connection:
             connection.execution_options(**WRITES)
             with connection.begin():
-                now_us = _now_us(connection)
+                now_us = database_now_us(connection)
                 if self._is_first(connection, name, holder, now_us):
                     return Lease(name, holder, 1)
                 return self._taken_over(connection, name, holder, now_us)
@@ -87,7 +84,7 @@ class Leases:
         with translated("renew lease", lease.name), self._engine.connect() as connection:
             connection.execution_options(**WRITES)
             with connection.begin():
-                now_us = _now_us(connection)
+                now_us = database_now_us(connection)
                 renewed = LEASES.update().where(*held, LEASES.c.until_us > now_us)
                 return connection.execute(renewed.values(until_us=self._until_us(now_us))).rowcount == 1
 
@@ -102,12 +99,12 @@ class Leases:
     def holders(self) -> dict[str, str]:
         """Who holds what now."""
         with translated("read leases", "leases"), self._engine.connect() as connection:
-            now_us = _now_us(connection)
+            now_us = database_now_us(connection)
             rows = connection.execute(select(LEASES.c.name, LEASES.c.holder).where(LEASES.c.until_us > now_us))
             return {row.name: row.holder for row in rows}
 
     def _until_us(self, now_us: int) -> int:
-        return now_us + int(self.duration_s * _MICROS)
+        return now_us + int(self.duration_s * MICROS)
 
     def _is_first(self, connection: Connection, name: str, holder: str, now_us: int) -> bool:
         row = {"name": name, "holder": holder, "token": 1, "until_us": self._until_us(now_us)}
@@ -133,13 +130,3 @@ class Leases:
 
 def _plus_one_unless(is_own: ColumnElement[bool]) -> ColumnElement[int]:
     return LEASES.c.token + case((is_own, 0), else_=1)
-
-
-def _now_us(connection: Connection) -> int:
-    """The database's clock, in microseconds since the epoch."""
-    moment: ColumnElement[Any]
-    if connection.dialect.name == "postgresql":
-        moment = func.extract("epoch", func.clock_timestamp())
-    else:
-        moment = (func.julianday("now") - 2_440_587.5) * 86_400.0  # the epoch is Julian day 2,440,587.5
-    return int(float(connection.execute(select(moment)).scalar_one()) * _MICROS)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import cache, partial
 
@@ -12,7 +12,6 @@ from projections.fusion import FusedChunk, Part, fuse
 from projections.index_backend import Filters, KeywordBackend, ScoredChunk, Vector, VectorBackend
 from projections.index_view import IndexView
 from projections.served import Standing
-from projections.sql.values import micros_of
 from projections.version_chunks import VersionChunks
 from projections.visible_hits import DocumentsMoved, VisibleHits, visible_hits
 from schemas.errors import TransientError, UsageError
@@ -73,7 +72,7 @@ class SearchAnswer:
     mode: SearchMode
 
 
-_Ask = Callable[[int, int], VisibleHits]
+_Ask = Callable[[int], VisibleHits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Search:
         keyword: The keyword index.
         embedder: Loads the embedder of the vector index; called at the first query that needs it.
         artifacts: Where the texts of chunks are.
-        clock: Now, in UTC; the one the indexes are written with.
+        monotonic: Seconds that only grow.
     """
 
     def __init__(
@@ -101,13 +100,13 @@ class Search:
         keyword: IndexView[KeywordBackend],
         embedder: Callable[[], Embedder],
         artifacts: ArtifactStore,
-        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._vector = vector
         self._keyword = keyword
         self._embedder = cache(embedder)
         self._chunks = VersionChunks(artifacts)
-        self._clock = clock
+        self._monotonic = monotonic
 
     def search(
         self,
@@ -128,14 +127,14 @@ class Search:
             raise UsageError("a search needs words", op="search", hint='refold search "what to look for"')
         if limit < 1:
             raise UsageError(f"a limit of {limit} leaves no hits", op="search", hint="give a limit of at least 1")
-        began = self._clock()
+        began_s = self._monotonic()
         asks = self._asks(query, mode, filters)
         for _ in range(MAX_RUNS):
             try:
                 hits, positions = self._run(asks, limit)
             except DocumentsMoved:
                 continue
-            took_ms = (self._clock() - began).total_seconds() * 1_000
+            took_ms = (self._monotonic() - began_s) * 1_000
             return SearchAnswer(hits=hits, positions=positions, took_ms=took_ms, mode=mode)
         raise TransientError("documents change faster than they can be searched", op="search", hint="try again")
 
@@ -148,27 +147,27 @@ class Search:
             asks[self._keyword.name] = partial(self._wordiest, query, filters)
         return asks
 
-    def _nearest(self, vector: Vector, filters: Filters | None, wanted: int, since_us: int) -> VisibleHits:
+    def _nearest(self, vector: Vector, filters: Filters | None, wanted: int) -> VisibleHits:
         def ask(backend: VectorBackend, limit: int) -> Sequence[ScoredChunk]:
             return backend.search(vector, limit=limit, filters=filters)
 
-        return visible_hits(self._vector, ask, wanted=wanted, since_us=since_us)
+        return visible_hits(self._vector, ask, wanted=wanted)
 
-    def _wordiest(self, query: str, filters: Filters | None, wanted: int, since_us: int) -> VisibleHits:
+    def _wordiest(self, query: str, filters: Filters | None, wanted: int) -> VisibleHits:
         def ask(backend: KeywordBackend, limit: int) -> Sequence[ScoredChunk]:
             return backend.search(query, limit=limit, filters=filters)
 
-        return visible_hits(self._keyword, ask, wanted=wanted, since_us=since_us)
+        return visible_hits(self._keyword, ask, wanted=wanted)
 
     def _run(self, asks: Mapping[str, _Ask], limit: int) -> tuple[Sequence[Hit], Mapping[str, Position]]:
-        since_us = micros_of(self._clock())
+        began_s = self._monotonic()
         # Before the hits: what is found is at least as new as this.
         positions = {name: self._views[name].position() for name in asks}
         wanted = max(limit * DEPTH_PER_HIT, FUSION_DEPTH)
-        found = {name: ask(wanted, since_us) for name, ask in asks.items()}
+        found = {name: ask(wanted) for name, ask in asks.items()}
         fused = fuse({name: visible.hits for name, visible in found.items()})[:limit]
         hits = self._hits(fused, {name: visible.standings for name, visible in found.items()})
-        if micros_of(self._clock()) - since_us > self._longest_query_us:
+        if self._monotonic() - began_s > self._longest_query_s:
             raise DocumentsMoved  # what it found may have been deleted while it looked
         return hits, positions
 
@@ -177,8 +176,8 @@ class Search:
         return {self._vector.name: self._vector, self._keyword.name: self._keyword}
 
     @property
-    def _longest_query_us(self) -> int:
-        return int(min(view.longest_query_s for view in self._views.values()) * 1_000_000)
+    def _longest_query_s(self) -> float:
+        return min(view.longest_query_s for view in self._views.values())
 
     def _hits(
         self, fused: Sequence[FusedChunk], standings: Mapping[str, Mapping[DocumentId, Standing]]

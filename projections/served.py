@@ -27,7 +27,7 @@ class Served:
         sequence: Of the event that switched to it; events at or below it change nothing.
         version: The served version, or None where the document is withdrawn.
         last: The served version, or the last that was; None where the document was removed before it was ever served.
-        switched_at_us: When it became so: microseconds since the epoch by the writer's clock.
+        switched_at_us: When it became so: a moment of the index (`projections/moments.py`), no clock's time.
         previous_version: What was served until then, or None.
         previous_chunks: Its chunks.
         previous_switched_at_us: When that had become so.

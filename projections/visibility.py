@@ -17,14 +17,17 @@ class Verdict(Enum):
 
 
 def verdict(version: int, standing: Standing | None, *, since_us: int) -> Verdict:
-    """Whether a query that began at `since_us` may show a hit of `version`; `standing` was read after the hit."""
+    """Whether a query may show a hit of `version`; `standing` was read after the hit.
+
+    `since_us` is the index's latest moment (`projections/moments.py`) when the query began, before anything was found.
+    """
     if standing is None:
         return Verdict.HIDE
     if version == standing.version:
         return Verdict.SHOW
-    if standing.switched_at_us < since_us:
+    if standing.switched_at_us <= since_us:
         return Verdict.HIDE
     if version == standing.previous_version:
         return Verdict.SHOW
     before = standing.previous_switched_at_us
-    return Verdict.ASK_AGAIN if before is not None and before >= since_us else Verdict.HIDE
+    return Verdict.ASK_AGAIN if before is not None and before > since_us else Verdict.HIDE

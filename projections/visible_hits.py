@@ -39,7 +39,6 @@ def visible_hits(
     ask: Callable[[BackendT, int], Sequence[ScoredChunk]],
     *,
     wanted: int,
-    since_us: int,
 ) -> VisibleHits:
     """The best `wanted` hits that may be shown, fewer if there are no more; `ask` searches for a number of hits.
 
@@ -50,6 +49,7 @@ def visible_hits(
     """
     asked = wanted + SPARE_HITS
     with view.searching() as opened:
+        since_us = opened.books.moment()
         while True:
             found = ask(opened.backend, asked)
             # Read after the hits were found: what was served by then, or before, is known from here on.

@@ -104,7 +104,6 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
             keyword=views.keyword,
             embedder=partial(shared_embedder, settings.indexes.embedder),
             artifacts=artifacts,
-            clock=now,
         ),
         planner=Planner(
             views.manifest,

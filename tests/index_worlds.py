@@ -23,7 +23,6 @@ from projections.index_home import IndexHome
 from projections.index_tables import INDEX_TABLES
 from projections.index_view import Fault, IndexView, OnPoison, no_fault
 from projections.keyword_index import KEYWORD, KeywordIndex
-from projections.sql.values import micros_of
 from projections.vector_index import VECTOR, VectorIndex
 from projections.visible_hits import DocumentsMoved, visible_hits
 from schemas.events import (
@@ -267,7 +266,7 @@ class Index:
 
         while True:
             with suppress(DocumentsMoved):
-                found = visible_hits(self.view, ask, wanted=limit, since_us=micros_of(self.world.clock()))
+                found = visible_hits(self.view, ask, wanted=limit)
                 return [hit.document_id for hit in found.hits]
 
     def close(self) -> None:

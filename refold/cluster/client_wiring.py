@@ -79,7 +79,6 @@ def _parts(corpus: Corpus) -> ClientParts:
             keyword=views.keyword,
             embedder=partial(shared_embedder, settings.indexes.embedder),
             artifacts=corpus.artifacts,
-            clock=now,
         ),
         planner=Planner(
             views.manifest,

@@ -17,6 +17,7 @@ from projections.jobs import JobsProjection, JobsView
 from projections.keyword_index import KEYWORD, KeywordIndex
 from projections.manifest import ManifestProjection, ManifestView
 from projections.projection import Projection
+from projections.sql.clock import DatabaseClock
 from projections.stage_results import StageResultsProjection, StageResultsView
 from projections.vector_index import VECTOR, VectorIndex
 from refold.both_engines import now, shared_embedder
@@ -69,7 +70,7 @@ class Corpus:
         return IndexView(
             self.homes[name],
             artifacts=self.artifacts,
-            clock=now,
+            clock=DatabaseClock(self.books),  # of two projectors one after the other, each may have a clock of its own
             longest_query_s=self.settings.indexes.longest_query_s,
             before_writing=before_writing,
         )

@@ -169,7 +169,6 @@ def _searched(corpus: Corpus) -> dict[str, float]:
         keyword=corpus.keyword,
         embedder=lambda: embedder,
         artifacts=corpus.artifacts,
-        clock=_now,
     )
     figures = {}
     for mode in SearchMode:

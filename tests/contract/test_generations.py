@@ -48,9 +48,11 @@ def test_what_is_written_to_a_generation_that_is_gone_is_refused(engine: Engine)
     generations.begin(SPEC, log_id="log-a")
 
     with pytest.raises(GenerationGone, match="g1 of the vector index is gone"):
-        IndexBookkeeping(engine, gone).commit(NOTHING, expected=Position(), at=FIRST)
+        IndexBookkeeping(engine, gone).commit(lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST)
     with pytest.raises(GenerationGone):
-        IndexBookkeeping(engine, gone).commit(NOTHING, expected=Position(), at=Position())  # nothing moves
+        IndexBookkeeping(engine, gone).commit(
+            lambda _: NOTHING, now_us=1, expected=Position(), at=Position()
+        )  # nothing moves
     with pytest.raises(GenerationGone):
         generations.promote(gone)
     assert position_rows(engine) == 0
@@ -72,7 +74,9 @@ def test_a_generation_does_not_go_while_something_is_written_to_it(engine: Engin
         wait_for_a_waiting_transaction(engine)
         happened.append("committed")
 
-    IndexBookkeeping(engine, generation).commit(NOTHING, expected=Position(), at=FIRST, before_end=meanwhile)
+    IndexBookkeeping(engine, generation).commit(
+        lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST, before_end=meanwhile
+    )
     beginning.join(PATIENCE_S)
 
     assert happened == ["committed", "begun"]
@@ -102,7 +106,9 @@ def test_a_promotion_does_not_wait_for_what_is_being_written(engine: Engine) -> 
     def promote() -> None:
         generations.promote(generation)
 
-    IndexBookkeeping(engine, generation).commit(NOTHING, expected=Position(), at=FIRST, before_end=promote)
+    IndexBookkeeping(engine, generation).commit(
+        lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST, before_end=promote
+    )
 
     current = generations.current(SPEC.name)
     assert current is not None

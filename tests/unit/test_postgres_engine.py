@@ -171,7 +171,7 @@ def test_of_two_writers_of_an_index_at_the_same_position_one_is_refused(tmp_path
     position = Position()
     for offset in range(1, 8):
         at = Position({DOCUMENTS: offset})
-        outcomes = raced(*(partial(one.commit, NOTHING, expected=position, at=at) for one in books))
+        outcomes = raced(*(partial(one.commit, lambda _: NOTHING, now_us=1, expected=position, at=at) for one in books))
         assert [type(outcome) for outcome in outcomes if outcome] == [PositionConflict]
         position = at
     assert books[0].position() == position
@@ -184,7 +184,7 @@ def test_a_writer_of_an_index_whose_generation_is_gone_is_refused(engine: Engine
     zombie = IndexBookkeeping(engine, generations.begin(SPEC, log_id="log-a"))
     generations.begin(SPEC, log_id="log-a")
     with pytest.raises(PositionConflict):
-        zombie.commit(NOTHING, expected=Position(), at=Position({DOCUMENTS: 1}))
+        zombie.commit(lambda _: NOTHING, now_us=1, expected=Position(), at=Position({DOCUMENTS: 1}))
 
 
 def test_many_may_make_the_schema_and_its_tables_at_once(tmp_path: Path) -> None:

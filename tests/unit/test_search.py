@@ -45,7 +45,7 @@ def search(world: World, indexes: list[Index]) -> Search:
         keyword=keyword,  # type: ignore[arg-type]
         embedder=lambda: world.embedder,
         artifacts=world.artifacts,
-        clock=world.clock,
+        monotonic=lambda: world.clock().timestamp(),
     )
 
 
@@ -99,7 +99,7 @@ def test_a_keyword_search_needs_no_embedder(world: World, indexes: list[Index]) 
         keyword=indexes[1].view,  # type: ignore[arg-type]
         embedder=no_embedder,  # type: ignore[arg-type]
         artifacts=world.artifacts,
-        clock=world.clock,
+        monotonic=lambda: world.clock().timestamp(),
     )
 
     assert len(search.search("whales", mode=SearchMode.KEYWORD).hits) == 1
