@@ -108,11 +108,7 @@ class Codec:
         try:
             return head + write(event).encode("latin-1")
         except _MISFITS as exc:
-            raise UnwritableEvent(
-                f"{type(event).__name__} holds a value that its schema cannot say: {exc}",
-                op="encode",
-                subject=event.meta.event_id,
-            ) from exc
+            raise _unwritable(event, f"holds a value that its schema cannot say: {exc}") from exc
 
     def decode(self, data: bytes) -> PipelineEvent:
         """The event in the frame `data`.
@@ -239,6 +235,25 @@ class Codec:
 
     def _is_kind(self, record: str) -> bool:
         return record in self._newest and record in _KINDS
+
+
+def check_writable(event: PipelineEvent, *, limit_bytes: int) -> None:
+    """Raise UnwritableEvent unless any codec can encode `event`, in a body of at most `limit_bytes`."""
+    try:
+        size_bytes = len(_newest_writer(type(event).__name__)(event))
+    except _MISFITS as exc:
+        raise _unwritable(event, f"holds a value that its schema cannot say: {exc}") from exc
+    if size_bytes > limit_bytes:
+        raise _unwritable(event, f"has {size_bytes} bytes, more than {limit_bytes}")
+
+
+@cache
+def _newest_writer(record: str) -> Callable[[Any], str]:
+    return compile_record(json.loads(newest(released_schemas())[record].canonical), vars(events)).write
+
+
+def _unwritable(event: PipelineEvent, what: str) -> UnwritableEvent:
+    return UnwritableEvent(f"{type(event).__name__} {what}", op="encode", subject=event.meta.event_id)
 
 
 def _read_row(data: bytes, at: int, *, written: Any, wanted: Any) -> tuple[Row, int]:

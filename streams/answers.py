@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.codec import check_writable
 from schemas.events import (
     DocumentCancelled,
     DocumentCompleted,
@@ -30,6 +31,12 @@ from schemas.ids import event_id_of
 from streams.attempt import AttemptFailed, AttemptOutcome, Produced, Unchanged, VectorsProduced
 from streams.document_state import DocumentState, OpenRequest
 from streams.retry import RetryPolicy
+
+MAX_ANSWER_BYTES = 900 * 1024
+"""The largest answer: Kafka's usual limit of 1 MB, less the key and room."""
+
+MAX_SAID_CHARS = 1_000
+"""Of each text of a failure: it may quote what a stranger sent, which may be long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +121,17 @@ class AnswerWriter:
     def outcome(
         self, state: DocumentState, request: OpenRequest, now: datetime, *, outcome: AttemptOutcome, duration_ms: int
     ) -> DocumentEvent:
-        """What an attempt came to."""
+        """What an attempt came to; what no log can hold of it is a failure of its document alone."""
+        try:
+            event = self._outcome(state, request, now, outcome=outcome, duration_ms=duration_ms)
+            check_writable(event, limit_bytes=MAX_ANSWER_BYTES)
+        except Exception as exc:  # noqa: BLE001 - raised here it would end the slot, for every document
+            return self._failed(state, request, now, failed=_unwritable(exc))
+        return event
+
+    def _outcome(
+        self, state: DocumentState, request: OpenRequest, now: datetime, *, outcome: AttemptOutcome, duration_ms: int
+    ) -> DocumentEvent:
         match outcome:
             case Produced():
                 return self._completed(state, request, now, produced=outcome, duration_ms=duration_ms)
@@ -179,9 +196,9 @@ class AnswerWriter:
             stage=failed.stage or Stage.UNKNOWN,
             stages=failed.stages,
             error_class=failed.error_class,
-            error_code=failed.error_code,
-            message=failed.message,
-            hint=failed.hint,
+            error_code=_sayable(failed.error_code),
+            message=_sayable(failed.message),
+            hint=None if failed.hint is None else _sayable(failed.hint),
             attempt=attempt,
             is_final=is_final,
             retry_at=retry_at,
@@ -221,3 +238,19 @@ def _root_after(live: DocumentCompleted | None, queued: DocumentQueued) -> str |
 def _place_of(source_root: str) -> str:
     """Where the documents of a source lie: its root without a pattern (`streams/uris.py` says what marks one)."""
     return re.split(r"[*?[]", source_root, maxsplit=1)[0]
+
+
+def _sayable(text: str) -> str:
+    """`text` as every log can hold it: cut, and lone surrogates written out."""
+    return text[:MAX_SAID_CHARS].encode(errors="backslashreplace").decode()
+
+
+def _unwritable(exc: Exception) -> AttemptFailed:
+    return AttemptFailed(
+        stage=Stage.UNKNOWN,
+        stages=(),
+        error_class=ErrorClass.PERMANENT,
+        error_code="unwritable_answer",
+        message=f"what became of it cannot be written down: {type(exc).__name__}: {exc}",
+        hint="this is a bug; please report it with this message",
+    )

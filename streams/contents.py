@@ -147,6 +147,11 @@ def decode_vectors(data: bytes, dim: int) -> NDArray[np.float32]:
     return np.frombuffer(data, dtype=_VECTOR_DTYPE).reshape(-1, dim)
 
 
+def vectors_bytes(count: int, dim: int) -> int:
+    """How many bytes `count` vectors of length `dim` are."""
+    return count * dim * _VECTOR_DTYPE.itemsize
+
+
 def _records(data: bytes) -> Iterator[dict[str, Any]]:
     """The records of a container; one that this release wrote is read without parsing its schema once more."""
     if not data.startswith(_HEADER):

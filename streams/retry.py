@@ -19,6 +19,10 @@ MAX_RETRY_AFTER_S = 3600.0
 """A source may ask for at most an hour; beyond that its wish is cut, so that nothing is forgotten for days."""
 
 
+MAX_DOUBLINGS = 64
+"""More of them would change nothing, and a thousand would not fit into a float."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often and how soon; the random generator is passed in, so that a seed repeats a run.
@@ -39,7 +43,7 @@ class RetryPolicy:
         self, attempt: int, now: datetime, *, generator: random.Random, retry_after_s: float | None
     ) -> datetime:
         """When to try again after `attempt` failed; never sooner than the source asked for, within the bound."""
-        bound_s = min(self.max_delay_s, self.base_delay_s * 2.0 ** (attempt - 1))
+        bound_s = min(self.max_delay_s, self.base_delay_s * 2.0 ** min(attempt - 1, MAX_DOUBLINGS))
         delay_s = generator.uniform(0.0, bound_s)
         if retry_after_s is not None:
             delay_s = max(delay_s, min(retry_after_s, self.max_retry_after_s))

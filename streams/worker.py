@@ -196,7 +196,9 @@ class SlotWorker:
         except FatalError as error:
             self._fail(error)
             return
-        except Exception as error:  # noqa: BLE001 - a bug met by one document must not stop the others
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - what one document meets must not stop the others
             _log.exception("attempt failed unexpectedly", document_id=attempt.request.document_id)
             outcome = AttemptFailed(
                 stage=Stage.UNKNOWN,

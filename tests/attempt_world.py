@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from flipped_bits import flipped
 from hostile import OBEDIENT_PARSERS
 
-from schemas.events import Action, DocumentCompleted, DocumentQueued, Meta, Stage, StageReport
+from schemas.events import Action, ArtifactRef, DocumentCompleted, DocumentQueued, Meta, Stage, StageReport
 from schemas.ids import EventId, document_id_of, random_id
 from streams.adapters.files import Files, finding_of
 from streams.artifact_stores.memory import MemoryArtifacts
@@ -74,6 +75,10 @@ class AttemptWorld:
     def write(self, name: str, content: str | bytes) -> str:
         (self.folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         return name
+
+    def harm(self, ref: ArtifactRef) -> None:
+        """Turn a bit of a stored artifact over."""
+        self.artifacts._blobs[ref.sha256] = flipped(self.artifacts._blobs[ref.sha256])
 
     def request(self, name: str, **fields: Any) -> DocumentQueued:
         path = self.folder / name

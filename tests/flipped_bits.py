@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
+
+ValueT = TypeVar("ValueT", bytes, str)
 
 
-def flipped(value: bytes | str) -> bytes | str:
+def flipped(value: ValueT) -> ValueT:
     """`value` with one bit of its middle byte or character turned over."""
     middle = len(value) // 2
     if isinstance(value, str):

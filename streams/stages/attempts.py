@@ -15,7 +15,15 @@ from streams.artifacts import ArtifactStore
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts, Produced, Unchanged, VectorsProduced
 from streams.stage_results import StageResults
 from streams.stages.byte_budget import ByteBudget
-from streams.stages.content import Content, Fetches, ReadsAtOnce, fetch_in_pieces, read_at_once, read_pushed
+from streams.stages.content import (
+    Content,
+    Fetches,
+    ReadsAtOnce,
+    blamed_on_source,
+    fetch_in_pieces,
+    read_at_once,
+    read_pushed,
+)
 from streams.stages.failures import FAILURES, StageFailed, code_of
 from streams.stages.fingerprints import fetch_fingerprint, stage_parameters, version_fingerprint
 from streams.stages.media_types import media_type_of
@@ -98,9 +106,9 @@ class PooledAttempts(Attempts):
                 return await self._fetch_and_build(attempt, adapter)
         except PoolClosed as exc:
             raise asyncio.CancelledError from exc
-        except FatalError:
+        except (FatalError, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
-        except Exception as exc:  # noqa: BLE001 - the port's promise: whatever a document does, it ends as an outcome
+        except BaseException as exc:  # noqa: BLE001 - the port's promise; a panic of a Rust library is no Exception
             return _failed(exc, stage=Stage.FETCH)
 
     async def close(self) -> None:
@@ -109,16 +117,26 @@ class PooledAttempts(Attempts):
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _in_thread(self, function: Callable[[Attempt], AttemptOutcome], attempt: Attempt) -> AttemptOutcome:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, attempt)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _outcome_of, function, attempt)
 
     async def _fetch_and_build(self, attempt: Attempt, adapter: Fetches | None) -> AttemptOutcome:
         request = attempt.request
         if adapter is None:
             raise StageFailed("unknown_adapter", f"there is no adapter named {request.adapter!r}")
         started = time.perf_counter()
-        content = await fetch_in_pieces(adapter, _finding(request), limit_bytes=self._settings.max_document_bytes)
+        content = await self._fetch(adapter, _finding(request))
         fetch_ms = _ms_since(started)
         return await self._in_thread(lambda attempt: self._build(attempt, content, fetch_ms), attempt)
+
+    async def _fetch(self, adapter: Fetches, finding: Finding) -> Content:
+        try:
+            with blamed_on_source():
+                return await fetch_in_pieces(adapter, finding, limit_bytes=self._settings.max_document_bytes)
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise StageFailed("source_failed", "its reading was cancelled, and not by refold") from exc
 
     def _read_and_build(self, attempt: Attempt) -> AttemptOutcome:
         started = time.perf_counter()
@@ -131,7 +149,8 @@ class PooledAttempts(Attempts):
             return read_pushed(self._artifacts, request.content_ref, finding=request.finding, limit_bytes=limit_bytes)
         adapter = self._adapters[request.adapter]
         assert isinstance(adapter, ReadsAtOnce)  # noqa: S101 - `run` has looked
-        return read_at_once(adapter, _finding(request), limit_bytes=limit_bytes)
+        with blamed_on_source():
+            return read_at_once(adapter, _finding(request), limit_bytes=limit_bytes)
 
     def _build(self, attempt: Attempt, content: Content, fetch_ms: int) -> AttemptOutcome:
         """What becomes of `content`: nothing new, or what the stages make of it."""
@@ -190,13 +209,23 @@ class PooledAttempts(Attempts):
             chunks=live.chunks,
             is_forced=attempt.request.force,
         )
-        run = self._runner.run(given)
+        try:
+            run = self._runner.run(given)
+        except PoisonError as exc:
+            return _failed(exc, stage=Stage.EMBED)
         if run.failure is not None:
             return _failed(run.failure, stage=Stage.EMBED)
         return VectorsProduced(vectors=self._vectors(run))
 
     def _vectors(self, run: StageRun) -> VectorsRef:
         return VectorsRef(embedder=self._embedder.name, dim=self._embedder.dim, ref=run.output(Stage.EMBED))
+
+
+def _outcome_of(function: Callable[[Attempt], AttemptOutcome], attempt: Attempt) -> AttemptOutcome:
+    try:
+        return function(attempt)
+    except StopIteration as exc:  # no future can carry it, and whoever waits for that one would wait for ever
+        return _failed(exc, stage=Stage.FETCH)
 
 
 def _expected_bytes(request: DocumentQueued) -> int:
@@ -215,7 +244,7 @@ def _ms_since(started: float) -> int:
     return int((time.perf_counter() - started) * 1000)
 
 
-def _failed(exc: Exception, *, stage: Stage, reports: Sequence[StageReport] = ()) -> AttemptFailed:
+def _failed(exc: BaseException, *, stage: Stage, reports: Sequence[StageReport] = ()) -> AttemptFailed:
     """What the log is told of `exc`; `stage` is where it happened unless the error itself knows."""
     match exc:
         case StageFailed():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from schemas.errors import FatalError
 from schemas.events import ArtifactRef, Finding
 from streams.adapters.files import SourceTooLarge
-from streams.artifacts import ArtifactMissing, ArtifactStore
+from streams.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactStore
 from streams.stages.failures import StageFailed
 
 
@@ -37,6 +39,15 @@ class ReadsAtOnce(Protocol):
 
     def read(self, finding: Finding, *, limit_bytes: int | None = None) -> ContentRead:
         """The whole content; raises as `fetch` does, and SourceTooLarge beyond `limit_bytes`."""
+
+
+@contextmanager
+def blamed_on_source() -> Iterator[None]:
+    """Within it, an adapter's error that would end the process is a failure of the document that it reads."""
+    try:
+        yield
+    except FatalError as exc:
+        raise StageFailed("source_failed", str(exc)) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,7 @@ def read_pushed(artifacts: ArtifactStore, ref: ArtifactRef, *, finding: Finding 
     """Content that was pushed, from the artifact store; blocks.
 
     Raises:
-        StageFailed: it is too large, or no longer there.
+        StageFailed: it is too large, no longer there, or not what `ref` says.
     """
     if ref.size_bytes > limit_bytes:
         raise StageFailed("too_large", f"the document has {ref.size_bytes} bytes, more than {limit_bytes}")
@@ -85,3 +96,5 @@ def read_pushed(artifacts: ArtifactStore, ref: ArtifactRef, *, finding: Finding 
         return Content(artifacts.get(ref), finding)
     except ArtifactMissing as exc:
         raise StageFailed("content_missing", "the pushed content is no longer stored") from exc
+    except ArtifactDamaged as exc:
+        raise StageFailed("content_damaged", f"the pushed content is not what was pushed: {exc}") from exc

@@ -26,6 +26,8 @@ FAILURES: Final = MappingProxyType(
     {
         "too_large": FailureKind(_PERMANENT, f"split the document or raise the limit it names under limits:, {_RETRY}"),
         "content_missing": FailureKind(_PERMANENT, "push the document again"),
+        "content_damaged": FailureKind(_PERMANENT, "push the document again"),
+        "source_failed": FailureKind(_PERMANENT, "look at the message; what reads this source could not go on"),
         "unknown_adapter": FailureKind(_PERMANENT, "ingest the source again with this release"),
         "no_live_version": FailureKind(_PERMANENT, "ingest the document first"),
         "binary_noise": FailureKind(_PERMANENT, "leave such files out with .refoldignore"),

@@ -1,20 +1,31 @@
-"""Stage results that are known already, as far as their artifacts are still there."""
+"""Stage results that are known already, as far as their artifacts are still whole."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from schemas.events import DocumentCompleted, Stage
-from streams.artifacts import ArtifactMissing, ArtifactStore
+from schemas.errors import DataFolderDamaged, PoisonError
+from schemas.events import ArtifactRef, DocumentCompleted, Stage
+from streams.artifacts import ArtifactStore
 from streams.stage_results import StageKey, StageResult, StageResults
 from streams.stages.embed import Embedder
 from streams.stages.fingerprints import StageSettings, chunk_fingerprint, parse_fingerprint
 
 
+@dataclass(frozen=True, slots=True)
+class KnownStage:
+    """A stage that need not run: its result, and the bytes of its output."""
+
+    key: StageKey
+    result: StageResult
+    data: bytes
+
+
 class KnownStages:
     """Looks stage results up, one stage after the other, since each one's output is the next one's input.
 
-    A result counts only if its artifact could be touched, which also keeps it from garbage collection.
+    Whatever is damaged of them is a miss, and the work is done again: that puts the right bytes in its place.
     """
 
     def __init__(
@@ -37,22 +48,24 @@ class KnownStages:
                 fingerprint = self._embed_fingerprint
         return StageKey(stage, input_hash, fingerprint)
 
-    def results(
-        self, stages: Sequence[Stage], input_hash: str, *, media_type: str
-    ) -> list[tuple[StageKey, StageResult]]:
-        """The results of `stages`, in order, up to the first that is not known."""
-        found = []
+    def results(self, stages: Sequence[Stage], input_hash: str, *, media_type: str) -> list[KnownStage]:
+        """The results of `stages`, in order, up to the first that is not known or whose artifact is not whole.
+
+        Their artifacts are touched, which keeps them from garbage collection.
+        """
+        found: list[KnownStage] = []
         for stage in stages:
             key = self.key(stage, input_hash, media_type=media_type)
-            result = self._stage_results.known([key]).get(key)
-            if result is None or not self._artifacts.touch([result.output])[0]:
+            result = self._known(key)
+            data = None if result is None else self._touched(result.output)
+            if result is None or data is None:
                 break
-            found.append((key, result))
+            found.append(KnownStage(key, result, data))
             input_hash = result.output.sha256
         return found
 
     def live_vectors(self, live: DocumentCompleted | None) -> tuple[bytes, bytes] | None:
-        """The chunks and vectors artifacts of `live`, if the same embedder made the vectors and both are there."""
+        """The chunks and vectors artifacts of `live`, if the same embedder made the vectors and both are whole."""
         if live is None or live.chunks is None:
             return None
         made_by = {report.fingerprint for report in live.stages if report.stage is Stage.EMBED}
@@ -61,6 +74,19 @@ class KnownStages:
             return None
         try:
             found = self._artifacts.get_many([live.chunks, vectors])
-        except ArtifactMissing:
+        except PoisonError:
             return None
         return found[live.chunks.sha256], found[vectors.sha256]
+
+    def _known(self, key: StageKey) -> StageResult | None:
+        try:
+            return self._stage_results.known([key]).get(key)
+        except (DataFolderDamaged, ValueError, LookupError, TypeError):
+            return None  # of the table, which its projection tells, or of this row, which the work done again replaces
+
+    def _touched(self, ref: ArtifactRef) -> bytes | None:
+        """The bytes of `ref`, marked as used; None if they are not all there."""
+        try:
+            return self._artifacts.get(ref) if self._artifacts.touch([ref])[0] else None
+        except PoisonError:
+            return None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from schemas.events import ArtifactRef, DocumentCompleted, Stage, StageReport
 from streams.artifacts import ArtifactStore
-from streams.contents import decode_text
-from streams.stage_results import StageKey, StageResult, StageResults
+from streams.contents import decode_text, vectors_bytes
+from streams.stage_results import StageResults
 from streams.stages.failures import StageFailed
-from streams.stages.known_stages import KnownStages
+from streams.stages.known_stages import KnownStage, KnownStages
 from streams.stages.parsed import title_of
 from streams.stages.pool import StagePool
 from streams.stages.stage_task import StageAnswer, StageTask
@@ -84,17 +84,23 @@ class StageRunner:
 
         Raises:
             FatalError: of the store, or of the pool when its processes cannot be started.
-            ArtifactMissing: the chunks of a live version are not there.
+            ArtifactMissing, ArtifactDamaged: the chunks of a live version are not there.
         """
-        known: list[tuple[StageKey, StageResult]] = []
+        known: Sequence[KnownStage] = ()
         if self._uses_cache and not given.is_forced:
             known = self._known.results(given.stages, given.input_hash, media_type=given.media_type)
-        reports = [_cached(key, result) for key, result in known]
+        run = self._run(given, known)
+        if known and run.failure is None and not self._adds_up(run):
+            return self._run(given, ())  # what was known does not belong together
+        return run
+
+    def _run(self, given: StageInput, known: Sequence[KnownStage]) -> StageRun:
+        reports = [_cached(stage) for stage in known]
         if len(known) == len(given.stages):
-            return StageRun(reports=reports, title=self._kept_title(reports))
-        answer = self._answer(self._task(given, reports))
-        input_hash = _output_hash(reports) or given.input_hash
-        title = answer.title if given.content is not None and not reports else self._kept_title(reports)
+            return StageRun(reports=reports, title=_kept_title(known))
+        answer = self._answer(self._task(given, known))
+        input_hash = known[-1].result.output.sha256 if known else given.input_hash
+        title = _kept_title(known) if known else answer.title
         for output, ref in zip(
             answer.outputs, self._artifacts.put([output.data for output in answer.outputs]), strict=True
         ):
@@ -112,22 +118,33 @@ class StageRunner:
             input_hash = ref.sha256
         return StageRun(reports=reports, title=title, failure=answer.failure)
 
-    def _task(self, given: StageInput, done: Sequence[StageReport]) -> StageTask:
-        """What is left to do after the stages that are `done`."""
+    def _adds_up(self, run: StageRun) -> bool:
+        """Whether there is a vector for each chunk, where both stages were asked for."""
+        chunked = next((report for report in run.reports if report.stage is Stage.CHUNK), None)
+        if chunked is None:
+            return True
+        count, dim = chunked.counts.get("chunks"), self._pool.configuration.embedder.dim
+        return count is not None and run.output(Stage.EMBED).size_bytes == vectors_bytes(count, dim)
+
+    def _task(self, given: StageInput, known: Sequence[KnownStage]) -> StageTask:
+        """What is left to do after the stages that are `known`."""
         kept = None if given.is_forced else self._known.live_vectors(given.live)
         known_chunks, known_vectors = kept or (None, None)
-        last = done[-1].output if done else given.chunks
-        if last is None:
+        if not known and given.content is not None:
             return StageTask(
                 media_type=given.media_type,
                 content=given.content,
                 known_chunks=known_chunks,
                 known_vectors=known_vectors,
             )
-        data = self._artifacts.get(last)
-        if done and done[-1].stage is Stage.PARSE:
-            return StageTask(text=data, known_chunks=known_chunks, known_vectors=known_vectors)
-        return StageTask(chunks=data, known_chunks=known_chunks, known_vectors=known_vectors)
+        if known and known[-1].key.stage is Stage.PARSE:
+            return StageTask(text=known[-1].data, known_chunks=known_chunks, known_vectors=known_vectors)
+        if known:
+            chunks = known[-1].data
+        else:
+            assert given.chunks is not None  # noqa: S101 - where no content is given, chunks are
+            chunks = self._artifacts.get(given.chunks)
+        return StageTask(chunks=chunks, known_chunks=known_chunks, known_vectors=known_vectors)
 
     def _answer(self, task: StageTask) -> StageAnswer:
         answer = self._pool.run(task)
@@ -137,25 +154,21 @@ class StageRunner:
             self.embedder_calls += embedded
         return answer
 
-    def _kept_title(self, reports: Sequence[StageReport]) -> str | None:
-        """The title that a parser gave when the text was made that is now known."""
-        parsed = next((report for report in reports if report.stage is Stage.PARSE), None)
-        if parsed is None or parsed.output is None or not parsed.counts.get("title_end"):
-            return None
-        return title_of(decode_text(self._artifacts.get(parsed.output)), parsed.counts)
 
-
-def _cached(key: StageKey, result: StageResult) -> StageReport:
+def _cached(known: KnownStage) -> StageReport:
     return StageReport(
-        stage=key.stage,
-        fingerprint=key.fingerprint,
-        input_hash=key.input_hash,
-        output=result.output,
+        stage=known.key.stage,
+        fingerprint=known.key.fingerprint,
+        input_hash=known.key.input_hash,
+        output=known.result.output,
         cached=True,
-        counts=result.counts,
+        counts=known.result.counts,
     )
 
 
-def _output_hash(reports: Sequence[StageReport]) -> str | None:
-    output = reports[-1].output if reports else None
-    return None if output is None else output.sha256
+def _kept_title(known: Sequence[KnownStage]) -> str | None:
+    """The title that a parser gave when the text was made that is now known."""
+    parsed = next((stage for stage in known if stage.key.stage is Stage.PARSE), None)
+    if parsed is None or not parsed.result.counts.get("title_end"):
+        return None
+    return title_of(decode_text(parsed.data), parsed.result.counts)

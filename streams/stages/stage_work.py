@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import RefoldError
+from schemas.errors import PoisonError, RefoldError
 from schemas.events import Stage
 from streams.contents import (
     Chunk,
@@ -139,8 +139,11 @@ class _Document:
 def _known_vectors(task: StageTask, dim: int) -> Mapping[str, NDArray[np.float32]]:
     if task.known_chunks is None or task.known_vectors is None:
         return {}
-    hashes = (piece.text_hash for piece in decode_chunks(task.known_chunks))
-    return dict(zip(hashes, decode_vectors(task.known_vectors, dim), strict=True))
+    try:
+        hashes = [piece.text_hash for piece in decode_chunks(task.known_chunks)]
+        return dict(zip(hashes, decode_vectors(task.known_vectors, dim), strict=True))
+    except (PoisonError, ValueError):
+        return {}  # they do not belong together: nothing is kept, and all is embedded
 
 
 def _unforeseen(exc: BaseException, stage: Stage) -> StageFailed:

@@ -37,3 +37,25 @@ def test_a_request_that_the_disk_has_changed_is_a_damaged_log_and_not_a_bad_requ
     assert "backup" in hint
     assert "RequestRejected" not in cli("log", "tail", "--topic", "adapters", "--json").stdout
     assert [hit["uri"] for hit in cli("search", "bread", "--json").json["hits"]] == [(tmp_path / "note.txt").as_uri()]
+
+
+def test_a_damaged_artifact_costs_its_document_nothing_and_the_others_neither(cli: Cli, tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.md").write_text("# One\n\nThe first document is about bread.\n")
+    (docs / "b.md").write_text("# Two\n\nThe second document is about water.\n")
+    age(docs)
+    cli("ingest", str(docs))
+    tamper(cli.data / "artifacts" / "packed.sqlite", "UPDATE contents SET data = flip_bit(data)")  # every one
+    unreadable = cli("verify", "--deep", "--json", exit_code=1).json["indexes"]
+    assert {index["unreadable"] for index in unreadable.values()} == {2}
+    (docs / "a.md").write_text("# One\n\nThe first document is about bread and salt.\n")
+    (docs / "c.md").write_text("# Two\n\nThe second document is about water.\n")  # whose results are known, and damaged
+    age(docs)
+    assert cli("ingest", str(docs), "--json").json["outcome"] == "SUCCEEDED"
+    assert cli("ingest", str(docs), "--force", "--json").json["outcome"] == "SUCCEEDED"
+    hits = cli("search", "salt", "--json").json["hits"]
+    assert "bread and salt" in hits[0]["text"]
+    healed = cli("verify", "--deep", "--json").json
+    assert healed["consistent"]
+    assert {index["unreadable"] for index in healed["indexes"].values()} == {0}

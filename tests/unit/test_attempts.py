@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Never
 
 import pytest
 from attempt_world import REINDEX, AttemptWorld, completed, make_pool, reports_of
 from documents import pdf
 
+from schemas.errors import DataFolderDamaged
 from schemas.events import Finding, Stage
 from streams.attempt import VectorsProduced
 from streams.contents import decode_chunks, decode_text, decode_vectors
@@ -150,6 +153,76 @@ async def test_a_result_whose_artifact_is_gone_is_not_known(world: AttemptWorld)
     assert [report.cached for report in second.stages] == [False, True, False, False]
     assert second.chunks == first.chunks
     assert world.artifacts.get(second.chunks)
+
+
+@pytest.mark.parametrize("stage", [Stage.PARSE, Stage.CHUNK, Stage.EMBED])
+async def test_a_result_whose_artifact_is_damaged_is_not_known_and_is_healed(world: AttemptWorld, stage: Stage) -> None:
+    world.write("a.md", "# Title\n\nsome words")
+    first = await world.produced("a.md")
+    damaged = reports_of(first)[stage].output
+    assert damaged is not None
+    world.harm(damaged)
+    second = await world.produced("a.md")
+    assert [report.cached for report in second.stages[1:]] == [at < STAGES.index(stage) for at in range(1, 4)]
+    assert (second.text, second.chunks, second.vectors) == (first.text, first.chunks, first.vectors)
+    assert second.title == "Title"
+    assert world.artifacts.get(damaged)
+
+
+@pytest.mark.parametrize("of_chunks", [False, True], ids=["vectors", "chunks"])
+async def test_an_update_of_a_version_whose_kept_vectors_are_damaged_embeds_everything(
+    world: AttemptWorld, *, of_chunks: bool
+) -> None:
+    world.write("long.txt", "\n\n".join(PARAGRAPHS))
+    live = completed(await world.produced("long.txt"))
+    assert live.chunks is not None
+    world.harm(live.chunks if of_chunks else live.vectors[0].ref)
+    world.write("long.txt", "\n\n".join([*PARAGRAPHS, "One more."]))
+    second = await world.produced("long.txt", live=live)
+    assert reports_of(second)[Stage.EMBED].counts == {"embedded": second.chunk_count, "reused": 0}
+    chunks = decode_chunks(world.artifacts.get(second.chunks))
+    vectors = decode_vectors(world.artifacts.get(second.vectors[0].ref), second.vectors[0].dim)
+    expected = load_embedder(DEFAULT_EMBEDDER).embed([chunk.text for chunk in chunks])
+    assert vectors.tolist() == expected.tolist()
+
+
+async def test_vectors_that_do_not_belong_to_their_chunks_are_not_kept(world: AttemptWorld) -> None:
+    world.write("short.txt", "one chunk")
+    world.write("long.txt", "\n\n".join(PARAGRAPHS))
+    short, live = await world.produced("short.txt"), completed(await world.produced("long.txt"))
+    world.write("long.txt", "\n\n".join(PARAGRAPHS[1:]))
+    second = await world.produced("long.txt", live=replace(live, vectors=short.vectors))
+    assert reports_of(second)[Stage.EMBED].counts["reused"] == 0
+
+
+@pytest.mark.parametrize("counts", [{"chunks": 7}, {}], ids=["wrong", "lost"])
+async def test_a_known_number_of_chunks_that_cannot_be_is_found_out(
+    world: AttemptWorld, counts: Mapping[str, int]
+) -> None:
+    world.write("a.txt", "some words")
+    first = await world.produced("a.txt")
+    world.results.remember([replace(reports_of(first)[Stage.CHUNK], counts=counts)])
+    second = await world.produced("a.txt")
+    assert second.chunk_count == first.chunk_count == 1
+    assert not any(report.cached for report in second.stages)
+
+
+async def test_a_row_of_known_results_that_does_not_read_is_a_miss(
+    world: AttemptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write("a.txt", "some words")
+    first = await world.produced("a.txt")
+    for error in (DataFolderDamaged(), json.JSONDecodeError("no value", "x", 0), KeyError("output")):
+        with monkeypatch.context() as patched:
+            patched.setattr(world.results, "known", raising(error))
+            assert (await world.produced("a.txt")).vectors == first.vectors
+
+
+def raising(error: Exception) -> Callable[[object], Never]:
+    def known(_keys: object) -> Never:
+        raise error
+
+    return known
 
 
 async def test_without_the_cache_everything_runs_again(tmp_path: Path, pool: StagePool) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from attempt_world import REINDEX, AttemptWorld, completed, make_pool, reports_of
 
-from schemas.errors import DiskFull
+from schemas.errors import DiskFull, MachineError, UsageError
 from schemas.events import ArtifactRef, ErrorClass, Finding, Stage
 from streams.adapter import SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
 from streams.stages.byte_budget import ByteBudget
+from streams.stages.content import Content
 from streams.stages.failures import FAILURES
 from streams.stages.fingerprints import StageSettings
 from streams.stages.pool import StagePool
@@ -34,7 +35,7 @@ def world(tmp_path: Path, pool: StagePool) -> AttemptWorld:
 class FaultySource:
     """Gives two pieces and then raises."""
 
-    def __init__(self, error: Exception | None = None, *, pieces: Sequence[bytes] = (b"one ", b"two")) -> None:
+    def __init__(self, error: BaseException | None = None, *, pieces: Sequence[bytes] = (b"one ", b"two")) -> None:
         self._error = error
         self._pieces = pieces
 
@@ -75,6 +76,92 @@ async def test_a_bug_in_an_adapter_is_an_outcome_too(tmp_path: Path, pool: Stage
     failed = await world.failed("page", uri="https://host/page", adapter="web", finding=None)
     assert (failed.error_class, failed.error_code) == (ErrorClass.PERMANENT, "stage_failed")
     assert failed.message == "ZeroDivisionError: oops"
+
+
+class Panic(BaseException):
+    """What a Rust library raises when it panics is no Exception."""
+
+
+STRAY_ERRORS = {
+    "usage": (UsageError("no such account", hint="log in"), "source_failed", "no such account"),
+    "machine": (MachineError("too many open files"), "source_failed", "too many open files"),
+    "panic": (Panic("index out of bounds"), "stage_failed", "Panic: index out of bounds"),
+    "exit": (SystemExit("goodbye"), "stage_failed", "SystemExit: goodbye"),
+    "cancelled": (asyncio.CancelledError(), "source_failed", "cancelled"),
+    "stop iteration": (StopIteration(), "stage_failed", "StopIteration"),
+}
+
+
+class FaultyFolder:
+    """Is read at once, in a thread, and raises."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> Content:  # noqa: ARG002 - as above
+        raise self._error
+
+    async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
+        raise AssertionError(finding)
+        yield b""
+
+
+@pytest.mark.parametrize("name", STRAY_ERRORS)
+async def test_nothing_that_an_adapter_raises_is_more_than_one_failure(
+    tmp_path: Path, pool: StagePool, name: str
+) -> None:
+    error, code, words = STRAY_ERRORS[name]
+    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource(error)})
+    if name != "stop iteration":  # a generator cannot raise it
+        failed = await asyncio.wait_for(world.failed("page", uri="https://h/page", adapter="web", finding=None), 60)
+        assert (failed.stage, failed.error_class, failed.error_code) == (Stage.FETCH, ErrorClass.PERMANENT, code)
+        assert words in failed.message
+    if name != "cancelled":  # threads know no cancellation
+        world = AttemptWorld(tmp_path, pool, adapters={"folder": FaultyFolder(error)})
+        failed = await asyncio.wait_for(world.failed("page", uri="https://h/page", finding=None), 60)
+        assert (failed.error_code, words in failed.message) == (code, True)
+
+
+async def test_an_attempt_that_is_cancelled_is_no_failure(tmp_path: Path, pool: StagePool) -> None:
+    begun = asyncio.Event()
+
+    class Slow:
+        async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:  # noqa: ARG002 - the port's signature
+            begun.set()
+            await asyncio.Event().wait()
+            yield b""
+
+    world = AttemptWorld(tmp_path, pool, adapters={"web": Slow()})
+    running = asyncio.create_task(world.outcome("page", uri="https://h/page", adapter="web", finding=None))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_pushed_content_that_is_not_what_the_request_says_is_refused(world: AttemptWorld) -> None:
+    (large,) = world.artifacts.put([b"x" * 20_000])
+    lie = ArtifactRef(sha256=large.sha256, size_bytes=1)
+    lied = await world.failed("x", uri="push:x", finding=None, content_ref=lie)
+    assert (lied.stage, lied.error_code) == (Stage.FETCH, "content_damaged")
+    assert "not the 1 bytes" in lied.message
+    (small,) = world.artifacts.put([b"pushed words"])
+    world.harm(small)
+    damaged = await world.failed("x", uri="push:x", finding=None, content_ref=small)
+    assert (damaged.error_code, damaged.hint) == ("content_damaged", "push the document again")
+    world.artifacts.put([b"pushed words"])
+    assert (await world.produced("x", uri="push:x", finding=None, content_ref=small)).chunk_count == 1
+
+
+async def test_reindexing_a_version_whose_chunks_are_damaged_fails_for_good(world: AttemptWorld) -> None:
+    world.write("a.txt", "some words")
+    live = completed(await world.produced("a.txt"))
+    assert live.chunks is not None
+    world.harm(live.chunks)
+    failed = await world.failed("a.txt", live=live, force=True, **REINDEX)
+    assert (failed.stage, failed.error_class) == (Stage.EMBED, ErrorClass.PERMANENT)
+    assert failed.error_code == "artifact_damaged"
+    assert "--force" in str(failed.hint)
 
 
 async def test_an_unknown_adapter_and_missing_content(world: AttemptWorld) -> None:
