@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, partial
 
@@ -64,12 +64,18 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
-    """The hits, best first, and how far the log was in each index that was asked."""
+    """The hits, best first, and how far the log was in each index that was asked.
+
+    Whoever waited before it asked says so: `parked` are the documents that an index could not apply, where a position
+    was waited for; `behind` how many events an index was still behind what the log held when its owner began.
+    """
 
     hits: Sequence[Hit]
     positions: Mapping[str, Position]
     took_ms: float
     mode: SearchMode
+    parked: Sequence[DocumentId] = ()
+    behind: Mapping[str, int] = field(default_factory=dict)
 
 
 _Ask = Callable[[int], VisibleHits]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from projections.parked import Parked
+from refold.engine import Engine
 from refold.requests import Answer
 from refold.results import DocumentResult
+from refold.waiting import SEE_STATUS, parked_documents, wait_for_position
 from schemas.events import (
     DocumentCancelled,
     DocumentCompleted,
@@ -16,6 +20,7 @@ from schemas.events import (
     SkipReason,
     VectorsAdded,
 )
+from schemas.positions import Position
 
 STATUSES: Mapping[type[Answer], str] = {
     DocumentCompleted: "completed",
@@ -47,3 +52,30 @@ def result_of(answer: Answer, uri: str) -> DocumentResult:
             return replace(told, version=answer.version)
         case _:
             return told
+
+
+def searchable_results(
+    results: Sequence[DocumentResult], engine: Engine, stop: threading.Event
+) -> tuple[Position, Sequence[DocumentResult]]:
+    """Where the log ends now, and `results` once both indexes are there; what an index could not apply is parked."""
+    position = engine.end()
+    wait_for_position(engine, position, stop)
+    parked = parked_documents(engine)
+    return position, [_or_parked(result, parked.get(result.document_id)) for result in results]
+
+
+def searchable_result(engine: Engine, result: DocumentResult, stop: threading.Event) -> DocumentResult:
+    """The same for one document."""
+    return searchable_results([result], engine, stop)[1][0]
+
+
+def _or_parked(result: DocumentResult, parked: Parked | None) -> DocumentResult:
+    if parked is None or result.status not in LIVE or result.version > parked.change.version:
+        return result
+    return replace(
+        result, status="parked", error_code=parked.error_code, message=parked.message, hint=parked.hint or SEE_STATUS
+    )
+
+
+LIVE = frozenset({"completed", "reindexed", "unchanged"})
+"""Statuses of documents that a search is to find."""

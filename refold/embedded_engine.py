@@ -59,6 +59,7 @@ class EmbeddedEngine(Engine):
     def open(self) -> None:
         """Open the indexes, build what is outdated, and let every projection follow the log."""
         self._loop_thread.start()
+        self.began_at = self.end()
         for name in INDEXES:
             self._open_index(name)
         for name in SQL_VIEWS:

@@ -130,6 +130,7 @@ class Engine(ABC):
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.gates: list[Callable[[], bool]] = []
+        self.began_at = Position()  # how far the log was when this engine began to follow it, if it does
 
     def __enter__(self) -> Self:
         self.open()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from projections.job_entries import JobState
 from refold.engine import Engine
 from schemas.errors import UsageError
+from schemas.events import TOPICS
 from schemas.ids import DocumentId, document_id_of
-from streams.uris import file_uri
+from schemas.positions import Position
+from streams.uris import InvalidUri, canonical_uri, file_uri
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -33,7 +36,7 @@ def document_id_named(engine: Engine, name: str) -> DocumentId:
     Raises:
         UsageError: the corpus has never heard of it.
     """
-    document_id = DocumentId(name) if _UUID.fullmatch(name) else document_id_of(uri_named(name))
+    document_id = document_id_of_name(name)
     if engine.parts.views.manifest.document(document_id) is None:
         raise UsageError(
             f"there is no document {name}", op="find document", subject=name, hint="see: refold documents list"
@@ -41,6 +44,25 @@ def document_id_named(engine: Engine, name: str) -> DocumentId:
     return document_id
 
 
+def document_id_of_name(name: str) -> DocumentId:
+    """The same, whether the corpus has heard of it or not."""
+    if _UUID.fullmatch(name):
+        return DocumentId(name)
+    uri = uri_named(name)
+    with suppress(InvalidUri):
+        uri = canonical_uri(uri)  # people write push:a=b
+    return document_id_of(uri)
+
+
 def uri_named(name: str) -> str:
     """The canonical uri of a path; a uri stays as it is."""
     return file_uri(Path(name)) if name.startswith("/") else name
+
+
+def position_named(name: str) -> Position | None:
+    """The position that `name` spells; None if it spells none: `push:a=b` is a document."""
+    try:
+        position = Position.parse(name)
+    except UsageError:
+        return None
+    return position if all(tp.topic in TOPICS for tp in position) else None

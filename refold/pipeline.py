@@ -7,25 +7,26 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from projections.filters import parse_filters
 from projections.index_backend import Filters
-from projections.search import SearchAnswer, SearchMode
+from projections.search import SearchAnswer
 from refold.commands.ingest import job_of
 from refold.control.messages import Call, Json
-from refold.document_results import result_of
+from refold.document_results import result_of, searchable_result, searchable_results
 from refold.engine import Engine
 from refold.event_stream import EventStream
 from refold.ingest_options import ingest_arguments, resumed
 from refold.lifetime import Lifetime
 from refold.requests import Answer, ask, request
 from refold.results import DocumentResult, PipelineResult
+from refold.searching import find, search_mode
 from refold.settings import Settings, load_settings
 from refold.subscription import Delivery, Subscription
-from refold.waiting import wait_until_searchable
 from refold.words import priority_named
 from schemas.errors import UsageError
 from schemas.events import Action, DocumentEvent, DocumentFailed, DocumentQueued, JobFinished, PipelineEvent
@@ -166,7 +167,7 @@ class Pipeline:
         Keeps one DocumentResult (about 500 bytes) per document in memory; `iter_results` keeps none.
         """
         began_s = time.monotonic()
-        results: list[DocumentResult] = []
+        answers: list[DocumentResult] = []
         uris: dict[DocumentId, str] = {}
         finished: JobFinished | None = None
         async for event in self.stream_events(sources, **options):
@@ -175,15 +176,15 @@ class Pipeline:
             elif isinstance(event, DocumentQueued):
                 uris[event.document_id] = event.uri
             elif isinstance(event, Answer) and not (isinstance(event, DocumentFailed) and not event.is_final):
-                results.append(result_of(event, uris.pop(event.document_id, "")))
+                answers.append(result_of(event, uris.pop(event.document_id, "")))
         assert finished is not None  # noqa: S101 - a stream ends with it, or raises
-        engine, position = self._open_engine, self._open_engine.end()
-        await asyncio.to_thread(engine.wait_for, position)
+        position, results = await self._lifetime.lend(partial(searchable_results, answers))
         return PipelineResult(
             job_id=JobId(str(finished.meta.job_id)),
             outcome=str(finished.outcome),
-            documents=[result for result in results if result.status != "failed"],
-            errors=[result for result in results if result.status == "failed"],
+            searchable=all(result.status != "parked" for result in results),
+            documents=[result for result in results if result.status not in {"failed", "parked"}],
+            errors=[result for result in results if result.status in {"failed", "parked"}],
             counts={**finished.counts},
             duration_s=time.monotonic() - began_s,
             position=str(position),
@@ -198,7 +199,7 @@ class Pipeline:
         metadata: Mapping[str, str] | None = None,
         priority: str = "normal",
     ) -> DocumentResult:
-        """Push one document, called ``push:NAME``, and return its answer once it is searchable.
+        """Push one document, called ``push:NAME``, and return its answer once it is searchable, or parked.
 
         Raises:
             UsageError: neither or both of `text` and `data` are given.
@@ -208,7 +209,7 @@ class Pipeline:
         content = data if data is not None else (text or "").encode()
         uri = push_uri(name)
 
-        def push(engine: Engine, stop: threading.Event) -> Answer:
+        def push(engine: Engine, stop: threading.Event) -> DocumentResult:
             asked = request(
                 engine,
                 uri,
@@ -219,10 +220,9 @@ class Pipeline:
                 content=content,
             )
             answer = ask(engine, [asked], stop)[asked.meta.event_id]
-            engine.wait_for(engine.end())
-            return answer
+            return searchable_result(engine, result_of(answer, uri), stop)
 
-        return result_of(await self._lifetime.lend(push), uri)
+        return await self._lifetime.lend(push)
 
     # -- out
 
@@ -242,16 +242,27 @@ class Pipeline:
             mode: hybrid, vector or keyword.
             limit: Hits at the most.
             filters: A Filters, or what the command line takes: ``["media_type=text/html"]``.
-            wait_for: A position, job id, document uri or id that must be searchable first.
+            wait_for: A position, job id, document uri or id that must be searchable first. For a position, documents
+                that an index could not apply are in `parked` of the answer.
+
+        Raises:
+            RefoldError: a document or job that was waited for has failed, is parked, or cannot come.
         """
         wanted = filters if isinstance(filters, Filters) or filters is None else parse_filters(filters)
 
-        def find(engine: Engine, stop: threading.Event) -> SearchAnswer:
-            if wait_for is not None:
-                wait_until_searchable(engine, str(wait_for), stop)
-            return engine.parts.search.search(query, mode=SearchMode(mode), limit=limit, filters=wanted)
+        def ask_indexes(engine: Engine, stop: threading.Event) -> SearchAnswer:
+            return find(
+                engine,
+                query,
+                mode=search_mode(mode),
+                limit=limit,
+                filters=wanted,
+                wait_for=None if wait_for is None else str(wait_for),
+                emit=lambda _: None,
+                stop=stop,
+            )
 
-        return await self._lifetime.lend(find)
+        return await self._lifetime.lend(ask_indexes)
 
     async def subscribe(
         self, topics: Collection[str] = (), *, after: Position | None = None, group: str | None = None

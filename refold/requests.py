@@ -74,22 +74,29 @@ def ask(engine: Engine, requests: Collection[DocumentRequested], stop: threading
         if problem is not None:
             raise UsageError(problem, op="request", subject=asked.uri[:MAX_QUOTED])
     log = engine.parts.log
-    begin = Position() if _may_be_old(engine, requests) else log.end(log.partitions("documents"))
+    engine.wait_for(engine.end(), ["manifest"])
+    is_old = bool(taken_requests(engine, requests))  # the same call again, after its owner ended
+    begin = Position() if is_old else log.end(log.partitions("documents"))
     log.append(None, [Draft("requests", r.document_id, r) for r in requests])
     engine.work()
-    return _answers(engine, {r.meta.event_id for r in requests}, begin, stop)
+    return answers_of(engine, {r.meta.event_id for r in requests}, begin, stop)
 
 
-def _may_be_old(engine: Engine, requests: Collection[DocumentRequested]) -> bool:
-    """Whether one of `requests` was taken before: this is the same call again, after its owner ended."""
+def taken_requests(engine: Engine, requests: Collection[DocumentRequested]) -> set[EventId]:
+    """The ids of those of `requests` that the manifest knows as taken for their documents, answered or not."""
     manifest = engine.parts.views.manifest
-    engine.wait_for(engine.end(), ["manifest"])
-    return bool(manifest.known_requests([(r.document_id, r.meta.event_id) for r in requests]))
+    return set(manifest.known_requests([(r.document_id, r.meta.event_id) for r in requests]))
 
 
-def _answers(
+def answers_of(
     engine: Engine, wanted: set[EventId], position: Position, stop: threading.Event
 ) -> Mapping[EventId, Answer]:
+    """The final answers to the requests `wanted`, which come after `position`.
+
+    Raises:
+        Interrupted: `stop` came first.
+        RefoldError: what stopped the engine.
+    """
     log, partitions = engine.parts.log, engine.parts.log.partitions("documents")
     answers: dict[EventId, Answer] = {}
     while True:

@@ -12,8 +12,9 @@ from schemas.ids import DocumentId, JobId
 class DocumentResult:
     """The final answer to one request.
 
-    `status` is completed, unchanged, skipped, failed, removed, cancelled or reindexed; `version` is 0 where the answer
-    names none; the error fields are set for failed.
+    `status` is completed, unchanged, skipped, failed, removed, cancelled or reindexed; parked is said of a version that
+    is completed and that an index could not apply, so that it cannot be searched. `version` is 0 where the answer names
+    none; the error fields are set for failed and parked.
     """
 
     document_id: DocumentId
@@ -34,8 +35,9 @@ class PipelineResult:
     Attributes:
         job_id: The job.
         outcome: SUCCEEDED, PARTIAL, FAILED or CANCELLED.
-        documents: Every answer but failures.
-        errors: The failures.
+        searchable: Whether all of it is: false if a document is parked.
+        documents: Every answer but failures and parked documents.
+        errors: The failures, and what is parked.
         counts: By status.
         duration_s: Wall time in seconds.
         position: Give it to `search(wait_for=…)` to read your own writes.
@@ -45,6 +47,7 @@ class PipelineResult:
     outcome: str
     documents: Sequence[DocumentResult]
     errors: Sequence[DocumentResult]
+    searchable: bool = True
     counts: Mapping[str, int] = field(default_factory=dict)
     duration_s: float = 0.0
     position: str = ""

@@ -126,7 +126,9 @@ def add(
         print_json(answer)
     else:
         out().print(f"{answer['answer']}: {answer['uri']}, version {answer['version']}, {answer['chunks']} chunks")
-    return EXIT_NO if answer["answer"] == "failed" else 0
+        if answer.get("message"):
+            err().print(_trouble(answer["error_code"], answer["message"], answer["hint"]))
+    return EXIT_NO if answer["answer"] in {"failed", "parked"} else 0
 
 
 @app.command(

@@ -46,12 +46,30 @@ def search(
     """Find documents by words, by meaning, or both. Exit code 1 when nothing is found."""
     settings = settings_of(data, config, engine)
     arguments = {"query": query, "mode": mode, "limit": limit, "filters": filters or [], "wait_for": wait_for}
-    answer = call(settings, "search", arguments)
+    answer = call(settings, "search", arguments, on_event=_tell_behind)
     if as_json:
         print_json(answer)
     else:
         _show(answer)
+        _warn(answer)
     return 0 if answer["hits"] else EXIT_NO
+
+
+def _tell_behind(event: dict[str, Any]) -> None:
+    if event.get("type") == "behind":
+        err().print(f"waiting for the indexes: {_lags(event['events'])}")
+
+
+def _warn(answer: dict[str, Any]) -> None:
+    """What this answer may lack."""
+    if answer["behind"]:
+        err().print(f"not everything could be searched yet: {_lags(answer['behind'])}; see: refold status")
+    if answer["parked"]:
+        err().print(f"{len(answer['parked'])} documents are parked, and are not found; see: refold status")
+
+
+def _lags(events: dict[str, int]) -> str:
+    return ", ".join(f"{name} is {count:,} events behind" for name, count in events.items())
 
 
 def _show(answer: dict[str, Any]) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 from projections.job_entries import JobState, JobStatus
 from refold.commands import Emit, Json
 from refold.commands.jobs import job_json
+from refold.control.messages import Interrupted
 from refold.engine import SQL_VIEWS, Engine
 from refold.event_json import recorded_json
 from refold.job_events import JobEvents
 from refold.planning import Planning, sources_of
-from refold.waiting import parked_of_job
+from refold.waiting import parked_of_job, wait_for_position
 from refold.words import mode_named, priority_named
 from schemas.ids import JobId
 from schemas.positions import Position
@@ -155,7 +156,7 @@ def _result(engine: Engine, planning: Planning, row: JobState | None, *, seconds
     job_id = planning.job.job_id
     row = row or engine.parts.views.jobs.job(job_id)
     is_finished = row is not None and row.finished_at is not None
-    is_searchable = is_finished and _is_searchable(engine, job_id)
+    is_searchable = is_finished and _is_searchable(engine, job_id, stop)
     told = job_json(row) if row is not None else {"requested": 0}
     unfinished = "INTERRUPTED" if stop.is_set() else "RUNNING"
     outcome = told["outcome"] if is_finished else unfinished
@@ -177,8 +178,11 @@ def _result(engine: Engine, planning: Planning, row: JobState | None, *, seconds
     }
 
 
-def _is_searchable(engine: Engine, job_id: JobId) -> bool:
-    engine.wait_for(engine.end())
+def _is_searchable(engine: Engine, job_id: JobId, stop: threading.Event) -> bool:
+    try:
+        wait_for_position(engine, engine.end(), stop)
+    except Interrupted:
+        return False
     return not parked_of_job(engine, job_id)
 
 

@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from refold.commands import Emit, Json
+from refold.document_results import result_of, searchable_result
 from refold.engine import Engine
 from refold.requests import Answer, ask, request
+from refold.results import DocumentResult
+from refold.waiting import wait_for_position
 from refold.words import priority_named
-from schemas.events import (
-    Action,
-    DocumentCompleted,
-    DocumentFailed,
-    DocumentSkipped,
-)
+from schemas.events import Action, DocumentSkipped
 from streams.uris import push_uri
 
 
@@ -34,21 +32,18 @@ def add_document(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop:
         content=base64.b64decode(arguments["data"]),
     )
     answer = ask(engine, [asked], stop)[asked.meta.event_id]
-    engine.wait_for(engine.end())
-    return {"uri": uri, "document_id": asked.document_id, **_answer_json(engine, answer)}
+    told = searchable_result(engine, result_of(answer, uri), stop)
+    return {"uri": uri, "document_id": asked.document_id, **_answer_json(engine, answer, told)}
 
 
-def _answer_json(engine: Engine, answer: Answer) -> Json:
+def _answer_json(engine: Engine, answer: Answer, told: DocumentResult) -> Json:
+    wait_for_position(engine, engine.end(), threading.Event(), ["manifest"])
     document = engine.parts.views.manifest.document(answer.document_id)
-    version = document.version if document else 0
-    chunks = document.chunk_count if document else 0
-    match answer:
-        case DocumentCompleted():
-            return {"answer": "completed", "version": answer.version, "chunks": answer.chunk_count}
-        case DocumentSkipped():
-            return {"answer": str(answer.reason).lower(), "version": version, "chunks": chunks}
-        case DocumentFailed():
-            failure = {"error_code": answer.error_code, "message": answer.message, "hint": answer.hint}
-            return {"answer": "failed", "version": version, "chunks": chunks, **failure}
-        case _:
-            return {"answer": type(answer).__name__, "version": version, "chunks": chunks}
+    is_parked = told.status == "parked"
+    trouble = {"error_code": told.error_code, "message": told.message, "hint": told.hint}
+    return {
+        "answer": str(answer.reason).lower() if isinstance(answer, DocumentSkipped) and not is_parked else told.status,
+        "version": told.version or (document.version if document else 0),
+        "chunks": told.chunks or (document.chunk_count if document else 0),
+        **(trouble if told.error_code is not None else {}),
+    }

@@ -14,6 +14,7 @@ from refold.commands import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.naming import uri_named
 from refold.requests import ask, request
+from refold.waiting import wait_for_position
 from schemas.errors import UsageError
 from schemas.events import Action, DocumentRemoved
 from schemas.ids import DocumentId, document_id_of, event_id_of
@@ -91,7 +92,7 @@ def remove_documents(engine: Engine, arguments: Mapping[str, Any], emit: Emit, s
         ).values()
         asked += len(answers)
         removed += sum(isinstance(answer, DocumentRemoved) for answer in answers)
-    engine.wait_for(engine.end())
+    wait_for_position(engine, engine.end(), stop)
     return {"removed": removed, "absent": asked - removed}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,11 @@ def engine(tmp_path: Path):  # noqa: ANN201 - a generator of pytest
             yield opened
 
 
-def plannings(engine: Engine, *, may_publish: Callable[[], bool] = lambda: True) -> Plannings:
-    engine.gates.append(may_publish)
+def plannings(engine: Engine, *, opened: threading.Event | None = None) -> Plannings:
+    """Plannings that go on once `opened` is set: they ask whether their job was cancelled before they publish."""
     parts = engine.parts
     publisher = Publisher(parts.log, pipeline_id=parts.pipeline_id, now=parts.clock, scratch=parts.home.scratch)
-    return Plannings(engine, publisher=publisher, is_cancelled=lambda _: False)
+    return Plannings(engine, publisher=publisher, is_cancelled=lambda _: opened is not None and not opened.wait(60))
 
 
 def plan(kept: Plannings, engine: Engine, tmp_path: Path, job_id: str | None = None) -> Planning:
@@ -51,7 +50,7 @@ def test_a_planning_that_is_over_is_not_kept(engine: Engine, tmp_path: Path) -> 
 
 def test_a_planning_under_way_is_the_same_for_everybody(engine: Engine, tmp_path: Path) -> None:
     opened = threading.Event()
-    kept, job_id = plannings(engine, may_publish=opened.is_set), random_id()
+    kept, job_id = plannings(engine, opened=opened), random_id()
     first = plan(kept, engine, tmp_path, job_id)
     assert plan(kept, engine, tmp_path, job_id) is first
     opened.set()
@@ -63,7 +62,7 @@ def test_a_job_whose_planning_was_left_is_planned_to_its_end_when_it_is_asked_fo
     engine: Engine, tmp_path: Path
 ) -> None:
     opened = threading.Event()
-    kept, job_id = plannings(engine, may_publish=opened.is_set), random_id()
+    kept, job_id = plannings(engine, opened=opened), random_id()
     left = plan(kept, engine, tmp_path, job_id)
     left.leave()
     opened.set()
