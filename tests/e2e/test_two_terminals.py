@@ -5,21 +5,37 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gated_refold import Gate
 from refold_cli import Cli, age
 
-DOCUMENTS = 400
+DOCUMENTS = 40
 PARAGRAPH = "Number {n}: the quick brown fox writes every transition down before it jumps over the lazy dog.\n\n"
+
+
+ONE_AT_A_TIME = {"REFOLD_POOL__PROCESSES": "1", "REFOLD_POOL__IN_FLIGHT": "1"}
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    # One pool process and one document at a time: an ingest long enough to be watched.
-    return Cli(tmp_path / "data", {"REFOLD_POOL__PROCESSES": "1", "REFOLD_POOL__IN_FLIGHT": "1"})
+    return Cli(tmp_path / "data", ONE_AT_A_TIME)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def gated(cli: Cli, gate: Gate) -> Cli:
+    """An owner of the folder that is as far as the test lets it be."""
+    return gate.cli(cli.data, ONE_AT_A_TIME)
 
 
 def corpus(folder: Path, documents: int = DOCUMENTS) -> Path:
@@ -38,14 +54,28 @@ def eventually(look: Callable[[], Any]) -> Any:
     raise AssertionError("it never came")
 
 
-def running_job(cli: Cli, *, completed: int = 1) -> str:
+def running_job(cli: Cli, gate: Gate, *, completed: int) -> str:
+    """The job of an ingest that has completed so many documents, has one more in work, and waits."""
+    gate.let(completed)
+
     def look() -> str | None:
         answer = cli("jobs", "list", "--json", exit_code=None)
         jobs = answer.json["jobs"] if answer.exit_code == 0 else []
-        return next((j["job_id"] for j in jobs if j["status"] != "finished" and j["completed"] >= completed), None)
+        return next((j["job_id"] for j in jobs if j["completed"] == completed), None)
 
     job_id: str = eventually(look)
+    eventually(lambda: started(cli) == completed + 1)
     return job_id
+
+
+def started(cli: Cli) -> int:
+    """How many documents were begun so far."""
+    count: int = cli("log", "stat", "--json").json["topics"]["documents"]["DocumentStarted"]
+    return count
+
+
+def jobs_begun(cli: Cli) -> int:
+    return len(cli("jobs", "list", "--json").json["jobs"])
 
 
 def result(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -55,69 +85,90 @@ def result(process: subprocess.Popen[str]) -> dict[str, Any]:
     return value
 
 
-def test_search_verify_and_a_second_ingest_while_one_is_running(cli: Cli, tmp_path: Path) -> None:
-    first = cli.start("ingest", str(corpus(tmp_path / "a")), "--json")
-    running_job(cli, completed=5)
+def test_search_verify_and_a_second_ingest_while_one_is_running(
+    cli: Cli, gated: Cli, gate: Gate, tmp_path: Path
+) -> None:
+    first = gated.start("ingest", str(corpus(tmp_path / "a")), "--json")
+    running_job(cli, gate, completed=5)
     assert cli("verify", "--json").json["consistent"]
     assert cli("search", "quick brown fox", "--json").json["hits"]
-    second = cli("ingest", str(corpus(tmp_path / "b", 20)), "--priority", "critical", "--json").json
-    assert (second["outcome"], second["completed"]) == ("SUCCEEDED", 20)
+    second = cli.start("ingest", str(corpus(tmp_path / "b", 10)), "--priority", "critical", "--json")
+    eventually(lambda: jobs_begun(cli) == 2)
+    gate.let(20)  # too few for the first one
+    answer = result(second)
+    assert (answer["outcome"], answer["completed"]) == ("SUCCEEDED", 10)
+    assert first.poll() is None
+    gate.open()
     finished = result(first)
     assert (finished["outcome"], finished["completed"]) == ("SUCCEEDED", DOCUMENTS)
     assert cli("verify", "--deep", "--json").json["consistent"]
 
 
-def test_a_job_is_paused_resumed_and_cancelled_from_another_terminal(cli: Cli, tmp_path: Path) -> None:
-    ingest = cli.start("ingest", str(corpus(tmp_path / "a", 2_000)), "--json")
-    job_id = running_job(cli)
+def test_a_job_is_paused_resumed_and_cancelled_from_another_terminal(
+    cli: Cli, gated: Cli, gate: Gate, tmp_path: Path
+) -> None:
+    ingest = gated.start("ingest", str(corpus(tmp_path / "a")), "--json")
+    job_id = running_job(cli, gate, completed=3)
     assert cli("jobs", "pause", job_id, "--json").json["status"] == "paused"
-    paused_at = eventually(lambda: _rest(cli, job_id))
-    assert _rest(cli, job_id) == paused_at
+    gate.let(1)
+    eventually(lambda: cli("jobs", "show", job_id, "--json").json["completed"] == 4)  # what was in work already
+    gate.let(1)
+    cli("documents", "add", "other", "--text", "what is not of the job goes on")
+    assert started(cli) == 5
+    assert cli("jobs", "show", job_id, "--json").json["completed"] == 4
     assert cli("jobs", "resume", job_id[:8], "--json").json["status"] == "running"
-    eventually(lambda: cli("jobs", "show", job_id, "--json").json["completed"] > paused_at)
-    cancelled = cli("jobs", "cancel", job_id, "--json").json
+    gate.let(2)
+    eventually(lambda: cli("jobs", "show", job_id, "--json").json["completed"] == 6)
+    cancelling = cli.start("jobs", "cancel", job_id, "--json")
+    eventually(lambda: cli("jobs", "show", job_id, "--json").json["status"] == "cancelling")
+    gate.open()  # what is in work is given up, once its stage has ended
+    cancelled = result(cancelling)
     assert (cancelled["outcome"], cancelled["remaining"]) == ("CANCELLED", 0)
     answer = result(ingest)
     assert (answer["outcome"], answer["completed"] + answer["cancelled"]) == ("CANCELLED", answer["requested"])
     assert cli("verify", "--json").json["consistent"]
 
 
-def _rest(cli: Cli, job_id: str) -> int | None:
-    """The completed documents of a paused job once nothing of it is in work any more."""
-    looks = [cli("jobs", "show", job_id, "--json").json["completed"] for _ in range(5)]
-    return looks[0] if len(set(looks)) == 1 else None
-
-
-def test_a_forwarded_ingest_takes_the_folder_when_its_owner_ends(cli: Cli, tmp_path: Path) -> None:
-    owner = cli.start("ingest", str(corpus(tmp_path / "a", 150)), "--json")
-    running_job(cli)
-    forwarded = cli.start("ingest", str(corpus(tmp_path / "b", 150)), "--priority", "batch", "--json")
-    assert result(owner)["completed"] == 150
-    assert result(forwarded)["completed"] == 150
-    assert cli("status", "--json").json["documents"]["live_documents"] == 300
+def test_a_forwarded_ingest_takes_the_folder_when_its_owner_ends(
+    cli: Cli, gated: Cli, gate: Gate, tmp_path: Path
+) -> None:
+    owner = gated.start("ingest", str(corpus(tmp_path / "a")), "--json")
+    running_job(cli, gate, completed=1)
+    forwarded = cli.start("ingest", str(corpus(tmp_path / "b")), "--priority", "batch", "--json")
+    eventually(lambda: jobs_begun(cli) == 2)
+    gate.open()
+    assert result(owner)["completed"] == DOCUMENTS
+    assert result(forwarded)["completed"] == DOCUMENTS
+    assert cli("status", "--json").json["documents"]["live_documents"] == 2 * DOCUMENTS
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_ingest_is_released_and_goes_on_by_itself(cli: Cli, tmp_path: Path, number: int) -> None:
-    docs = corpus(tmp_path / "a", 150)
-    ingest = cli.start("ingest", str(docs), "--json")
-    job_id = running_job(cli)
+def test_an_interrupted_ingest_is_released_and_goes_on_by_itself(
+    cli: Cli, gated: Cli, gate: Gate, tmp_path: Path, number: int
+) -> None:
+    docs = corpus(tmp_path / "a")
+    ingest = gated.start("ingest", str(docs), "--json")
+    job_id = running_job(cli, gate, completed=3)
     ingest.send_signal(number)
+    assert ingest.stderr is not None
+    assert "stopping" in ingest.stderr.readline()
+    gate.open()  # what is in work may finish
     interrupted = result(ingest)
     assert ingest.returncode == 130
     assert interrupted["outcome"] == "INTERRUPTED"
     cli("documents", "add", "other", "--text", "anything that opens the folder to write")
     cli("jobs", "resume", job_id, exit_code=None)
     shown = cli("jobs", "show", job_id, "--json").json
-    assert (shown["outcome"], shown["completed"]) == ("SUCCEEDED", 150)
+    assert (shown["outcome"], shown["completed"]) == ("SUCCEEDED", DOCUMENTS)
     stat = cli("log", "stat", "--json").json["topics"]["documents"]
-    assert stat["DocumentCompleted"] == 151
-    assert stat["DocumentStarted"] - stat.get("DocumentReleased", 0) == 151
+    assert stat["DocumentCompleted"] == DOCUMENTS + 1
+    assert stat["DocumentStarted"] - stat.get("DocumentReleased", 0) == DOCUMENTS + 1
 
 
-def test_an_owner_with_other_settings_is_told_apart(cli: Cli, tmp_path: Path) -> None:
-    owner = cli.start("ingest", str(corpus(tmp_path / "a", 150)), "--json")
-    running_job(cli)
+def test_an_owner_with_other_settings_is_told_apart(cli: Cli, gated: Cli, gate: Gate, tmp_path: Path) -> None:
+    owner = gated.start("ingest", str(corpus(tmp_path / "a")), "--json")
+    running_job(cli, gate, completed=1)
     refused = Cli(cli.data, {"REFOLD_CHUNKING__SIZE": "500"})("search", "fox", exit_code=2)
     assert "settings" in refused.stderr
-    assert result(owner)["completed"] == 150
+    gate.open()
+    assert result(owner)["completed"] == DOCUMENTS
