@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -56,13 +56,14 @@ class LatestVersions:
         with closing(self._rows.execute(query)) as rows:
             yield from map(LatestVersion._make, rows)
 
-    def fold_to(self, until: Position) -> None:
-        """Read on to `until`, which the position must not have passed."""
+    def fold_to(self, until: Position, *, went_on: Callable[[], object] = lambda: None) -> None:
+        """Read on to `until`, which the position must not have passed; `went_on` is called batch by batch."""
         until = until.only(["documents"])
         if not until.reaches(self.position):
             raise ValueError(f"a fold does not go back: {self.position} to {until}")
         for batch in self._log.read(self._partitions, self.position, until):
             self._fold(batch)
+            went_on()
         self.position = until
 
     def sequence(self, document_id: DocumentId) -> int:

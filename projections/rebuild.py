@@ -77,10 +77,11 @@ def finish_rebuild(
     pipeline_id: str,
     clock: Callable[[], datetime],
     on_progress: Callable[[int], None] | None = None,
+    went_on: Callable[[], object] = lambda: None,
 ) -> RebuildReport:
     """Go on with a rebuild that was cut short, where it stands: for an open `view` whose generation is not live.
 
-    Otherwise as `rebuild_index`.
+    `went_on` is called whenever something was read or applied. Otherwise as `rebuild_index`.
     """
     began = clock()
     return _build(
@@ -92,6 +93,7 @@ def finish_rebuild(
         pipeline_id=pipeline_id,
         clock=clock,
         on_progress=on_progress,
+        went_on=went_on,
     )
 
 
@@ -139,14 +141,15 @@ def _build(
     pipeline_id: str,
     clock: Callable[[], datetime],
     on_progress: Callable[[int], None] | None,
+    went_on: Callable[[], object] = lambda: None,
 ) -> RebuildReport:
     with view.paused(), LatestVersions(log, scratch) as latest:
         log.append(None, [created_draft(view.generation, pipeline_id=pipeline_id, now=clock())])
-        latest.fold_to(log.end(log.partitions("documents")))
+        latest.fold_to(log.end(log.partitions("documents")), went_on=went_on)
         joining = Joining(max_changes=BATCH_DOCUMENTS)
         follower = Follower(log, _Final(projection, latest), _Stopping(view, on_progress), joining=joining)
         follower.begin()
-        follower.read_on()
+        follower.read_on(should_stop=lambda: bool(went_on() and False))
         follower.apply()
         view.promote()
         log.append(None, promoted_drafts(view.generation, pipeline_id=pipeline_id, now=clock()))

@@ -112,6 +112,7 @@ class Runner(Generic[ChangeT]):
         self._read_event_at: datetime | None = None
         self._at_head_at: datetime | None = None
         self._heartbeat_at: datetime | None = None
+        self._heartbeat_s = monotonic()
         self._error: Exception | None = None
         self._is_stopped = False
 
@@ -120,6 +121,7 @@ class Runner(Generic[ChangeT]):
         if self._thread is not None:
             raise RuntimeError(f"the runner of {self._projection.name} was started before")
         self._at_head_at = self._heartbeat_at = self._clock()
+        self._heartbeat_s = self._monotonic()
         self._thread = Thread(target=self._run, name=f"projection-{self._projection.name}", daemon=True)
         self._thread.start()
 
@@ -170,6 +172,12 @@ class Runner(Generic[ChangeT]):
         """What has stopped it, or what it is trying again; None while all is well."""
         with self._changed:
             return self._error
+
+    @property
+    def silent_s(self) -> float:
+        """For how long it has not gone round, though it should several times a second, but for one long batch."""
+        with self._changed:
+            return 0.0 if self._is_stopped else self._monotonic() - self._heartbeat_s
 
     @property
     def has_begun(self) -> bool:
@@ -285,7 +293,7 @@ class Runner(Generic[ChangeT]):
                 if left_s <= 0:
                     return
                 self._changed.wait(min(left_s, LOOK_S))
-                self._heartbeat_at = self._clock()
+                self._heartbeat_at, self._heartbeat_s = self._clock(), self._monotonic()
 
     def _note(self, *, is_at_head: bool = False, error: Exception | None = None) -> None:
         now = self._clock()
@@ -293,7 +301,7 @@ class Runner(Generic[ChangeT]):
             if self._has_begun or self._thread is None:
                 self._reached = self._follower.reached
             self._read_event_at = self._follower.last_occurred_at
-            self._heartbeat_at = now
+            self._heartbeat_at, self._heartbeat_s = now, self._monotonic()
             self._at_head_at = now if is_at_head else self._at_head_at
             self._error = error
             self._changed.notify_all()

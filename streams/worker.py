@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -48,6 +49,7 @@ class SlotWorker:
         on_failure: Callable[[RefoldError], None] = lambda _: None,
         linger_s: float = LINGER_S,
         is_assigned: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._attempts = attempts
@@ -63,6 +65,8 @@ class SlotWorker:
         self._is_idle = False
         self._running: set[asyncio.Task[None]] = set()
         self._threads: list[threading.Thread] = []
+        self._monotonic = monotonic
+        self._turned_at_s = monotonic()
         self.error: RefoldError | None = None
 
     def start(self, slot: Slot) -> None:
@@ -87,6 +91,11 @@ class SlotWorker:
     def is_idle(self) -> bool:
         """Whether nothing is in work and nothing could be begun when it last looked."""
         return self._is_idle
+
+    @property
+    def silent_s(self) -> float:
+        """For how long it has not gone round, though it should every `IDLE_S`; 0 once it has ended."""
+        return 0.0 if self._stopped.is_set() or self._stopping.is_set() else self._monotonic() - self._turned_at_s
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """Let what is in work finish until the deadline, release the rest, and end; blocks, idempotent."""
@@ -117,6 +126,7 @@ class SlotWorker:
         is_owned = False
         while not self._stopping.is_set() and self.error is None:
             self._wakeup.clear()
+            self._turned_at_s = self._monotonic()
             try:
                 if not is_owned:
                     slot.own()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Engine as SqlEngine
 
@@ -20,11 +20,15 @@ class IndexHeld(TransientError):  # noqa: N818 - a state, as in the error tree
     """Somebody compares the index with the log."""
 
 
-class Holds:
-    """Holds on indexes, in the database of `engine`."""
+class HoldLost(TransientError):  # noqa: N818 - as above
+    """A hold ran out before it was given up: what was held may have changed meanwhile."""
 
-    def __init__(self, engine: SqlEngine) -> None:
-        self._leases = Leases(engine, duration_s=HOLD_S)
+
+class Holds:
+    """Holds on indexes, in the database of `engine`; one that is not renewed for `hold_s` runs out."""
+
+    def __init__(self, engine: SqlEngine, *, hold_s: float = HOLD_S) -> None:
+        self._leases = Leases(engine, duration_s=hold_s)
 
     def refuse(self, index: str) -> None:
         """Raise IndexHeld if `index` is held; to be asked before anything is written to it."""
@@ -32,15 +36,16 @@ class Holds:
             raise IndexHeld(f"the {index} index is being compared with the log", op="apply", subject=index)
 
     @contextmanager
-    def held(self, indexes: Collection[str]) -> Iterator[None]:
+    def held(self, indexes: Collection[str]) -> Iterator[Hold]:
         """Hold `indexes` until the block is left; a batch that is being applied ends first or meanwhile.
 
         Raises:
             IndexHeld: somebody else holds one of them.
+            HoldLost: at the end of the block; the hold did not last to there, so nothing that was seen counts.
+            TransientError: at the end of the block; the database cannot tell whether it did.
         """
         holder, taken = random_id(), list[Lease]()
-        is_over = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(taken, is_over), name="hold", daemon=True)
+        hold = Hold(self._leases, taken)
         try:
             for index in indexes:
                 lease = self._leases.take(_name(index), holder)
@@ -49,20 +54,60 @@ class Holds:
                         f"the {index} index is being compared by somebody else", op="hold", hint="try again later"
                     )
                 taken.append(lease)
-            renewing.start()
-            yield
+            hold.begin_renewing()
+            yield hold
+            hold.check()
         finally:
-            is_over.set()
-            for lease in taken:
+            hold.end()
+
+
+class Hold:
+    """A hold that is renewed in a thread of its own, three times in the duration of its leases."""
+
+    def __init__(self, leases: Leases, taken: Sequence[Lease]) -> None:
+        self._leases = leases
+        self._taken = taken
+        self._is_lost = False
+        self._is_over = threading.Event()
+        self._renewing = threading.Thread(target=self._renew_on, name="hold", daemon=True)
+
+    def begin_renewing(self) -> None:
+        """Keep it from running out from now on."""
+        self._renewing.start()
+
+    def check(self) -> None:
+        """Return if it has held until now.
+
+        Raises:
+            HoldLost: it ran out meanwhile, whether somebody took it then or not.
+            TransientError: the database cannot be asked.
+        """
+        self._renew()
+        if self._is_lost:
+            raise HoldLost(
+                "the indexes were not held still to the end: this process, or the database, stood still for longer "
+                f"than {self._leases.duration_s:.0f} s",
+                op="hold",
+                hint="run it again",
+            )
+
+    def end(self) -> None:
+        """Give it up; idempotent."""
+        self._is_over.set()
+        with suppress(TransientError):  # else it runs out by itself
+            for lease in self._taken:
                 self._leases.release(lease)
 
-    def _renew(self, taken: list[Lease], is_over: threading.Event) -> None:
-        while not is_over.wait(HOLD_S / 3):
+    def _renew(self) -> None:
+        if not all(self._leases.renew(lease) for lease in self._taken):
+            self._is_lost = True
+
+    def _renew_on(self) -> None:
+        while not self._is_over.wait(self._leases.duration_s / 3):
             try:
-                for lease in taken:
-                    self._leases.renew(lease)
+                self._renew()
             except TransientError:
-                continue
+                continue  # it may still be held, which the next renewal tells
 
 
 def _name(index: str) -> str:

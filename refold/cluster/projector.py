@@ -11,7 +11,8 @@ import structlog
 
 from projections.leases import Lease, Leases
 from projections.runner import ProjectionStatus
-from refold.cluster.upkeep import Kept, Upkeep
+from refold.cluster.upkeep import Maker, Upkeep
+from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import TransientError
 
 STOP_S = 10.0
@@ -43,7 +44,7 @@ class Projector:
         leases: Leases,
         *,
         holder: str,
-        makers: Mapping[str, Callable[[], Kept]],
+        makers: Mapping[str, Maker],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases = leases
@@ -56,6 +57,7 @@ class Projector:
         self._again_at_s: dict[str, float] = {}
         self._told: dict[str, str] = {}
         self._problem: str | None = None
+        self._turned_at_s = monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Take turns until `stop`, three within the duration of a lease; then give everything up."""
@@ -68,6 +70,7 @@ class Projector:
 
     def turn(self) -> None:
         """Renew what is held, give up what is too much, take what is free, and open again what has stopped."""
+        self._turned_at_s = self._monotonic()
         try:
             self._renew()
             holders = self._leases.holders()
@@ -95,8 +98,16 @@ class Projector:
 
     def not_ready(self) -> Sequence[str]:
         """What is wrong, for people."""
-        stopped = [f"{one.name}: {one.error}" for one in list(self._upkeeps.values()) if one.error is not None]
-        return [*([self._problem] if self._problem else []), *stopped]
+        upkeeps = list(self._upkeeps.values())
+        stopped = [f"{one.name}: {one.error}" for one in upkeeps if one.error is not None]
+        still = [f"{one.name}: {standstill}" for one in upkeeps if (standstill := one.standstill) is not None]
+        silent_s = self._monotonic() - self._turned_at_s
+        hung = [f"leases were not renewed for {silent_s:.0f} s"] if silent_s >= self._patience_s else []
+        return [*([self._problem] if self._problem else []), *hung, *stopped, *still]
+
+    @property
+    def _patience_s(self) -> float:
+        return max(PATIENCE_S, self._leases.duration_s)  # three turns are taken in that time
 
     def _renew(self) -> None:
         self._member = self._leases.take(f"{_MEMBER}{self._holder}", self._holder)
@@ -128,7 +139,7 @@ class Projector:
             upkeep = None
         if upkeep is None:
             self._again_at_s.pop(name, None)
-            self._upkeeps[name] = Upkeep(name, self._makers[name])
+            self._upkeeps[name] = Upkeep(name, self._makers[name], monotonic=self._monotonic)
 
     def _tell(self, name: str, upkeep: Upkeep) -> None:
         """Log what stops a projection or holds it up, once as long as it stays the same."""

@@ -18,7 +18,7 @@ from refold.cluster.corpus import Corpus
 from refold.cluster.generation_news import GenerationNews
 from refold.cluster.holds import Holds
 from refold.cluster.projector import Projector
-from refold.cluster.upkeep import Kept
+from refold.cluster.upkeep import Kept, Maker, WentOn
 from refold.trimming import RequestsTrimmer
 
 INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
@@ -27,7 +27,7 @@ INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
 
 def make_projector(corpus: Corpus) -> Projector:
     """A projector of all projections of `corpus`."""
-    makers: dict[str, Callable[[], Kept]] = {
+    makers: dict[str, Maker] = {
         "manifest": partial(_keep_manifest, corpus),
         "jobs": partial(_keep_jobs, corpus),
         "stage_results": partial(_keep_stage_results, corpus),
@@ -37,35 +37,50 @@ def make_projector(corpus: Corpus) -> Projector:
     return Projector(leases, holder=corpus.pipeline_id, makers=makers)
 
 
-def _keep_manifest(corpus: Corpus) -> Kept:
+def _keep_manifest(corpus: Corpus, went_on: WentOn) -> Kept:
     view = corpus.manifest(read_only=False)
-    return _kept(corpus, "manifest", view, RequestsTrimmer(corpus.log, view).step)
+    return _kept(corpus, "manifest", view, went_on, after_turn=RequestsTrimmer(corpus.log, view).step)
 
 
-def _keep_jobs(corpus: Corpus) -> Kept:
+def _keep_jobs(corpus: Corpus, went_on: WentOn) -> Kept:
     view = corpus.jobs(read_only=False)
     progress = JobProgress(corpus.log, view, pipeline_id=corpus.pipeline_id, clock=now)
-    return _kept(corpus, "jobs", view, progress.step)
+    return _kept(corpus, "jobs", view, went_on, after_turn=progress.step)
 
 
-def _keep_stage_results(corpus: Corpus) -> Kept:
-    return _kept(corpus, "stage_results", corpus.stage_results(read_only=False), None)
+def _keep_stage_results(corpus: Corpus, went_on: WentOn) -> Kept:
+    return _kept(corpus, "stage_results", corpus.stage_results(read_only=False), went_on)
 
 
-def _kept(corpus: Corpus, name: str, view: SqlView[Any, Any], after_turn: Callable[[], object] | None) -> Kept:
+def _kept(
+    corpus: Corpus,
+    name: str,
+    view: SqlView[Any, Any],
+    went_on: WentOn,
+    *,
+    after_turn: Callable[[], object] | None = None,
+) -> Kept:
     projection = corpus.projections[name]
     if view.is_outdated:
-        rebuild(corpus.log, projection, view)
+        rebuild(corpus.log, projection, view, went_on=went_on)
     runner = Runner(corpus.log, projection, view, joining=SQL_JOINING[name], clock=now, after_turn=after_turn)
     return Kept(runner, view.close)
 
 
-def _keep_index(corpus: Corpus, name: str) -> Kept:
+def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
     holds = Holds(corpus.books)
     view, projection = corpus.index(name, before_writing=lambda: holds.refuse(name)), corpus.projections[name]
     view.open()
     if not view.generation.is_live:  # somebody has asked for a rebuild
-        finish_rebuild(view, projection, corpus.log, scratch=corpus.scratch, pipeline_id=corpus.pipeline_id, clock=now)
+        finish_rebuild(
+            view,
+            projection,
+            corpus.log,
+            scratch=corpus.scratch,
+            pipeline_id=corpus.pipeline_id,
+            clock=now,
+            went_on=went_on,
+        )
     generation = view.generation
     news = GenerationNews(corpus.log, generation, pipeline_id=corpus.pipeline_id, clock=now)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
 from schemas.positions import TopicPartition
 from streams.slot import Slot
@@ -34,12 +35,14 @@ class SlotStatus:
         taken_offset: The offset of `requests` before which it has durably taken everything.
         in_flight: Documents in work.
         error: What has stopped it; None while it works.
+        silent_s: For how long its committer thread has not gone round; seconds, while it works.
     """
 
     number: int
     taken_offset: int
     in_flight: int
     error: RefoldError | None
+    silent_s: float = 0.0
 
 
 class SlotSet:
@@ -99,8 +102,11 @@ class SlotSet:
                 raise owned.worker.error
 
     def not_ready(self) -> Sequence[str]:
-        """What has stopped slots, for people."""
-        return [f"slot {one.number}: {one.error}" for one in self.statuses() if one.error is not None]
+        """What has stopped slots or holds them up, for people."""
+        statuses = self.statuses()
+        stopped = [f"slot {one.number}: {one.error}" for one in statuses if one.error is not None]
+        silent = [one for one in statuses if one.error is None and one.silent_s >= PATIENCE_S]
+        return [*stopped, *(f"slot {one.number}: it has not gone round for {one.silent_s:.0f} s" for one in silent)]
 
     def statuses(self) -> Sequence[SlotStatus]:
         """How the slots are doing that are owned now, by number."""
@@ -110,6 +116,7 @@ class SlotSet:
                 taken_offset=_taken(owned, number),
                 in_flight=owned.slot.in_flight,
                 error=owned.worker.error,
+                silent_s=owned.worker.silent_s,
             )
             for number, owned in sorted(self._owned.copy().items())
         ]

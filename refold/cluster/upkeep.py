@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import structlog
 
 from projections.runner import ProjectionStatus, Runner
+from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
 
 _log = structlog.get_logger(__name__)
@@ -24,17 +26,27 @@ class Kept:
     is_current: Callable[[], bool] = lambda: True
 
 
+WentOn = Callable[[], object]
+"""To be called whenever an opening has got on: one that takes hours is in order as long as it does."""
+
+Maker = Callable[[WentOn], Kept]
+"""Opens the view of a projection; may take as long as a rebuild."""
+
+
 class Upkeep:
     """Opens a view and follows the log with it, in threads of its own: whoever began it goes on renewing leases.
 
     Args:
         name: Of the projection.
-        make: Opens the view; may take as long as a rebuild.
+        make: Opens the view.
+        monotonic: Seconds that only grow.
     """
 
-    def __init__(self, name: str, make: Callable[[], Kept]) -> None:
+    def __init__(self, name: str, make: Maker, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self._make = make
+        self._monotonic = monotonic
+        self._went_on_s = monotonic()
         self._kept: Kept | None = None
         self._error: Exception | None = None
         self._is_stopping = False
@@ -65,6 +77,16 @@ class Upkeep:
         return kept.runner.trouble if kept is not None else None
 
     @property
+    def standstill(self) -> str | None:
+        """What has not gone on for `PATIENCE_S`, though it should; None while all is well."""
+        if self.error is not None:
+            return None
+        kept = self._kept
+        silent_s = kept.runner.silent_s if kept is not None else self._monotonic() - self._went_on_s
+        what = "it has not gone round" if kept is not None else "its view is being opened and has not got on"
+        return f"{what} for {silent_s:.0f} s" if silent_s >= PATIENCE_S else None
+
+    @property
     def is_at_work(self) -> bool:
         """Whether it has gone round since its view was opened, and follows the log."""
         kept = self._kept
@@ -87,7 +109,7 @@ class Upkeep:
 
     def _open(self) -> None:
         try:
-            kept = self._make()
+            kept = self._make(self._note_progress)
         except Exception as exc:  # noqa: BLE001 - it must be told by whoever keeps it, and is tried again
             self._error = exc
             return
@@ -97,6 +119,9 @@ class Upkeep:
                 self._kept = kept
                 return
         kept.close()
+
+    def _note_progress(self) -> None:
+        self._went_on_s = self._monotonic()
 
 
 def _end(kept: Kept) -> None:

@@ -41,7 +41,7 @@ def _work(settings: Settings, corpus: Corpus, health: Health) -> None:
     parts = WorkerParts(corpus, written=DocumentMetrics(health.registry).written)
     slots = parts.slots
     health.registry.register(SlotMetrics(slots.statuses))
-    health.watch(Watched(lambda: slot_samples(slots.statuses(), corpus.log), slots.not_ready))
+    health.watch(Watched(lambda: slot_samples(slots.statuses(), corpus.log), parts.not_ready))
     try:
         _run(settings, parts)
         slots.check()

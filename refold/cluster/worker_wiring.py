@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from refold.both_engines import now, parameters_of, shared_embedder, stage_settings
 from refold.cluster.awaited_views import once_there
 from refold.cluster.corpus import Corpus
+from refold.cluster.loop_pulse import LoopPulse
 from refold.cluster.slot_set import OwnedSlot, SlotSet
 from schemas.events import DocumentEvent
 from streams.adapters.files import Files
@@ -40,6 +41,8 @@ class WorkerParts:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="attempts", daemon=True)
         self._thread.start()
+        self._pulse = LoopPulse(self._loop, does="runs stages")
+        self._pulse.begin()
         self.workload = Workload(settings.pool.in_flight)
         self._parameters = parameters_of(settings)
         embedder = shared_embedder(settings.indexes.embedder)
@@ -55,6 +58,10 @@ class WorkerParts:
             uses_cache=settings.stage_cache,
         )
         self.slots = SlotSet(self._make)
+
+    def not_ready(self) -> Sequence[str]:
+        """What is wrong, for people."""
+        return [*self.slots.not_ready(), *self._pulse.not_ready()]
 
     def close(self) -> None:
         """Give the slots up, end the pool and the loop."""

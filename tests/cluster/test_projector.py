@@ -18,7 +18,8 @@ from projections.runner import Runner
 from projections.sql.engine import open_sqlite
 from projections.stage_results import StageResultsProjection, StageResultsView
 from refold.cluster.projector import Projector
-from refold.cluster.upkeep import Kept
+from refold.cluster.upkeep import Kept, WentOn
+from refold.cluster.watchdog import PATIENCE_S as PATIENCE_OF_HEALTH_S
 from schemas.errors import TransientError
 from streams.logs.memory import MemoryLog
 
@@ -34,6 +35,10 @@ class Place:
         self.log = MemoryLog()
         self.leases = Leases(open_sqlite(folder / "leases.sqlite"), duration_s=600.0)
         self.refused: set[str] = set()
+        self.opens = threading.Event()
+        self.opens.set()
+        self.went_on: WentOn = lambda: None
+        self.at_closing: list[dict[str, str]] = []
 
     def projector(self, holder: str) -> Projector:
         """A projector that was not turned yet."""
@@ -51,16 +56,24 @@ class Place:
         with open_sqlite(self.folder / "leases.sqlite").begin() as connection:
             connection.execute(LEASES.update().where(LEASES.c.holder == holder).values(until_us=1))
 
-    def _manifest(self) -> Kept:
+    def _manifest(self, went_on: WentOn) -> Kept:
         self._refuse("manifest")
+        self.went_on = went_on
+        assert self.opens.wait(PATIENCE_S)
         view = ManifestView(open_sqlite(self.folder / "manifest.sqlite"), log_id=self.log.log_id)
-        return Kept(Runner(self.log, ManifestProjection(), view, clock=now), view.close)
 
-    def _jobs(self) -> Kept:
+        def close() -> None:
+            self.at_closing.append(self.held())
+            view.close()
+
+        runner = Runner(self.log, ManifestProjection(), view, clock=now, monotonic=lambda: self.now_s)
+        return Kept(runner, close)
+
+    def _jobs(self, _went_on: WentOn) -> Kept:
         view = JobsView(open_sqlite(self.folder / "jobs.sqlite"), log_id=self.log.log_id)
         return Kept(Runner(self.log, JobsProjection(), view, clock=now), view.close)
 
-    def _stage_results(self) -> Kept:
+    def _stage_results(self, _went_on: WentOn) -> Kept:
         view = StageResultsView(open_sqlite(self.folder / "stages.sqlite"), log_id=self.log.log_id)
         return Kept(Runner(self.log, StageResultsProjection(), view, clock=now), view.close)
 
@@ -151,3 +164,48 @@ def test_a_projection_that_cannot_be_opened_is_told_and_tried_again(
     first.turn()
     wait_for(lambda: len(first.statuses()) == len(NAMES))
     assert first.not_ready() == []
+
+
+def test_a_lease_is_given_up_after_its_view_was_let_go(place: Place, projectors: tuple[Projector, Projector]) -> None:
+    first, second = projectors
+    first.turn()
+    wait_for(lambda: len(first.statuses()) == len(NAMES))
+    first.leave()
+    assert [held.get("manifest") for held in place.at_closing] == ["first"]
+    second.turn()
+    assert place.held() == dict.fromkeys(NAMES, "second")
+
+
+def test_a_view_whose_opening_hangs_is_told_until_it_gets_on(
+    place: Place, projectors: tuple[Projector, Projector]
+) -> None:
+    first, _ = projectors
+    place.opens.clear()
+    first.turn()
+    wait_for(lambda: len(first.statuses()) == len(NAMES) - 1)
+    for _ in range(40):
+        place.now_s += 5.0
+        first.turn()
+    assert first.not_ready() == ["manifest: its view is being opened and has not got on for 200 s"]
+
+    place.went_on()  # a rebuild that takes hours is in order
+    assert first.not_ready() == []
+
+    place.now_s += PATIENCE_OF_HEALTH_S
+    first.turn()
+    assert first.not_ready()
+    place.opens.set()
+    wait_for(lambda: len(first.statuses()) == len(NAMES))
+    wait_for(lambda: not first.not_ready())
+
+
+def test_a_projector_that_does_not_come_to_renew_its_leases_is_told(
+    place: Place, projectors: tuple[Projector, Projector]
+) -> None:
+    """Its server hangs, say: whoever has an eye on it must not see it as it was before."""
+    first, _ = projectors
+    first.turn()
+    place.now_s += place.leases.duration_s + 1
+    assert "leases were not renewed for 601 s" in first.not_ready()
+    first.turn()
+    wait_for(lambda: not first.not_ready())

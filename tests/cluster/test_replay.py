@@ -23,7 +23,7 @@ from projections.runner import ProjectionStatus, Runner
 from projections.sql.engine import open_postgres, open_sqlite
 from refold.cluster.client_engine import ClientEngine
 from refold.cluster.projector import Projector
-from refold.cluster.upkeep import Kept
+from refold.cluster.upkeep import Kept, WentOn
 from refold.trimming import RequestsTrimmer
 from schemas.events import DocumentRequested
 from schemas.positions import Position, TopicPartition
@@ -206,7 +206,7 @@ class ManifestKeeper:
     def is_at_head(self) -> bool:
         return self.status is not None and self.status.lag_events == 0
 
-    def _make(self) -> Kept:
+    def _make(self, _went_on: WentOn) -> Kept:
         view = self.view()
         return Kept(Runner(self.log, ManifestProjection(), view, clock=lambda: datetime.now(UTC)), view.close)
 

@@ -462,3 +462,36 @@ def test_what_is_done_after_a_turn_may_stop_it(log: MemoryLog, start: Callable[.
         raise FatalError("the disk is full")
 
     assert "disk is full" in str(until_stopped(start(log, ListView(), after_turn=fail)).error)
+
+
+class HangingView(ListView):
+    """A view whose next apply does not come back until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs, self.let_go = Event(), Event()
+
+    def apply(self, changes: Sequence[str], expected: Position, at: Position) -> None:
+        self.hangs.set()
+        self.let_go.wait(WAIT_S)
+        super().apply(changes, expected, at)
+
+
+def test_a_runner_that_hangs_is_silent_and_one_that_goes_round_or_has_ended_is_not() -> None:
+    now_s, log, view = [0.0], MemoryLog(), HangingView()
+    joining = Joining(linger_s=0.0)
+    runner = Runner(log, Kinds(), view, joining=joining, clock=lambda: NOON, monotonic=lambda: now_s[0])
+    made = Histories()
+    made.ingested()
+    log.append(None, drafts_of(made.recorded))
+    runner.start()
+    assert view.hangs.wait(WAIT_S)
+    now_s[0] = 75.0
+    assert runner.silent_s == 75.0
+
+    view.let_go.set()
+    assert runner.wait_for(log.end(log.partitions("documents")), WAIT_S)
+    assert runner.silent_s == 0.0
+    runner.stop()
+    now_s[0] = 500.0
+    assert runner.silent_s == 0.0

@@ -1,0 +1,65 @@
+"""A slot whose thread hangs is told, though nothing has failed and it has taken all there is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.watchdog import PATIENCE_S
+from schemas.positions import Position
+from streams.logs.memory import MemoryLog
+from streams.worker import SlotWorker
+
+WAIT_S = 30.0
+
+
+class HangingSlot:
+    """A slot whose next commit does not come back until it is let go."""
+
+    def __init__(self) -> None:
+        self.reads: list[Any] = []
+        self.seen, self.in_flight = Position(), 1
+        self.hangs, self.let_go = threading.Event(), threading.Event()
+
+    def own(self) -> None:
+        """It is this one's."""
+
+    def tick(self) -> bool:
+        self.hangs.set()
+        self.let_go.wait(WAIT_S)
+        return False
+
+    def next_due(self) -> None:
+        """Nothing waits."""
+
+    def drain(self) -> None:
+        self.in_flight = 0
+
+    def release(self, _: object) -> None:
+        """Nothing is in work."""
+
+
+def test_a_slot_whose_thread_hangs_is_not_ready() -> None:
+    now_s, log, slot, loop = [0.0], MemoryLog(), HangingSlot(), asyncio.new_event_loop()
+    attempts = SimpleNamespace()
+
+    def make(_number: int) -> OwnedSlot:
+        worker = SlotWorker(log=log, attempts=attempts, loop=loop, monotonic=lambda: now_s[0])  # type: ignore[arg-type]
+        return OwnedSlot(slot, worker)  # type: ignore[arg-type]
+
+    slots = SlotSet(make)
+    slots.assign([3])
+    assert slot.hangs.wait(WAIT_S)
+    assert slots.not_ready() == []
+    now_s[0] = PATIENCE_S + 10
+    assert slots.not_ready() == ["slot 3: it has not gone round for 70 s"]
+
+    slot.hangs.clear()
+    slot.let_go.set()
+    assert slot.hangs.wait(WAIT_S)  # it has gone round
+    assert slots.not_ready() == []
+    slots.give_up([3])
+    loop.close()
