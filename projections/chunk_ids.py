@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from hashlib import sha1
 
@@ -15,6 +16,8 @@ ID_BYTES = 16
 
 IdArray = NDArray[np.bytes_]
 """Ids of dtype S16, sorted, each once."""
+
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 _WITH_VERSION_5 = bytes((byte & 0x0F) | 0x50 for byte in range(256))
 _WITH_RFC_VARIANT = bytes((byte & 0x3F) | 0x80 for byte in range(256))
@@ -31,6 +34,11 @@ def packed_ids_of(document_id: DocumentId, version: int, chunk_count: int) -> by
     packed[6::ID_BYTES] = packed[6::ID_BYTES].translate(_WITH_VERSION_5)
     packed[8::ID_BYTES] = packed[8::ID_BYTES].translate(_WITH_RFC_VARIANT)
     return bytes(packed)
+
+
+def is_chunk_id(one: str) -> bool:
+    """Whether `one` can be a chunk's id: what somebody else puts into an index may bear any."""
+    return _UUID.fullmatch(one) is not None
 
 
 def pack(chunk_ids: Iterable[ChunkId]) -> bytes:

@@ -61,6 +61,16 @@ class IndexEntry:
     ordinal: int
     digest: str
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether refold did not write it: what is held under the id says no document."""
+        return not self.document_id
+
+
+def foreign_entry(chunk_id: ChunkId) -> IndexEntry:
+    """What an index says that it holds under the id of something that refold did not write."""
+    return IndexEntry(chunk_id, DocumentId(""), 0, 0, "")
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
@@ -91,7 +101,17 @@ class Filters:
 
 
 class IndexBackend(Protocol):
-    """What both kinds of index can do. One writer thread; searches and scans from any thread."""
+    """What both kinds of index can do. One writer thread; searches and scans from any thread.
+
+    What others put into an index on a server is foreign: scanned and counted, read as `foreign_entry`, never found.
+    """
+
+    def check_mark(self) -> None:
+        """Called before each turn of writing: the index is still the one that was opened.
+
+        Raises:
+            IndexForeign: it was deleted, or deleted and made again by somebody else; nothing may be written then.
+        """
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks` under their ids, replacing what was there; visible after `flush`."""
@@ -127,14 +147,17 @@ class VectorBackend(IndexBackend, Protocol):
     dim: int
 
     def search(self, vector: Vector, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
-        """The `limit` most similar chunks, best first."""
+        """The `limit` most similar chunks, best first; fewer only if there are no more.
+
+        A chunk that is there all the time is not left out because others are deleted meanwhile.
+        """
 
 
 class KeywordBackend(IndexBackend, Protocol):
     """An index of words: Unicode words, lower-cased, ASCII-folded, not stemmed; BM25 with k1 = 1.2, b = 0.75."""
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
-        """The `limit` best chunks that hold any of the query's words, best first.
+        """The `limit` best chunks that hold any of the query's words, best first; fewer only if there are no more.
 
         ``"quoted words"`` must stand together in that order; anything else in `query` is plain words: no input is a
         syntax error.

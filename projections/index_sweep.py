@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from projections.chunk_ids import IdArray, chunk_ids, id_array, pack, packed_ids_of, without
+from projections.chunk_ids import IdArray, chunk_ids, id_array, is_chunk_id, pack, packed_ids_of, without
 from projections.garbage import Garbage
 from projections.index_backend import IndexBackend, IndexEntry
 from projections.index_bookkeeping import IndexBookkeeping
@@ -31,10 +31,18 @@ def stray_chunks(
 
 def actual_ids(backend: IndexBackend) -> IdArray:
     """The ids of all chunks that are really there."""
-    packed = bytearray()
+    return all_ids(backend)[0]
+
+
+def all_ids(backend: IndexBackend) -> tuple[IdArray, Sequence[ChunkId]]:
+    """All ids that are really there: those that chunks can have, and the others, which are a stranger's."""
+    packed, foreign = bytearray(), list[ChunkId]()
     for ids in backend.scan_ids():
-        packed += pack(ids)
-    return id_array(packed)
+        ours = [one for one in ids if is_chunk_id(one)]
+        packed += pack(ours)
+        if len(ours) < len(ids):
+            foreign += [one for one in ids if not is_chunk_id(one)]
+    return id_array(packed), foreign
 
 
 def read_entries(backend: IndexBackend, ids: IdArray) -> Iterator[IndexEntry]:

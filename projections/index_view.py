@@ -183,6 +183,7 @@ class IndexView(Generic[BackendT_co]):
         A version whose artifacts cannot be read, or that the backend refuses, is parked.
 
         Raises:
+            IndexForeign: the index was deleted or replaced meanwhile; nothing is written to what stands there now.
             PositionConflict: the index does not stand at `expected`; chunks written by then are not served.
             PoisonError: a version would have been parked, and `on_poison` is STOP; nothing was applied.
         """
@@ -190,6 +191,8 @@ class IndexView(Generic[BackendT_co]):
             held = self._held
             folded = fold(changes)
             self._before_writing()
+            if folded.document_ids:
+                held.backend.check_mark()
             swept = self._swept(held, folded.rewritten) if folded.rewritten else []
             turns = turns_of(
                 folded,
@@ -227,6 +230,7 @@ class IndexView(Generic[BackendT_co]):
             if not due.keys:
                 return 0
             self._before_writing()
+            held.backend.check_mark()
             ids = unpack(due.ids)
 
             # (3) deleted first, forgotten afterwards: stopped in between, they are deleted again, which is no error

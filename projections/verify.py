@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from projections.chunk_ids import chunk_ids, id_array
+from projections.chunk_ids import chunk_ids, id_array, pack, without
 from projections.deep_check import DeepFindings, deep_check
 from projections.index_backend import IndexBackend, IndexEntry
 from projections.index_home import OpenIndex, rebuild_hint
-from projections.index_sweep import actual_ids, read_entries
+from projections.index_sweep import all_ids, read_entries
 from projections.index_view import IndexView
 from projections.latest_versions import LatestVersions
 from projections.parked import Parked
@@ -60,6 +60,7 @@ class IndexReport:
         orphaned: Chunks that no event ever spoke of.
         stale: Chunks of superseded or removed versions that are not about to be deleted.
         corrupt: Chunks whose entry is not what their artifact says; only a deep check finds them.
+        foreign: What somebody else put into it; no search shows it.
         parked: Documents whose latest version could not be applied.
         awaiting: Documents whose latest version has no vectors of the index's embedder.
         misserved: Documents that the index believes to be at another version than the log says: only a rebuild helps.
@@ -74,6 +75,7 @@ class IndexReport:
     orphaned: int
     stale: int
     corrupt: int
+    foreign: int
     parked: int
     awaiting: int
     misserved: int
@@ -95,6 +97,7 @@ class IndexReport:
             "orphaned": self.orphaned,
             "stale": self.stale,
             "corrupt": self.corrupt,
+            "foreign": self.foreign,
             "parked": self.parked,
             "awaiting": self.awaiting,
             "misserved": self.misserved,
@@ -235,9 +238,10 @@ def _verify_index(
         desired = desired_of(
             latest, opened.books.served_versions(), parked={one: p.change.version for one, p in parked.items()}
         )
-        difference, strays = _compare(opened, log, desired, parked=parked, position=position)
+        difference, strays, foreign = _compare(opened, log, desired, parked=parked, position=position)
     deeper = deep_check(view, latest, artifacts) if deep else DeepFindings()
-    findings = [*_missing(difference, latest), *_strays(difference, strays), *_corrupt(deeper)]
+    theirs = [_Finding("foreign", None, one) for one in foreign]
+    findings = [*_missing(difference, latest), *_strays(difference, strays), *_corrupt(deeper), *theirs]
     awaiting = sum(one.is_awaiting for one in parked.values())
     return IndexReport(
         generation=opened.generation.name,
@@ -247,6 +251,7 @@ def _verify_index(
         orphaned=int(difference.orphaned.size),
         stale=int(difference.stale.size),
         corrupt=sum(len(ids) for ids in deeper.corrupt.values()),
+        foreign=len(foreign),
         parked=len(parked) - awaiting,
         awaiting=awaiting,
         misserved=len(desired.misserved),
@@ -263,16 +268,20 @@ def _compare(
     *,
     parked: Mapping[DocumentId, Parked],
     position: Position,
-) -> tuple[IndexDiff, Sequence[IndexEntry]]:
-    actual, garbage = actual_ids(opened.backend), id_array(opened.books.garbage_ids())
+) -> tuple[IndexDiff, Sequence[IndexEntry], Sequence[ChunkId]]:
+    """What differs, the entries of chunks that should not be there, and the ids of what is not refold's."""
+    (actual, foreign), garbage = all_ids(opened.backend), id_array(opened.books.garbage_ids())
     known = KnownVersions(unfinished=parked_ids(parked.values()))
     first = diff(desired, actual, garbage=garbage, known=known)
     if not first.orphaned.size:
-        return first, []
+        return first, [], foreign
     # What they are can only be told by their entries and by all that the log says of their documents.
-    strays = list(read_entries(opened.backend, first.orphaned))
+    read = list(read_entries(opened.backend, first.orphaned))
+    theirs = [one.chunk_id for one in read if one.is_foreign]
+    strays = [one for one in read if not one.is_foreign]
     spoken_of = known_versions(log, {one.document_id for one in strays}, position=position)
-    return diff(desired, actual, garbage=garbage, known=known.joined(spoken_of)), strays
+    ours = without(actual, id_array(pack(theirs)))
+    return diff(desired, ours, garbage=garbage, known=known.joined(spoken_of)), strays, [*foreign, *theirs]
 
 
 def _missing(difference: IndexDiff, latest: LatestVersions) -> Iterable[_Finding]:

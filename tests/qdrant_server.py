@@ -1,171 +1,46 @@
 """Qdrant's REST interface over qdrant-client's local mode, so that several processes can share one index in tests.
 
-It is not a Qdrant server: it answers the calls that refold's backend makes, from the memory of one process, one at a
-time. Any other path is a 404, and any other wish a 400, in Qdrant's own shape. It ends with whoever started it.
+It is not a Qdrant server: what it answers, and in which ways it is like one, stands in `local_qdrant.py`. It ends with
+whoever started it.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
-from qdrant_client import QdrantClient, models
-
-LIMIT = 10
-"""Points answered where no limit is given."""
+import httpx
+from local_qdrant import CONTROL, LocalQdrant
 
 END_S = 10
 """How long its process may take to end."""
 
 
-class Refusal(Exception):  # noqa: N818 - an answer
-    """What is answered with a status of its own."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
-        self.status = status
-
-
-class LocalQdrant:
-    """What the server holds."""
-
-    def __init__(self) -> None:
-        self.client = QdrantClient(":memory:")
-        self._lock = Lock()
-
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
-        """Status and JSON."""
-        try:
-            return 200, {"result": self._result(method, path, body), "status": "ok", "time": 0.0}
-        except Refusal as exc:
-            return exc.status, _error(str(exc))
-        except ValidationError as exc:
-            return 400, _error(f"Format error in JSON body: {exc.errors(include_url=False)[0]['msg']}")
-        except ValueError as exc:
-            return 404 if "not found" in str(exc) else 400, _error(str(exc))
-        except Exception as exc:  # noqa: BLE001 - as a server says that it failed
-            return 500, _error(f"Service internal error: {exc!r}")
-
-    def _result(self, method: str, path: str, body: Any) -> Any:
-        for pattern, result in ROUTES:
-            found = re.fullmatch(pattern, f"{method} {path}")
-            if found:
-                with self._lock:
-                    return result(self.client, *map(unquote, found.groups()), *([body] if body is not None else []))
-        raise Refusal(404, f"no such path: {method} {path}")
-
-
-def _collections(client: QdrantClient) -> Any:
-    return client.get_collections().model_dump()
-
-
-def _exists(client: QdrantClient, name: str) -> Any:
-    return {"exists": client.collection_exists(name)}
-
-
-def _describe(client: QdrantClient, name: str) -> Any:
-    return client.get_collection(name).model_dump()
-
-
-def _create(client: QdrantClient, name: str, body: Any) -> Any:
-    if client.collection_exists(name):
-        raise Refusal(409, f"Wrong input: Collection `{name}` already exists!")
-    # What else a collection can be told is about graphs and disks, of which there are none here.
-    asked = models.CreateCollection.model_validate(body)
-    return client.create_collection(name, vectors_config=asked.vectors, metadata=asked.metadata)
-
-
-def _delete_collection(client: QdrantClient, name: str) -> Any:
-    return client.delete_collection(name)
-
-
-def _index_field(client: QdrantClient, name: str, body: Any) -> Any:
-    asked = _wish(models.CreateFieldIndex, body, "field_name", "field_schema")
-    return client.create_payload_index(name, asked.field_name, asked.field_schema).model_dump()
-
-
-def _upsert(client: QdrantClient, name: str, body: Any) -> Any:
-    asked = _wish(models.PointsList, body, "points")
-    return client.upsert(name, asked.points).model_dump()
-
-
-def _delete(client: QdrantClient, name: str, body: Any) -> Any:
-    return client.delete(name, _wish(models.PointIdsList, body, "points")).model_dump()
-
-
-def _read(client: QdrantClient, name: str, body: Any) -> Any:
-    asked = _wish(models.PointRequest, body, "ids", "with_payload", "with_vector")
-    found = client.retrieve(name, asked.ids, **_shown(asked, has_payload=True))
-    return [record.model_dump() for record in found]
-
-
-def _scroll(client: QdrantClient, name: str, body: Any) -> Any:
-    asked = _wish(models.ScrollRequest, body, "limit", "offset", "with_payload", "with_vector")
-    shown = _shown(asked, has_payload=True)
-    records, following = client.scroll(name, limit=asked.limit or LIMIT, offset=asked.offset, **shown)
-    return {"points": [record.model_dump() for record in records], "next_page_offset": following}
-
-
-def _count(client: QdrantClient, name: str, body: Any) -> Any:
-    _wish(models.CountRequest, body, "exact")
-    return client.count(name).model_dump()
-
-
-def _query(client: QdrantClient, name: str, body: Any) -> Any:
-    asked = _wish(models.QueryRequest, body, "query", "filter", "params", "limit", "with_payload", "with_vector")
-    wanted = {"query": asked.query, "query_filter": asked.filter, "limit": asked.limit or LIMIT}
-    return client.query_points(name, **wanted, **_shown(asked, has_payload=False)).model_dump()
-
-
-def _aliases(client: QdrantClient) -> Any:
-    return client.get_aliases().model_dump()
-
-
-def _change_aliases(client: QdrantClient, body: Any) -> Any:
-    return client.update_collection_aliases(_wish(models.ChangeAliasesOperation, body, "actions").actions)
-
-
-_NAME = "/collections/([^/]+)"
-
-ROUTES: tuple[tuple[str, Callable[..., Any]], ...] = (
-    ("GET /aliases", _aliases),
-    ("GET /collections", _collections),
-    ("POST /collections/aliases", _change_aliases),
-    (f"GET {_NAME}/exists", _exists),
-    (f"GET {_NAME}", _describe),
-    (f"PUT {_NAME}", _create),
-    (f"DELETE {_NAME}", _delete_collection),
-    (f"PUT {_NAME}/index", _index_field),
-    (f"PUT {_NAME}/points", _upsert),
-    (f"POST {_NAME}/points/delete", _delete),
-    (f"POST {_NAME}/points", _read),
-    (f"POST {_NAME}/points/scroll", _scroll),
-    (f"POST {_NAME}/points/count", _count),
-    (f"POST {_NAME}/points/query", _query),
-)
-"""All that can be asked."""
-
-
 @contextmanager
 def qdrant_over_http() -> Iterator[str]:
     """The address of such a server, in a process of its own that ends with the block, or with this process."""
+    with qdrant_process() as (url, _):
+        yield url
+
+
+@contextmanager
+def qdrant_process() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The same, and the process."""
     with subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         try:
-            yield server.stdout.readline().strip()
+            yield server.stdout.readline().strip(), server
         finally:
             server.stdin.close()  # which tells it to end
             try:
@@ -174,23 +49,18 @@ def qdrant_over_http() -> Iterator[str]:
                 server.kill()
 
 
-def _wish(kind: type[Any], body: Mapping[str, Any], *known: str) -> Any:
-    """`body` as a request of `kind`; refused if it wishes for more than `known`."""
-    asked: BaseModel = kind.model_validate(body)
-    unknown = {name for name in asked.model_fields_set if getattr(asked, name) is not None} - set(known)
-    if unknown:
-        raise Refusal(400, f"this stand-in for Qdrant knows no {', '.join(sorted(unknown))}")
-    return asked
+def crash(url: str, *, upserts: int) -> None:
+    """Have the server forget so many of the newest upserts until it has replayed its log; one at each look at it."""
+    _told(url, "crash", {"upserts": upserts})
 
 
-def _shown(asked: Any, *, has_payload: bool) -> dict[str, Any]:
-    """What of points is answered; `has_payload` where that is not said."""
-    payload = has_payload if asked.with_payload is None else asked.with_payload
-    return {"with_payload": payload, "with_vectors": asked.with_vector or False}
+def delete_meanwhile(url: str, collection: str, *points: Sequence[str]) -> None:
+    """Have `points` deleted between finding and fetching: the first of these by the next search, and so on."""
+    _told(url, "deletions", {"collection": collection, "points": [list(some) for some in points]})
 
 
-def _error(said: str) -> Mapping[str, Any]:
-    return {"status": {"error": said}, "time": 0.0}
+def _told(url: str, what: str, body: Any) -> None:
+    httpx.post(f"{url}{CONTROL}/{what}", json=body).raise_for_status()
 
 
 def _handler_of(held: LocalQdrant) -> type[BaseHTTPRequestHandler]:
@@ -202,7 +72,8 @@ def _handler_of(held: LocalQdrant) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length)) if length else None
-            status, answer = held.answer(self.command, urlsplit(self.path).path, body)
+            path, key = urlsplit(self.path).path, self.headers.get("api-key")
+            status, answer = held.answer(self.command, path, body, key)
             content = json.dumps(answer, default=str).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -47,7 +47,7 @@ def open_folder(directory: Path, mark: FolderMark, *, create: bool) -> Iterator[
     """
     data = directory / DATA
     if not create:
-        _check(directory, mark)
+        check_folder(directory, mark)
         yield data
         return
     directory.mkdir(parents=True, exist_ok=True)
@@ -57,6 +57,18 @@ def open_folder(directory: Path, mark: FolderMark, *, create: bool) -> Iterator[
     data.mkdir()
     yield data
     _write(directory, mark)
+
+
+def check_folder(directory: Path, mark: FolderMark) -> None:
+    """Raise IndexForeign unless `directory` holds what `mark` says."""
+    try:
+        found = json.loads((directory / MARK).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise foreign(mark, str(directory), "there is no finished index") from None
+    except ValueError as exc:
+        raise foreign(mark, str(directory), f"there is an unreadable {MARK}") from exc
+    if found != asdict(mark):
+        raise foreign(mark, str(directory), f"there is {json.dumps(found, ensure_ascii=False)}")
 
 
 def allocated_bytes(directory: Path) -> int:
@@ -79,17 +91,6 @@ def foreign(mark: FolderMark, subject: str, found: str) -> IndexForeign:
         subject=subject,
         hint=f"refold rebuild {mark.index}",
     )
-
-
-def _check(directory: Path, mark: FolderMark) -> None:
-    try:
-        found = json.loads((directory / MARK).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise foreign(mark, str(directory), "there is no finished index") from None
-    except ValueError as exc:
-        raise foreign(mark, str(directory), f"there is an unreadable {MARK}") from exc
-    if found != asdict(mark):
-        raise foreign(mark, str(directory), f"there is {json.dumps(found, ensure_ascii=False)}")
 
 
 def _write(directory: Path, mark: FolderMark) -> None:

@@ -1,7 +1,8 @@
-"""Calls to a server of an index: tried again while it is busy, and cut down to the item it refuses."""
+"""Calls to a server of an index: tried again while it is busy, within their time, and cut down to what it refuses."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ ResultT = TypeVar("ResultT")
 
 LONGEST_WAIT_S = 5.0
 """However long a server asks to be left alone: its index has a heartbeat to keep up."""
+
+SEARCH_TIMEOUT_S = 10.0
+"""For what a search asks a server, and for opening an index: somebody waits for it."""
+
+LOOK_EVERY_S = 1.0
+"""How often whoever reads looks whether the index is still the one that was opened: one small question."""
 
 
 class BatchRefused(PoisonError):  # noqa: N818 - a state, as in the error tree
@@ -29,16 +36,54 @@ class Retries:
 
     waits_s: Sequence[float] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
     sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
 
-    def run(self, call: Callable[[], ResultT]) -> ResultT:
-        """What `call` returns, tried again after each TransientError; the last one is raised."""
+    def run(self, call: Callable[[], ResultT], *, within_s: float = math.inf) -> ResultT:
+        """What `call` returns, tried again after each TransientError; the last one is raised.
+
+        None is tried that would begin later than `within_s` from now.
+        """
+        ends_s = self.monotonic() + within_s
         for wait_s in self.waits_s:
             try:
                 return call()
             except TransientError as exc:
-                asked_s = exc.retry_after_s or wait_s
-            self.sleep(min(asked_s, LONGEST_WAIT_S))
+                pause_s = min(exc.retry_after_s or wait_s, LONGEST_WAIT_S)
+                if self.monotonic() + pause_s >= ends_s:
+                    raise
+            self.sleep(pause_s)
         return call()
+
+
+class Looks:
+    """Says when it is time to look again whether an index is still the one that was opened.
+
+    Between two looks a server may have been started again, or the index made anew by somebody; a call that failed makes
+    the next look due at once.
+    """
+
+    def __init__(self, *, every_s: float = LOOK_EVERY_S, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = every_s
+        self._monotonic = monotonic
+        self._due_s = -math.inf
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is."""
+        return self._monotonic() >= self._due_s
+
+    def note(self) -> None:
+        """Somebody looked, and all was well."""
+        self._due_s = self._monotonic() + self._every_s
+
+    def expire(self) -> None:
+        """A call failed."""
+        self._due_s = -math.inf
+
+
+def one_line(said: object) -> str:
+    """What a driver says, on one line: some put the server's whole answer into it."""
+    return " ".join(str(said).split())
 
 
 def write_or_halve(chunks: Sequence[IndexedChunk], write: Callable[[Sequence[IndexedChunk]], None]) -> None:

@@ -9,6 +9,20 @@ import typer
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
 from refold.cli.output import EXIT_NO, err, out, print_json, print_table
 
+COUNTS = (
+    "expected",
+    "missing",
+    "orphaned",
+    "stale",
+    "corrupt",
+    "foreign",
+    "parked",
+    "awaiting",
+    "misserved",
+    "unreadable",
+)
+"""What `refold verify` tells of an index, in this order."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -28,9 +42,8 @@ def verify(
     if as_json:
         print_json(answer)
         return 0 if answer["consistent"] else EXIT_NO
-    names = ("expected", "missing", "orphaned", "stale", "corrupt", "parked", "awaiting", "misserved", "unreadable")
-    rows = [(name, *(index[n] for n in names)) for name, index in answer["indexes"].items()]
-    print_table(("index", *names), rows, right=names)
+    rows = [(name, *(index[n] for n in COUNTS)) for name, index in answer["indexes"].items()]
+    print_table(("index", *COUNTS), rows, right=COUNTS)
     out().print("consistent" if answer["consistent"] else "NOT consistent")
     if not answer["consistent"]:
         err().print("hint: refold rebuild all")

@@ -93,6 +93,7 @@ def vector_home(cluster: ClusterSettings, index: VectorIndex, *, engine: SqlEngi
         dim=index.spec.dim or 0,
         api_key=key.get_secret_value() if key else None,
         grpc_port=cluster.qdrant_grpc_port,
+        search_timeout_s=cluster.search_timeout_s,
     )
     return IndexHome(index.spec, log_id=log_id, store=store, engine=engine)
 
@@ -101,7 +102,11 @@ def keyword_home(cluster: ClusterSettings, index: KeywordIndex, *, engine: SqlEn
     """Where the keyword index lives: an index in OpenSearch per generation."""
     if cluster.opensearch is None:
         raise _lacking("opensearch", "OPENSEARCH_URL")
-    store = OpenSearchGenerations(url=cluster.opensearch.get_secret_value(), prefix=index_prefix(cluster.corpus))
+    store = OpenSearchGenerations(
+        url=cluster.opensearch.get_secret_value(),
+        prefix=index_prefix(cluster.corpus),
+        search_timeout_s=cluster.search_timeout_s,
+    )
     return IndexHome(index.spec, log_id=log_id, store=store, engine=engine)
 
 

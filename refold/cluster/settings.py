@@ -36,6 +36,7 @@ class ClusterSettings(BaseModel):
     qdrant: str | None = Field(default=None, description="URL of Qdrant.")
     qdrant_api_key: SecretStr | None = Field(default=None, description="If Qdrant asks for one.")
     qdrant_grpc_port: int | None = Field(default=6334, description="Of Qdrant; None: HTTP only.")
+    search_timeout_s: float = Field(default=10.0, ge=1, description="For each request of a search to an index server.")
     artifacts: str | None = Field(default=None, description="s3://BUCKET/PREFIX, or a folder that all share.")
     artifacts_endpoint: str | None = Field(default=None, description="Of an S3 storage other than AWS.")
     artifacts_region: str = Field(default="us-east-1", description="The bucket's.")

@@ -363,6 +363,24 @@ def test_a_wiped_or_foreign_folder_is_noticed(world: World, tmp_path: Path, back
     assert caught.value.hint == f"refold rebuild {index.view.name}"
 
 
+@pytest.mark.parametrize("backend", DURABLE_BACKENDS)
+def test_a_folder_that_is_wiped_behind_its_writer_is_noticed_at_the_next_turn(
+    world: World, tmp_path: Path, backend: str
+) -> None:
+    index = open_index(world, tmp_path, backend)
+    world.complete(REPORT, texts_of(REPORT, 1, 4))
+    index.catch_up()
+    before = index.view.position()
+    shutil.rmtree(index.directory / "g1")
+    world.complete(REPORT, texts_of(REPORT, 2, 4))
+
+    with pytest.raises(IndexForeign) as caught:
+        index.catch_up()
+
+    assert caught.value.hint == f"refold rebuild {index.view.name}"
+    assert index.view.position() == before
+
+
 def test_the_first_generation_is_made_at_the_first_opening(world: World, tmp_path: Path, backend: str) -> None:
     index = Index(world, tmp_path, projection_of(INDEX_OF[backend]), open_store_of(backend))
 

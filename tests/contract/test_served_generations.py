@@ -3,116 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
-from index_backends import SERVED_BACKENDS, on_opensearch, on_qdrant
+from index_backends import SERVED_BACKENDS
 from index_chunks import chunks_of
+from index_servers import Server, index_server
 from index_worlds import BOOKS, Index, World, projection_of, texts_of
-from opensearchpy import OpenSearch
-from qdrant_client import QdrantClient, models
 
-from projections.backends.keyword.opensearch_generations import OpenSearchGenerations
-from projections.backends.vector.qdrant_generations import QdrantGenerations
-from projections.generation_store import GenerationStore
 from projections.index_backend import IndexForeign
 from projections.view import GenerationGone
 
 REPORT = "folder:docs/report.md"
-
-
-class Server(Protocol):
-    """A server as somebody else sees it who knows no refold."""
-
-    alias: str
-
-    def store(self) -> GenerationStore[Any]:
-        """The store of the generations there."""
-
-    def names(self) -> set[str]:
-        """Of all collections or indexes that begin like those of this test."""
-
-    def make(self, name: str) -> None:
-        """Make an empty collection or index that bears no mark."""
-
-    def drop(self, name: str) -> None:
-        """Delete a collection or index."""
-
-    def alias_stands_on(self) -> set[str]:
-        """What the alias names."""
-
-    def point(self, alias: str, name: str) -> None:
-        """Have another alias name something."""
-
-    def count(self, name: str) -> int:
-        """How many chunks are found by a name or an alias."""
-
-
-class OpenSearchServer:
-    """OpenSearch."""
-
-    def __init__(self, folder: Path) -> None:
-        self._where = on_opensearch(folder)
-        self._client = OpenSearch([self._where["url"]])
-        self.alias = f"{self._where['prefix']}-keyword"
-
-    def store(self) -> OpenSearchGenerations:
-        return OpenSearchGenerations(**self._where)
-
-    def names(self) -> set[str]:
-        return set(self._client.indices.get(index=f"{self._where['prefix']}*"))
-
-    def make(self, name: str) -> None:
-        self._client.indices.create(index=name)
-
-    def drop(self, name: str) -> None:
-        self._client.indices.delete(index=name)
-
-    def alias_stands_on(self) -> set[str]:
-        found = self._client.indices.get_alias(index=f"{self._where['prefix']}*")
-        return {name for name, index in found.items() if self.alias in index["aliases"]}
-
-    def point(self, alias: str, name: str) -> None:
-        self._client.indices.put_alias(index=name, name=alias)
-
-    def count(self, name: str) -> int:
-        return int(self._client.count(index=name)["count"])
-
-
-class QdrantServer:
-    """Qdrant."""
-
-    def __init__(self, folder: Path) -> None:
-        self._where = on_qdrant(folder)
-        self._client = QdrantClient(self._where["url"], check_compatibility=False)
-        self.alias = f"{self._where['prefix']}-vector"
-
-    def store(self) -> QdrantGenerations:
-        return QdrantGenerations(**self._where)
-
-    def names(self) -> set[str]:
-        names = {one.name for one in self._client.get_collections().collections}
-        return {name for name in names if name.startswith(self._where["prefix"])}
-
-    def make(self, name: str) -> None:
-        vectors = models.VectorParams(size=self._where["dim"], distance=models.Distance.DOT)
-        self._client.create_collection(name, vectors_config=vectors)
-
-    def drop(self, name: str) -> None:
-        self._client.delete_collection(name)
-
-    def alias_stands_on(self) -> set[str]:
-        return {one.collection_name for one in self._client.get_aliases().aliases if one.alias_name == self.alias}
-
-    def point(self, alias: str, name: str) -> None:
-        create = models.CreateAlias(collection_name=name, alias_name=alias)
-        self._client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
-
-    def count(self, name: str) -> int:
-        return self._client.count(name).count
 
 
 @pytest.fixture(params=SERVED_BACKENDS)
@@ -127,11 +31,8 @@ def index_name(name: str) -> str:
 
 @pytest.fixture
 def server(name: str, tmp_path: Path) -> Iterator[Server]:
-    kinds: dict[str, Callable[[Path], Server]] = {"opensearch": OpenSearchServer}
-    server = kinds.get(name, QdrantServer)(tmp_path)
-    yield server
-    for left in server.names():
-        server.drop(left)
+    with index_server(name, tmp_path) as server:
+        yield server
 
 
 def make(server: Server, **counts: int) -> None:

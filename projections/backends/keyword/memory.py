@@ -47,6 +47,9 @@ class MemoryKeywordBackend:
         self._total_length = 0
         self._postings: defaultdict[str, dict[ChunkId, list[int]]] = defaultdict(dict)
 
+    def check_mark(self) -> None:
+        """Nothing: nobody else can reach this memory."""
+
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks`; see the port."""
         self._pending.update((chunk.chunk_id, chunk) for chunk in chunks)

@@ -4,12 +4,15 @@ One shard, so that BM25's statistics are those of the whole index; a replica whe
 was answered is durable (the server's translog is synced before it answers); `flush` refreshes, so that searches see it.
 Deleted chunks count in BM25's statistics until their segments are merged, as in every Lucene.
 
-The index says in its mapping's `_meta` what it is, from the moment it exists. Writes go by an alias that only refold
-makes: to an index that was deleted meanwhile they fail, where the server would else make an empty one of that name.
+The index says in its mapping's `_meta` what it is, from the moment it exists; that is looked at before each turn of
+writing and, once a second, by whoever reads. Writes go by an alias that only refold makes: to an index that was deleted
+meanwhile they fail, where the server would else make an empty one of that name. Documents that somebody else put there
+are foreign: told by `read`, never found.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -24,6 +27,7 @@ from projections.backends.keyword.opensearch_index import (
     ENTRY_FIELDS,
     HIT_FIELDS,
     LAYOUT,
+    OURS,
     Json,
     attributes_of,
     document_of,
@@ -33,13 +37,13 @@ from projections.backends.keyword.opensearch_index import (
     search_query,
     unchecked,
 )
-from projections.backends.keyword.opensearch_server import connect, marks
+from projections.backends.keyword.opensearch_server import TIMEOUT_S, connect, marks, whole
 from projections.backends.matching import admission, is_unicode
 from projections.backends.ranking import best
-from projections.backends.server_calls import Retries, refusal, write_or_halve
+from projections.backends.server_calls import SEARCH_TIMEOUT_S, Looks, Retries, refusal, write_or_halve
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk
 from projections.words import parse_query
-from schemas.errors import TransientError, UsageError
+from schemas.errors import PoisonError, TransientError, UsageError
 from schemas.ids import ChunkId
 
 ResultT = TypeVar("ResultT")
@@ -71,6 +75,7 @@ class OpenSearchKeywordBackend:
         create: Whether to begin an empty index; an earlier one of the same name is deleted.
         url: Of the server, with user and password if it asks for them.
         prefix: What the names of this pipeline's indexes begin with, lower-case; nobody else's do on this server.
+        search_timeout_s: For each request of a search, and for opening.
         retries: How a server that is busy is waited for.
 
     Raises:
@@ -86,16 +91,23 @@ class OpenSearchKeywordBackend:
         create: bool,
         url: str,
         prefix: str,
+        search_timeout_s: float = SEARCH_TIMEOUT_S,
         retries: Retries | None = None,
     ) -> None:
         self._name = GenerationNames(prefix, "keyword").of(generation)
         self._alias = f"{self._name}-writes"
         self._retries = retries or Retries()
         self._mark = FolderMark(index="keyword", generation=generation, backend="opensearch", layout=LAYOUT)
+        self._looks = Looks(monotonic=self._retries.monotonic)
+        self._search_timeout_s = search_timeout_s
         self._client = connect(url)
         self._is_closed = False
         self._is_dirty = False
         (self._create if create else self._check)()
+
+    def check_mark(self) -> None:
+        """Raise unless the index is the one that was opened; see the port."""
+        self._check(opens=False)
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks` under their ids, replacing what was there; durable at once, visible after `flush`.
@@ -104,8 +116,12 @@ class OpenSearchKeywordBackend:
             PoisonError: the server refuses one, also alone; those before it in `chunks` are written.
             TransientError: it stays too busy, or does not answer.
         """
-        for start in range(0, len(chunks), BULK_CHUNKS):
-            write_or_halve(chunks[start : start + BULK_CHUNKS], self._upsert)
+        try:
+            for start in range(0, len(chunks), BULK_CHUNKS):
+                write_or_halve(chunks[start : start + BULK_CHUNKS], self._upsert)
+        except PoisonError:
+            self.check_mark()  # an index that somebody made anew may refuse everything
+            raise
 
     def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
         """Delete by id; gone after `flush`."""
@@ -115,27 +131,37 @@ class OpenSearchKeywordBackend:
     def flush(self) -> None:
         """Make everything so far visible to searches that begin from now on; durable it is already."""
         if self._is_dirty:
-            self._call("flush", lambda: self._client.indices.refresh(index=self._name))
+            self._call("flush", lambda: whole(self._client.indices.refresh(index=self._name), "flush", self._name))
             self._is_dirty = False
 
     def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
-        """All ids, in batches, as they were when the scan began."""
-        for hits in self._pages({"query": {"match_all": {}}, "sort": [{CHUNK_ID: "asc"}], "_source": False}, op="scan"):
-            yield [ChunkId(hit["sort"][0]) for hit in hits]
+        """All ids, in batches, as they were when the scan began; of strangers' that say no chunk, a page at most."""
+        self._look_again()
+        for hits in self._pages({"query": OURS, "sort": [{CHUNK_ID: "asc"}], "_source": False}, op="scan"):
+            yield [ChunkId(hit["_id"]) for hit in hits]
+        strangers = {"query": {"bool": {"must_not": [OURS]}}, "_source": False, "size": PAGE_HITS}
+        if hits := _hits(self._call("scan", lambda: self._client.search(index=self._name, body=strangers))):
+            yield [ChunkId(hit["_id"]) for hit in hits]
 
     def read(self, chunk_ids: Sequence[ChunkId]) -> Sequence[IndexEntry]:
         """What is held under `chunk_ids`, as searches see it."""
+        self._look_again()
         options = {"realtime": "false", "_source_includes": ",".join(ENTRY_FIELDS)}
         wanted, entries = list(dict.fromkeys(chunk_ids)), list[IndexEntry]()
         for start in range(0, len(wanted), READ_CHUNKS):
             body = {"ids": wanted[start : start + READ_CHUNKS]}
             answer = self._call("read", partial(self._client.mget, index=self._name, body=body, params=options))
-            entries += [entry_of(one["_id"], one["_source"]) for one in answer["docs"] if one.get("found")]
+            entries += [entry_of(ChunkId(one["_id"]), one["_source"]) for one in answer["docs"] if one.get("found")]
         return entries
 
     def count(self) -> int:
         """How many chunks are there, as searches see them."""
-        return int(self._call("count", lambda: self._client.count(index=self._name))["count"])
+        self._look_again()
+
+        def count() -> Json:
+            return whole(self._client.count(index=self._name), "count", self._name)
+
+        return int(self._call("count", count)["count"])
 
     def vacuum(self) -> None:
         """Have segments written anew of which a tenth or more is deleted (the server's own measure)."""
@@ -179,6 +205,7 @@ class OpenSearchKeywordBackend:
         asked, admits = parse_query(query), admission(unchecked(filters))
         if asked.is_empty or (filters is not None and not is_unicode(filters)):
             return []
+        self._look_again()
         body = {"query": search_query(asked, filters), "_source": HIT_FIELDS, "track_total_hits": False}
         return best(
             lambda wanted: self._found(body, wanted),
@@ -190,12 +217,10 @@ class OpenSearchKeywordBackend:
         """The `wanted` best hits; many of them in pages."""
         if wanted <= PAGE_HITS:
             options = {"preference": self._name}  # the same copy of the index each time: others score a little apart
-            asked = {**body, "size": wanted}
-            return _hits(
-                self._call("search", lambda: self._client.search(index=self._name, body=asked, params=options))
-            )
+            return _hits(self._searched({**body, "size": wanted}, "search", {"index": self._name, "params": options}))
         found: list[Json] = []
-        by_score = {**body, "sort": [{"_score": "desc"}, {CHUNK_ID: "asc"}], "track_scores": True}
+        ours = {"bool": {"must": [body["query"]], "filter": [OURS]}}  # what has no id has no place in the order
+        by_score = {**body, "query": ours, "sort": [{"_score": "desc"}, {CHUNK_ID: "asc"}], "track_scores": True}
         for hits in self._pages(by_score, op="search"):
             found += hits
             if len(found) >= wanted:
@@ -208,7 +233,7 @@ class OpenSearchKeywordBackend:
         pit_id = self._call(op, lambda: self._client.create_pit(index=self._name, params=keep_alive))["pit_id"]
         try:
             asked = {**body, "size": PAGE_HITS, "pit": {"id": pit_id, **keep_alive}, "track_total_hits": False}
-            while hits := _hits(self._call(op, partial(self._client.search, body=asked))):
+            while hits := _hits(self._searched(asked, op, {"params": {}})):
                 yield hits
                 if len(hits) < PAGE_HITS:
                     return
@@ -216,6 +241,16 @@ class OpenSearchKeywordBackend:
         finally:
             if not self._is_closed:
                 self._call(op, lambda: self._client.delete_pit(body={"pit_id": [pit_id]}))
+
+    def _searched(self, body: Json, op: str, where: Json) -> Json:
+        """The server's whole answer; a part of it would pass for all there is."""
+        timeout_s = self._search_timeout_s if op == "search" else TIMEOUT_S
+        params = {**where["params"], "allow_partial_search_results": "false", "request_timeout": timeout_s}
+
+        def search() -> Json:
+            return whole(self._client.search(body=body, **{**where, "params": dict(params)}), op, self._name)
+
+        return self._call(op, search, within_s=timeout_s)
 
     def _upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         lines: list[Json] = []
@@ -261,26 +296,39 @@ class OpenSearchKeywordBackend:
         if found is not None:
             self._call("create index", partial(self._client.indices.delete, index=self._name, params=IF_THERE))
         body = index_body(asdict(self._mark), alias=self._alias)
-        self._call("create index", lambda: self._client.indices.create(index=self._name, body=body), opens=True)
+        self._call("create index", lambda: self._client.indices.create(index=self._name, body=body))
 
-    def _check(self) -> None:
-        found = self._found_mark()
+    def _check(self, *, opens: bool = True) -> None:
+        found = self._found_mark(opens=opens)
         if found is None:
             raise foreign(self._mark, self._name, "there is no index")
         if found != asdict(self._mark):
             raise foreign(self._mark, self._name, f"there is {found or 'an index of something else'}")
+        self._looks.note()
 
-    def _found_mark(self) -> Json | None:
+    def _look_again(self) -> None:
+        """Before reading, if it is time: the index is the one that was opened."""
+        if self._looks.is_due:
+            self._check(opens=False)
+
+    def _found_mark(self, *, opens: bool = True) -> Json | None:
         """The mark of the index of this name: empty where it has none, None where there is no index."""
-        found = self._call("open index", lambda: marks(self._client, self._name), opens=True)
-        return found.get(self._name)
+        timeout_s = self._search_timeout_s
+        look = partial(marks, self._client, self._name, timeout_s=timeout_s)
+        return self._call("open index", look, opens=opens, within_s=timeout_s).get(self._name)
 
-    def _call(self, op: str, call: Callable[[], ResultT], *, opens: bool = False) -> ResultT:
+    def _call(
+        self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = math.inf
+    ) -> ResultT:
         def translated_call() -> Any:
             with translated(op, self._mark, self._name, opens=opens):
                 return call()
 
-        return cast(ResultT, self._retries.run(translated_call))
+        try:
+            return cast(ResultT, self._retries.run(translated_call, within_s=within_s))
+        except TransientError:
+            self._looks.expire()  # what stands there may be another one by the next call
+            raise
 
 
 def _hits(answer: Json) -> Sequence[Json]:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from projections.backends.folder import FolderMark, foreign
-from projections.backends.server_calls import BatchRefused
+from projections.backends.server_calls import BatchRefused, one_line
 from schemas.errors import DiskFull, MachineError, RefoldError, TransientError, UnreachableError, UsageError
 from schemas.extras import extra
 
@@ -51,13 +51,15 @@ def translated(op: str, mark: FolderMark, name: str, *, opens: bool) -> Iterator
     except exceptions.TransportError as exc:
         raise _error(exc, op, mark, name, opens=opens) from exc
     except exceptions.OpenSearchException as exc:
-        raise MachineError(f"the {mark.index} index: {exc}", op=op, subject=name, hint="refold doctor") from exc
+        raise MachineError(
+            f"the {mark.index} index: {one_line(exc)}", op=op, subject=name, hint="refold doctor"
+        ) from exc
 
 
 def item_refusal(item: Mapping[str, Any]) -> str | None:
     """Why the server refuses an item of a bulk, for good; None if it does not."""
     error = item.get("error")
-    return None if error is None else f"{error.get('type')}: {error.get('reason')}"
+    return None if error is None else one_line(f"{error.get('type')}: {error.get('reason')}")
 
 
 def is_disk_full(said: str) -> bool:
@@ -71,7 +73,7 @@ def disk_full(op: str, name: str, said: str) -> DiskFull:
 
 
 def _error(exc: exceptions.TransportError, op: str, mark: FolderMark, name: str, *, opens: bool) -> RefoldError:
-    said = f"OpenSearch: {exc}"
+    said = f"OpenSearch: {one_line(exc)}"
     if isinstance(exc, exceptions.ConnectionError):
         return _unanswered(exc, op, name, opens=opens)
     if exc.status_code == HTTPStatus.NOT_FOUND:
@@ -92,7 +94,7 @@ def _answered(status: int | str, said: str, op: str, name: str) -> RefoldError:
 
 
 def _unanswered(exc: exceptions.TransportError, op: str, name: str, *, opens: bool) -> RefoldError:
-    said = f"OpenSearch does not answer: {exc}"
-    if opens and not isinstance(exc, exceptions.ConnectionTimeout):
+    said = f"OpenSearch does not answer: {one_line(exc)}"
+    if opens:
         return UnreachableError(said, op=op, subject=name, hint="start it, or correct its address in the settings")
     return TransientError(said, op=op, subject=name, hint="refold doctor")

@@ -12,7 +12,7 @@ from projections.backends.generation_names import GenerationNames
 from projections.backends.keyword.opensearch import IF_THERE, OpenSearchKeywordBackend
 from projections.backends.keyword.opensearch_errors import translated
 from projections.backends.keyword.opensearch_server import connect, marks
-from projections.backends.server_calls import Retries
+from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
 from schemas.extras import extra
 
 with extra("opensearch"):
@@ -27,15 +27,29 @@ class OpenSearchGenerations:
     Args:
         url: Of the server, with user and password if it asks for them.
         prefix: What the names of this pipeline's indexes begin with, lower-case; nobody else's do on this server.
+        search_timeout_s: For each request of a search, and for opening.
         retries: How a server that is busy is waited for.
     """
 
-    def __init__(self, *, url: str, prefix: str, retries: Retries | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        prefix: str,
+        search_timeout_s: float = SEARCH_TIMEOUT_S,
+        retries: Retries | None = None,
+    ) -> None:
         self._names = GenerationNames(prefix, "keyword")
         self.location = self._names.pattern
         self._retries = retries or Retries()
         self._connect = partial(connect, url)
-        self._open = partial(OpenSearchKeywordBackend, url=url, prefix=prefix, retries=self._retries)
+        self._open = partial(
+            OpenSearchKeywordBackend,
+            url=url,
+            prefix=prefix,
+            search_timeout_s=search_timeout_s,
+            retries=self._retries,
+        )
 
     def open(self, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
         """The index of `generation`; see the port, and for errors the backend."""

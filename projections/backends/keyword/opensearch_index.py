@@ -13,7 +13,15 @@ from typing import Any
 
 from projections.backends.facets import facets_of, wanted_facets
 from projections.backends.matching import literals_of
-from projections.index_backend import DocumentAttributes, Filters, IndexedChunk, IndexEntry, ScoredChunk
+from projections.chunk_ids import is_chunk_id
+from projections.index_backend import (
+    DocumentAttributes,
+    Filters,
+    IndexedChunk,
+    IndexEntry,
+    ScoredChunk,
+    foreign_entry,
+)
 from projections.words import WORDS_VERSION, Query, words
 from schemas.ids import ChunkId, DocumentId
 
@@ -56,6 +64,9 @@ _MOST_WILDCARDS = 20
 _WILDCARD_SPECIAL = re.compile(r"[*?\\]")
 
 _MIN_I64, _MAX_I64 = -(2**63), 2**63 - 1
+
+OURS: Json = {"exists": {"field": CHUNK_ID}}
+"""Documents that say a chunk's id, as all do that refold writes."""
 
 _NOTHING: Json = {"match_none": {}}
 
@@ -108,24 +119,27 @@ def document_of(chunk: IndexedChunk) -> Json:
     return document
 
 
-def entry_of(chunk_id: str, source: Json) -> IndexEntry:
-    """What a document's ENTRY_FIELDS say."""
-    return IndexEntry(
-        ChunkId(chunk_id), DocumentId(source[DOCUMENT_ID]), source[VERSION], source[ORDINAL], source[TEXT_HASH]
-    )
+def entry_of(chunk_id: ChunkId, source: Json) -> IndexEntry:
+    """What a document's ENTRY_FIELDS say; foreign where they are not there."""
+    try:
+        return IndexEntry(
+            chunk_id, DocumentId(source[DOCUMENT_ID]), source[VERSION], source[ORDINAL], source[TEXT_HASH]
+        )
+    except KeyError:
+        return foreign_entry(chunk_id)
 
 
-def scored_chunk(hit: Json) -> ScoredChunk:
-    """A hit with its HIT_FIELDS."""
-    source = hit["_source"]
-    return ScoredChunk(
-        ChunkId(hit["_id"]), DocumentId(source[DOCUMENT_ID]), source[VERSION], source[ORDINAL], hit["_score"]
-    )
+def scored_chunk(hit: Json) -> ScoredChunk | None:
+    """A hit with its HIT_FIELDS; None where it is not one of refold's."""
+    source, chunk_id = hit["_source"], ChunkId(hit["_id"])
+    if not (is_chunk_id(chunk_id) and source.keys() >= set(HIT_FIELDS)):
+        return None
+    return ScoredChunk(chunk_id, DocumentId(source[DOCUMENT_ID]), source[VERSION], source[ORDINAL], hit["_score"])
 
 
 def attributes_of(hit: Json) -> DocumentAttributes:
     """The attributes that `unchecked` filters look at."""
-    return DocumentAttributes(uri=hit["_source"][URI])
+    return DocumentAttributes(uri=hit["_source"].get(URI, ""))
 
 
 def unchecked(filters: Filters | None) -> Filters | None:

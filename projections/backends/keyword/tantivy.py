@@ -19,7 +19,7 @@ from typing import cast
 import tantivy
 
 from projections.backends.driver_errors import translated
-from projections.backends.folder import FolderMark, allocated_bytes, foreign, open_folder
+from projections.backends.folder import FolderMark, allocated_bytes, check_folder, foreign, open_folder
 from projections.backends.keyword.tantivy_schema import (
     CHUNK_ID,
     ENTRY,
@@ -68,15 +68,19 @@ class TantivyKeywordBackend:
     def __init__(self, directory: Path, generation: str, *, create: bool) -> None:
         self._directory = directory
         self._is_dirty = False
-        mark = FolderMark(index="keyword", generation=generation, backend="tantivy", layout=LAYOUT)
-        with self._translated("open index"), open_folder(directory, mark, create=create) as data:
+        self._mark = FolderMark(index="keyword", generation=generation, backend="tantivy", layout=LAYOUT)
+        with self._translated("open index"), open_folder(directory, self._mark, create=create) as data:
             if not create and not tantivy.Index.is_compatible(str(data)):
-                raise foreign(mark, str(directory), "there is the index of another tantivy")
+                raise foreign(self._mark, str(directory), "there is the index of another tantivy")
             self._schema = schema()
             self._index = tantivy.Index(self._schema, str(data)) if create else tantivy.Index.open(str(data))
             self._index.register_tokenizer(SPACED, split_at_spaces())
             self._index.config_reader(reload_policy="manual")
             self._writer: tantivy.IndexWriter | None = self._index.writer(WRITER_HEAP_BYTES, WRITER_THREADS)
+
+    def check_mark(self) -> None:
+        """Raise IndexForeign if the folder was deleted or replaced meanwhile: what is written would be lost with it."""
+        check_folder(self._directory, self._mark)
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks` under their ids, replacing what was there; visible after `flush`."""

@@ -42,6 +42,9 @@ class FlatVectorBackend:
         self._chunks: dict[ChunkId, IndexedChunk] = {}
         self._rows: NDArray[np.float32] = np.empty((0, dim), np.float32)
 
+    def check_mark(self) -> None:
+        """Nothing: nobody else can reach this memory."""
+
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks`; see the port.
 

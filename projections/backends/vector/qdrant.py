@@ -3,13 +3,16 @@
 What was upserted is in the server's log and visible to searches when the call returns. Qdrant does not sync that log to
 disk at each call: it survives the server's process, not a power cut within seconds; a replica or a repair covers that.
 
-The collection says in its metadata what it is, from the moment it exists. Without a server the same class runs in the
-driver's local mode, in memory, one process and one call at a time: for tests.
+The collection says in its metadata what it is, from the moment it exists; that is looked at before each turn of writing
+and, once a second, by whoever reads. Readers change nothing: a key that may only read is enough for them. Points that
+somebody else put there are foreign: told by `read`, never found. Without a server the same class runs in the driver's
+local mode, in memory, one process and one call at a time: for tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -22,20 +25,30 @@ from numpy.typing import NDArray
 from projections.backends.folder import FolderMark, foreign
 from projections.backends.generation_names import GenerationNames
 from projections.backends.matching import Admission, admission, is_unicode
-from projections.backends.ranking import best
-from projections.backends.server_calls import Retries, write_or_halve
+from projections.backends.ranking import GROWTH, best
+from projections.backends.server_calls import SEARCH_TIMEOUT_S, Looks, Retries, write_or_halve
 from projections.backends.vector.qdrant_errors import translated
 from projections.backends.vector.qdrant_filter import PAYLOAD_INDEXES, FilterablePacker, server_filter
-from projections.backends.vector.qdrant_payload import DOCUMENT, ORDINAL, unpacked
-from projections.backends.vector.qdrant_server import GRPC_PORT, IN_MEMORY, MARK, connect, mark_of
+from projections.backends.vector.qdrant_payload import DOCUMENT, ORDINAL, stored_in
+from projections.backends.vector.qdrant_server import (
+    GRPC_PORT,
+    IN_MEMORY,
+    MARK,
+    REPLAY_POLL_S,
+    connect,
+    described,
+    mark_in,
+    unreplayed,
+)
 from projections.backends.vector.vectors import checked_rows, vector_digest
-from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector
-from schemas.errors import UsageError
+from projections.chunk_ids import is_chunk_id
+from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector, foreign_entry
+from schemas.errors import PoisonError, TransientError, UsageError
 from schemas.extras import extra
 from schemas.ids import ChunkId
 
 with extra("qdrant"):
-    from qdrant_client import models
+    from qdrant_client import QdrantClient, models
 
 ResultT = TypeVar("ResultT")
 
@@ -51,8 +64,11 @@ READ_POINTS = 500
 UNCOUNTED_HITS = 10_000
 """Hits asked for without asking first how many there can be: servers make room for as many as are asked for."""
 
-POINT_BYTES = 600
-"""What a server keeps of a chunk beside its vector, about: payload, payload indexes and ids."""
+UNCOUNTED_GROWTH = 1_000
+"""Hits made room for beyond those counted: what is added meanwhile must not push others out."""
+
+POINT_BYTES = 800
+"""What a server keeps of a chunk beside its vector, about: payload, payload indexes and ids (ops/scale.md)."""
 
 _READ_BACK = [DOCUMENT, ORDINAL]
 
@@ -68,6 +84,7 @@ class QdrantVectorBackend:
         prefix: What the names of this pipeline's collections begin with; nobody else's do on this server.
         api_key: If the server asks for one.
         grpc_port: Of the server, which is spoken to by gRPC; None for HTTP only.
+        search_timeout_s: For each request of a search, and for opening; in whole seconds.
         retries: How a server that is busy is waited for.
 
     Raises:
@@ -86,6 +103,7 @@ class QdrantVectorBackend:
         prefix: str,
         api_key: str | None = None,
         grpc_port: int | None = GRPC_PORT,
+        search_timeout_s: float = SEARCH_TIMEOUT_S,
         retries: Retries | None = None,
     ) -> None:
         self.dim = dim
@@ -95,10 +113,23 @@ class QdrantVectorBackend:
         self._is_local = url == IN_MEMORY
         self._turn: AbstractContextManager[Any] = Lock() if self._is_local else nullcontext()
         self._is_closed = False
+        self._looks = Looks(monotonic=self._retries.monotonic)
+        self._search_timeout_s = search_timeout_s
         opens = partial(connect, url, api_key=api_key, grpc_port=grpc_port)
         self._client = self._call("open index", opens, opens=True)
+        self._reader = self._client if self._is_local else opens(timeout_s=search_timeout_s)
         (self._create if create else self._check)()
-        self._index_payloads()
+
+    def check_mark(self) -> None:
+        """Raise unless the collection is the one that was opened; see the port.
+
+        Payload indexes that are lacking are made: whoever created the collection may have died before it made them.
+        """
+        if self._is_local:
+            return
+        info = self._looked("write", self._client)
+        if PAYLOAD_INDEXES.keys() - info.payload_schema.keys():
+            self._index_payloads()
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks`; see the port. They are visible at once.
@@ -110,8 +141,12 @@ class QdrantVectorBackend:
         """
         checked_rows(chunks, self.dim)
         last = list({chunk.chunk_id: chunk for chunk in chunks}.values())
-        for start in range(0, len(last), UPSERT_POINTS):
-            write_or_halve(last[start : start + UPSERT_POINTS], self._upsert)
+        try:
+            for start in range(0, len(last), UPSERT_POINTS):
+                write_or_halve(last[start : start + UPSERT_POINTS], self._upsert)
+        except PoisonError:
+            self.check_mark()  # a collection that somebody made anew may refuse everything
+            raise
 
     def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
         """Delete by id; gone at once."""
@@ -124,6 +159,7 @@ class QdrantVectorBackend:
 
     def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
         """All ids that are really there, in batches of at most SCAN_POINTS."""
+        self._look_again("scan")
         scroll = partial(self._client.scroll, self._name, limit=SCAN_POINTS, with_payload=False)
         offset: Any = None
         while True:
@@ -135,7 +171,9 @@ class QdrantVectorBackend:
 
     def read(self, chunk_ids: Sequence[ChunkId]) -> Sequence[IndexEntry]:
         """What is held under `chunk_ids`."""
-        wanted, entries = list(dict.fromkeys(chunk_ids)), list[IndexEntry]()
+        self._look_again("read")
+        wanted = [one for one in dict.fromkeys(chunk_ids) if is_chunk_id(one)]
+        entries = [foreign_entry(one) for one in dict.fromkeys(chunk_ids) if not is_chunk_id(one)]
         for start in range(0, len(wanted), READ_POINTS):
             some: list[Any] = list(wanted[start : start + READ_POINTS])
             retrieve = partial(self._client.retrieve, self._name, some, with_payload=_READ_BACK, with_vectors=True)
@@ -144,6 +182,7 @@ class QdrantVectorBackend:
 
     def count(self) -> int:
         """How many chunks are there."""
+        self._look_again("count")
         return self._call("count", lambda: self._client.count(self._name, exact=True)).count
 
     def vacuum(self) -> None:
@@ -157,7 +196,8 @@ class QdrantVectorBackend:
         """Let go of connections, or of the folder."""
         if not self._is_closed:
             self._is_closed = True
-            self._call("close", self._client.close)
+            for client in (self._client, self._reader):
+                self._call("close", client.close)
 
     def drop(self) -> None:
         """Delete the collection from the server and close; for a generation that nobody needs any more."""
@@ -169,20 +209,50 @@ class QdrantVectorBackend:
         """The `limit` most similar chunks, best first, equal scores by chunk id."""
         if filters is not None and not is_unicode(filters):
             return []
+        self._look_again("search")
         admits = admission(filters)
         query = partial(
-            self._client.query_points,
+            self._reader.query_points,
             self._name,
             query=vector.tolist(),
             query_filter=server_filter(filters),
             search_params=None if self._is_local else models.SearchParams(exact=True),
-            with_payload=_READ_BACK,
         )
         return best(lambda wanted: self._found(query, wanted), lambda point: _hit(point, admits), limit=limit)
 
     def _found(self, query: Callable[..., models.QueryResponse], wanted: int) -> Sequence[models.ScoredPoint]:
-        limit = wanted if wanted <= UNCOUNTED_HITS else min(wanted, max(self.count(), 1))
-        return self._call("search", partial(query, limit=limit)).points
+        """The `wanted` best points with their payloads, fewer only if there are no more.
+
+        The server finds ids first, fetches payloads afterwards and drops what was deleted between, so that a short
+        answer is not the end. One without payloads drops nothing: if it is short too, it names all that there are.
+        """
+        limit = wanted if wanted <= UNCOUNTED_HITS else min(wanted, self._counted() + UNCOUNTED_GROWTH)
+        while True:
+            points = self._asked(partial(query, limit=limit, with_payload=_READ_BACK)).points
+            if len(points) >= min(limit, wanted):
+                return points[:wanted]
+            named = self._asked(partial(query, limit=limit, with_payload=False)).points
+            if len(named) < limit:
+                return self._completed(named, points)
+            limit *= GROWTH
+
+    def _completed(
+        self, named: Sequence[models.ScoredPoint], points: Sequence[models.ScoredPoint]
+    ) -> Sequence[models.ScoredPoint]:
+        """All of `named` that are still there, with their payloads; those of `points` are known."""
+        payloads = {point.id: point.payload for point in points}
+        unknown: list[Any] = [point.id for point in named if point.id not in payloads]
+        for start in range(0, len(unknown), SCAN_POINTS):
+            some = unknown[start : start + SCAN_POINTS]
+            records = self._asked(partial(self._reader.retrieve, self._name, some, with_payload=_READ_BACK))
+            payloads |= {record.id: record.payload for record in records}
+        return [point.model_copy(update={"payload": payloads[point.id]}) for point in named if point.id in payloads]
+
+    def _counted(self) -> int:
+        return self._asked(lambda: self._reader.count(self._name, exact=True)).count
+
+    def _asked(self, ask: Callable[[], ResultT]) -> ResultT:
+        return self._call("search", ask, within_s=self._search_timeout_s)
 
     def _upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         packer = FilterablePacker()
@@ -211,6 +281,7 @@ class QdrantVectorBackend:
                 subject=self._name,
                 hint="run Qdrant 1.16 or newer",
             )
+        self._index_payloads()
 
     def _create_collection(self) -> None:
         self._client.create_collection(
@@ -226,27 +297,62 @@ class QdrantVectorBackend:
         found = self._found_mark()
         if found is None:
             raise foreign(self._mark, self._name, "there is no collection")
+        self._compare(found)
+
+    def _compare(self, found: Mapping[str, Any]) -> None:
         if found != asdict(self._mark):
             raise foreign(self._mark, self._name, f"there is {found or 'a collection of something else'}")
 
     def _found_mark(self) -> dict[str, Any] | None:
         """The mark of the collection of this name: empty where it has none, None where there is no collection."""
-        return self._call("open index", lambda: mark_of(self._client, self._name), opens=True)
+        look = partial(described, self._reader, self._name)
+        info = self._call("open index", look, opens=True, within_s=self._search_timeout_s)
+        return None if info is None else mark_in(info)
+
+    def _look_again(self, op: str) -> None:
+        """Before reading, if it is time: the collection is the one that was opened, and all of it can be seen.
+
+        A server that was started again answers before it has replayed its log; it says how much is to come.
+        """
+        if not self._looks.is_due or self._is_local:
+            return
+        ends_s = self._retries.monotonic() + self._search_timeout_s
+        while left := unreplayed(self._looked(op, self._reader)):
+            if self._retries.monotonic() >= ends_s:
+                raise TransientError(
+                    f"Qdrant replays its log: {left} operations are to come",
+                    op=op,
+                    subject=self._name,
+                    hint="try again",
+                )
+            self._retries.sleep(REPLAY_POLL_S)
+        self._looks.note()
+
+    def _looked(self, op: str, client: QdrantClient) -> models.CollectionInfo:
+        info = self._call(op, partial(client.get_collection, self._name), within_s=self._search_timeout_s)
+        self._compare(mark_in(info))
+        return info
 
     def _index_payloads(self) -> None:
-        """Have what filters look at indexed; a server that does so already has nothing to do."""
+        """Have what filters look at indexed."""
         if self._is_local:
             return
         for field, kind in PAYLOAD_INDEXES.items():
             make = partial(self._client.create_payload_index, self._name, field, kind, wait=True)
             self._call("create index", make)
 
-    def _call(self, op: str, call: Callable[[], ResultT], *, opens: bool = False) -> ResultT:
+    def _call(
+        self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = math.inf
+    ) -> ResultT:
         def translated_call() -> Any:
             with self._turn, translated(op, self._mark, self._name, opens=opens):
                 return call()
 
-        return cast(ResultT, self._retries.run(translated_call))
+        try:
+            return cast(ResultT, self._retries.run(translated_call, within_s=within_s))
+        except TransientError:
+            self._looks.expire()  # the server may have been started again by the next call
+            raise
 
 
 def _chunk_id(point: models.Record | models.ScoredPoint) -> ChunkId:
@@ -254,13 +360,15 @@ def _chunk_id(point: models.Record | models.ScoredPoint) -> ChunkId:
 
 
 def _entry(record: models.Record) -> IndexEntry:
-    stored = unpacked(record.payload or {})
+    stored = stored_in(record.payload)
+    if stored is None or not isinstance(record.vector, list):
+        return foreign_entry(_chunk_id(record))
     row: NDArray[np.float32] = np.array(record.vector, "<f4")
     return IndexEntry(_chunk_id(record), stored.document_id, stored.version, stored.ordinal, vector_digest(row))
 
 
 def _hit(point: models.ScoredPoint, admits: Admission) -> ScoredChunk | None:
-    stored = unpacked(point.payload or {})
-    if not admits(stored.attributes):
+    stored = stored_in(point.payload)
+    if stored is None or not is_chunk_id(_chunk_id(point)) or not admits(stored.attributes):
         return None
     return ScoredChunk(_chunk_id(point), stored.document_id, stored.version, stored.ordinal, point.score)

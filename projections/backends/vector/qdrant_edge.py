@@ -31,7 +31,7 @@ import qdrant_edge as qe
 from numpy.typing import NDArray
 
 from projections.backends.driver_errors import translated
-from projections.backends.folder import FolderMark, allocated_bytes, open_folder
+from projections.backends.folder import FolderMark, allocated_bytes, check_folder, open_folder
 from projections.backends.matching import Admission, admission
 from projections.backends.ranking import best, best_of
 from projections.backends.vector.qdrant_payload import Packer, native_filter, unpacked
@@ -82,9 +82,13 @@ class QdrantEdgeVectorBackend:
     def __init__(self, directory: Path, generation: str, *, create: bool, dim: int) -> None:
         self.dim = dim
         self._directory = directory
-        mark = FolderMark(index="vector", generation=generation, backend="qdrant_edge", layout=f"1 dim={dim}")
-        with self._translated("open index"), open_folder(directory, mark, create=create) as data:
+        self._mark = FolderMark(index="vector", generation=generation, backend="qdrant_edge", layout=f"1 dim={dim}")
+        with self._translated("open index"), open_folder(directory, self._mark, create=create) as data:
             self._shard = (qe.EdgeShard.create if create else qe.EdgeShard.load)(str(data), _config(dim))
+
+    def check_mark(self) -> None:
+        """Raise IndexForeign if the folder was deleted or replaced meanwhile: what is written would be lost with it."""
+        check_folder(self._directory, self._mark)
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks`; see the port.

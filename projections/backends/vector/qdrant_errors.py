@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
 from projections.backends.folder import FolderMark, foreign
-from projections.backends.server_calls import BatchRefused
+from projections.backends.server_calls import BatchRefused, one_line
 from schemas.errors import MachineError, RefoldError, TransientError, UnreachableError, UsageError
 from schemas.extras import extra
 
@@ -58,7 +59,11 @@ def translated(op: str, mark: FolderMark, name: str, *, opens: bool) -> Iterator
         raise
     except ResourceExhaustedResponse as exc:
         raise TransientError(
-            f"Qdrant: {exc}", op=op, subject=name, hint="refold doctor", retry_after_s=float(exc.retry_after_s)
+            f"Qdrant: {one_line(exc)}",
+            op=op,
+            subject=name,
+            hint="refold doctor",
+            retry_after_s=float(exc.retry_after_s),
         ) from exc
     except Exception as exc:  # the local mode raises ValueError, RuntimeError and what is beneath it
         status = _status_of(exc)
@@ -82,12 +87,22 @@ def _status_of(exc: Exception) -> int:
 
 
 def _said(exc: Exception) -> str:
-    return str(exc.details()) if isinstance(exc, RpcError) else str(exc)
+    if isinstance(exc, UnexpectedResponse):
+        return one_line(f"{exc.status_code} {exc.reason_phrase}: {_told(exc.content)}")
+    return one_line(exc.details() if isinstance(exc, RpcError) else exc)
+
+
+def _told(content: bytes) -> str:
+    """The sentence in the body of an answer; what is not as Qdrant writes it, as it is."""
+    try:
+        return str(json.loads(content)["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode(errors="replace")
 
 
 def _is_unanswered(exc: Exception) -> bool:
     if isinstance(exc, RpcError):
-        return bool(exc.code() == StatusCode.UNAVAILABLE)
+        return exc.code() in (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
     return isinstance(exc, ResponseHandlingException)
 
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar, cast
 
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
-from projections.backends.server_calls import Retries
+from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
 from projections.backends.vector.qdrant import QdrantVectorBackend
 from projections.backends.vector.qdrant_errors import translated
-from projections.backends.vector.qdrant_server import GRPC_PORT, connect, mark_of
+from projections.backends.vector.qdrant_server import GRPC_PORT, connect, described, mark_in
 from schemas.extras import extra
 
 with extra("qdrant"):
@@ -30,6 +30,7 @@ class QdrantGenerations:
         dim: Length of the vectors.
         api_key: If the server asks for one.
         grpc_port: Of the server, which is spoken to by gRPC; None for HTTP only.
+        search_timeout_s: For each request of a search, and for opening; in whole seconds.
         retries: How a server that is busy is waited for.
     """
 
@@ -41,6 +42,7 @@ class QdrantGenerations:
         dim: int,
         api_key: str | None = None,
         grpc_port: int | None = GRPC_PORT,
+        search_timeout_s: float = SEARCH_TIMEOUT_S,
         retries: Retries | None = None,
     ) -> None:
         self._names = GenerationNames(prefix, "vector")
@@ -54,6 +56,7 @@ class QdrantGenerations:
             prefix=prefix,
             api_key=api_key,
             grpc_port=grpc_port,
+            search_timeout_s=search_timeout_s,
             retries=self._retries,
         )
 
@@ -74,7 +77,11 @@ class QdrantGenerations:
                     self._call("drop", partial(client.delete_collection, name))
 
     def point_alias(self, generation: str) -> None:
-        """Have the alias name the collection of `generation`, in one step; readers never find none, or two."""
+        """Have the alias name the collection of `generation`; readers never find none, or two.
+
+        To make an alias that stands elsewhere moves it. Deleting it first, in the same call, would lose it where there
+        is no such collection: the server does not undo what it did before it fails.
+        """
         alias, name = self._names.alias, self._names.of(generation)
         with self._connected() as client:
             stands = {
@@ -82,15 +89,14 @@ class QdrantGenerations:
             }
             if stands.get(alias) == name:
                 return
-            steps: list[Any] = [
-                models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=name, alias_name=alias))
-            ]
-            if alias in stands:
-                steps.insert(0, models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
-            self._call("point alias", partial(client.update_collection_aliases, steps), generation)
+            create = models.CreateAliasOperation(
+                create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
+            )
+            self._call("point alias", partial(client.update_collection_aliases, [create]), generation)
 
     def _mark(self, client: QdrantClient, name: str) -> Mapping[str, Any] | None:
-        return self._call("list generations", partial(mark_of, client, name))
+        info = self._call("list generations", partial(described, client, name))
+        return None if info is None else mark_in(info)
 
     @contextmanager
     def _connected(self) -> Iterator[QdrantClient]:

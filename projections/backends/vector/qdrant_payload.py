@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import qdrant_edge as qe
 
@@ -72,6 +73,14 @@ def unpacked(payload: qe.Payload) -> StoredChunk:
         metadata=document["metadata"],
     )
     return StoredChunk(DocumentId(document["document_id"]), document["version"], payload[ORDINAL], attributes)
+
+
+def stored_in(payload: Mapping[str, Any] | None) -> StoredChunk | None:
+    """What `payload` says; None where it is not one of refold's."""
+    try:
+        return unpacked(dict(payload or {}))
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def native_filter(filters: Filters | None) -> qe.Filter | None:
