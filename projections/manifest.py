@@ -32,7 +32,7 @@ class ManifestProjection:
     """Every event of `documents` is folded by the view; `streams/document_state.py` holds the fold."""
 
     name = "manifest"
-    version = 1
+    version = 2
     topics: Sequence[str] = ("documents",)
 
     def changes(self, recorded: Recorded) -> Sequence[ManifestChange]:
@@ -83,8 +83,8 @@ class ManifestView(SqlView[ManifestTables, ManifestChange]):
         with self._store.read() as snapshot:
             return queries.states(snapshot, document_ids), snapshot.position
 
-    def known_requests(self, request_ids: Collection[tuple[DocumentId, EventId]]) -> set[EventId]:
-        """Those of `request_ids` that were ever taken for their document, answered or not."""
+    def known_requests(self, request_ids: Collection[EventId]) -> set[tuple[DocumentId, EventId]]:
+        """For which documents those of `request_ids` were taken that ever were, answered or not."""
         with self._store.read() as snapshot:
             return queries.known_requests(snapshot, request_ids)
 
@@ -112,6 +112,11 @@ class ManifestView(SqlView[ManifestTables, ManifestChange]):
                 limit=limit,
                 without_jobs=without_jobs,
             )
+
+    def started_documents(self, partition: int) -> Sequence[DocumentId]:
+        """The documents of which a request may be started and not answered, failed or released; never one too few."""
+        with self._store.read() as snapshot:
+            return queries.started_documents(snapshot, partition)
 
     def known_documents(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, KnownDocument]:
         """What a planner needs of those that have any answer or a live version."""

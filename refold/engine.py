@@ -28,6 +28,7 @@ from refold.planning import Planning
 from refold.settings import Settings
 from schemas.errors import FatalError, TransientError, UsageError
 from schemas.events import TOPICS
+from schemas.ids import JobId
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
 from streams.job import Job
@@ -45,6 +46,15 @@ INDEXES = ("vector", "keyword")
 
 class NotThereYet(TransientError):  # noqa: N818 - a state, as in the error tree
     """A projection has not reached the asked position in time."""
+
+
+class Gate(Protocol):
+    """A reader of a job's events that must not be overrun."""
+
+    job_id: JobId
+
+    def is_near(self) -> bool:
+        """Whether it is near enough to the end for another document of its job to start."""
 
 
 class Work(Protocol):
@@ -129,7 +139,7 @@ class Engine(ABC):
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.gates: list[Callable[[], bool]] = []
+        self.gates: list[Gate] = []
         self.began_at = Position()  # how far the log was when this engine began to follow it, if it does
 
     def __enter__(self) -> Self:
@@ -204,9 +214,9 @@ class Engine(ABC):
     def is_working(self) -> bool:
         """Whether documents are being processed, without this process or by it."""
 
-    def may_start(self) -> bool:
-        """Whether every reader that must not be overrun is near enough to the end."""
-        return all(gate() for gate in self.gates)
+    def held_jobs(self) -> Collection[JobId]:
+        """The jobs with a reader that is behind: no document of theirs starts, and nothing more is planned."""
+        return {gate.job_id for gate in list(self.gates) if not gate.is_near()}
 
     @abstractmethod
     def check(self) -> None:

@@ -31,7 +31,7 @@ _Pumped = Sequence[Recorded] | BaseException | None
 
 
 class EventStream:
-    """Iterates a job's events; while more than `buffer_size` wait unread, no document starts.
+    """Iterates a job's events; while more than `buffer_size` wait unread, no document of this job starts.
 
     A BatchProgress comes after every `progress_interval` answers that were taken out of this stream; after every
     `checkpoint_interval` it carries a checkpoint: the position to resume from, true of this very consumer.
@@ -48,21 +48,30 @@ class EventStream:
         checkpoint_interval: int,
     ) -> None:
         self._engine = engine
-        self._job_id = job_id
+        self._work = engine.work()
+        self.job_id = job_id
         self._buffer_size = buffer_size
         self._stop = threading.Event()
-        self._events = JobEvents(engine, job_id, after=after, stop=self._stop)
+        self._events = JobEvents(engine, job_id, after=after, stop=self._stop, at_the_end=self._reached_the_end)
         self._pumped: asyncio.Queue[_Pumped] = asyncio.Queue(maxsize=2)
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
+        self._was_far = False
         self._progress = _Progress(after, progress_interval, checkpoint_interval)
 
     def is_near(self) -> bool:
-        """Whether the consumer is near enough for another document to start."""
-        return self._events.unread() + self._waiting <= self._buffer_size
+        """Whether the consumer is near enough for another document of its job to start."""
+        is_near = self._events.unread() + self._waiting <= self._buffer_size
+        self._was_far = not is_near
+        return is_near
+
+    def _reached_the_end(self) -> None:
+        """What was unread were others' events, or the consumer has them: whoever was held back looks again."""
+        if self._was_far:
+            self._work.wake()
 
     async def __aiter__(self) -> AsyncIterator[PipelineEvent]:
-        self._engine.gates.append(self.is_near)
+        self._engine.gates.append(self)
         threading.Thread(target=self._pump, name="event-stream", daemon=True).start()
         try:
             while (batch := await self._pumped.get()) is not None:
@@ -76,11 +85,11 @@ class EventStream:
                     progress = self._progress.after(recorded)
                     if progress is not None:
                         yield progress
-                self._engine.work().wake()
+                self._work.wake()
         finally:
             self._stop.set()
-            self._engine.gates.remove(self.is_near)
-            self._engine.work().wake()
+            self._engine.gates.remove(self)
+            self._work.wake()
             while not self._pumped.empty():
                 self._pumped.get_nowait()  # lets a pump that is waiting for room see that it is over
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from refold.engine import Engine
 from schemas.events import JobFinished
@@ -20,14 +20,23 @@ class JobEvents:
     """Iterates the recorded events of a job after a position; ends when the job has finished or `stop` is set.
 
     Events stand in offset order within a topic; JobFinished comes last. `unread` tells how many events of the log lie
-    beyond what was read: a measure of back-pressure.
+    beyond what was read: a measure of back-pressure. `at_the_end` is called whenever there is none.
     """
 
-    def __init__(self, engine: Engine, job_id: JobId, *, after: Position, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        job_id: JobId,
+        *,
+        after: Position,
+        stop: threading.Event,
+        at_the_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._engine = engine
         self._log = engine.parts.log
         self._job_id = job_id
         self._stop = stop
+        self._at_the_end = at_the_end
         self._partitions = [tp for topic in TOPICS for tp in self._log.partitions(topic)]
         self._position = after.only(TOPICS)
         self._finished: Recorded | None = None
@@ -50,6 +59,7 @@ class JobEvents:
                 yield from self._to_the_end()
                 yield [self._finished]
                 return
+            self._at_the_end()
             self._engine.check()
             self._log.wait_beyond(self._partitions, self._position, WAIT_S)
 

@@ -35,7 +35,7 @@ class Planning:
         job: What is planned.
         already: For a job that goes on: the requests that are in the log; None submits the job.
         is_cancelled: Whether people have cancelled the job.
-        may_publish: Whether readers are near enough to the end.
+        may_publish: Whether the job's readers are near enough to the end.
     """
 
     def __init__(

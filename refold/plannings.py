@@ -79,7 +79,7 @@ class Plannings:
             publisher=self._publisher,
             already=already,
             is_cancelled=lambda: self._is_cancelled(job.job_id),
-            may_publish=self._engine.may_start,
+            may_publish=lambda: job.job_id not in self._engine.held_jobs(),
         )
         self._plannings[job.job_id] = planning
         planning.start()

@@ -85,7 +85,9 @@ def ask(engine: Engine, requests: Collection[DocumentRequested], stop: threading
 def taken_requests(engine: Engine, requests: Collection[DocumentRequested]) -> set[EventId]:
     """The ids of those of `requests` that the manifest knows as taken for their documents, answered or not."""
     manifest = engine.parts.views.manifest
-    return set(manifest.known_requests([(r.document_id, r.meta.event_id) for r in requests]))
+    asked = {(r.document_id, r.meta.event_id) for r in requests}
+    known = manifest.known_requests([request_id for _, request_id in asked])
+    return {request_id for _, request_id in asked & known}
 
 
 def answers_of(

@@ -215,7 +215,8 @@ def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: Stag
             parameters=parameters,
             clock=now,
             monotonic=time.monotonic,
-            may_start=engine.may_start,
+            wake=worker.wake,
+            held_jobs=engine.held_jobs,
             max_crashes=settings.retries.max_crashes,
         ),
     )

@@ -4,136 +4,171 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from schemas.events import Priority
 from schemas.ids import DocumentId, JobId
-from streams.document_state import DocumentState
 from streams.document_states import DocumentStates, QueueEntry
 from streams.overlay import Overlay
+from streams.queue_cursor import PAGE, QueueCursor
 from streams.scheduler import WEIGHTS
-
-PAGE = 256
-"""Entries loaded at a time per priority: one query serves about a second of work."""
 
 RETRIES_LIMIT = 10_000
 """Waiting retries kept in memory; when there are more, the manifest is asked again once the first of them is due."""
 
+UNSEEN_LIMIT = 10_000
+"""Documents with news that nobody has looked at yet; when there are more, the whole queue is gone through instead."""
+
+_Waiting = tuple[DocumentId, JobId | None]
+
 
 class Backlog:
-    """What may be chosen next, per priority and in taken order.
+    """What may be chosen next, per priority and in taken order, and what is worth a look although nothing may start.
 
     The truth is manifest plus overlay; this holds a window of at most `PAGE` entries per priority and refills it. An
     entry only says that a document may be worth deciding on: `streams/decide.py` decides over its state.
     """
 
     def __init__(self, states: DocumentStates, overlay: Overlay, partition: int) -> None:
-        self._manifest = states
-        self._overlay = overlay
-        self._partition = partition
-        self._windows: dict[Priority, deque[DocumentId]] = {p: deque() for p in WEIGHTS}
-        self._cursors: dict[Priority, int] = dict.fromkeys(WEIGHTS, -1)
-        self._may_hold_more: set[Priority] = set(WEIGHTS)
-        self._retries: list[tuple[datetime, DocumentId, Priority]] = []
+        self._cursors = {p: QueueCursor(states, overlay, partition, p) for p in WEIGHTS}
+        self._windows: dict[Priority, deque[_Waiting]] = {p: deque() for p in WEIGHTS}
+        self._retries: dict[DocumentId, tuple[datetime, Priority]] = {}
+        self._due: list[tuple[datetime, DocumentId]] = []  # a heap; what `_retries` does not say is outdated
         self._rescan_at: datetime | None = None
+        self._unseen: dict[DocumentId, None] = {}
+        self._unseen_cursors = {p: QueueCursor(states, overlay, partition, p) for p in WEIGHTS}
 
     def rescan(self) -> None:
-        """Begin again at the oldest open request: a job was resumed or cancelled, or retries were forgotten."""
-        for priority in WEIGHTS:
-            self._windows[priority].clear()
-            self._cursors[priority] = -1
-        self._may_hold_more = set(WEIGHTS)
+        """Begin again at the oldest open request: a job may go on, or retries were forgotten."""
+        for window in self._windows.values():
+            window.clear()
+        for cursor in self._cursors.values():
+            cursor.rewind()
+        self._retries.clear()  # they are met again on the way
+        self._due.clear()
         self._rescan_at = None
 
-    def taken(self, priority: Priority) -> None:
+    def look_again(self) -> None:
+        """Every document is worth a look: a job was cancelled or resumed."""
+        self._unseen.clear()
+        for cursor in self._unseen_cursors.values():
+            cursor.rewind()
+
+    def taken(self, document_id: DocumentId, priority: Priority) -> None:
         """A new request of `priority` was taken."""
-        self._may_hold_more.add(priority)
+        self._cursors[priority].grown()
+        self._has_news(document_id)
 
     def come_back(self, document_id: DocumentId, priority: Priority) -> None:
         """The document is free again and has more open requests: it goes to the front, where it stood."""
-        self._windows[priority].appendleft(document_id)
+        self._windows[priority].appendleft((document_id, None))
+        self._has_news(document_id)
+
+    def put_back(self, document_id: DocumentId, priority: Priority) -> None:
+        """There was no room for this one after all; nothing else has changed."""
+        self._windows[priority].appendleft((document_id, None))
 
     def wait(self, document_id: DocumentId, priority: Priority, until: datetime) -> None:
         """The document is worth deciding on again at `until`."""
-        heapq.heappush(self._retries, (until, document_id, priority))
+        if self._retries.get(document_id) == (until, priority):
+            return
+        self._retries.pop(document_id, None)
+        if self._rescan_at is not None and until >= self._rescan_at:
+            return  # met again by the rescan
+        self._retries[document_id] = (until, priority)
+        heapq.heappush(self._due, (until, document_id))
         if len(self._retries) > RETRIES_LIMIT:
-            self._retries.sort()
-            forgotten = self._retries.pop()[0]
-            self._rescan_at = min(self._rescan_at or forgotten, forgotten)
+            self._forget_the_later_half()
 
     def next_due(self) -> datetime | None:
         """When the next waiting retry is due, or None."""
-        due = [self._retries[0][0]] if self._retries else []
+        self._drop_outdated()
+        due = [self._due[0][0]] if self._due else []
         return min([*due, self._rescan_at] if self._rescan_at else due, default=None)
 
-    def waiting(self, now: datetime, without_jobs: Collection[JobId]) -> Collection[Priority]:
-        """The priorities from which `pop` would give something."""
+    def waiting(self, now: datetime, without_jobs: Collection[JobId]) -> Sequence[Priority]:
+        """The priorities from which `pop` would give something that is not only for `without_jobs`."""
         if self._rescan_at is not None and self._rescan_at <= now:
             self.rescan()
-        while self._retries and self._retries[0][0] <= now:
-            _, document_id, priority = heapq.heappop(self._retries)
-            self._windows[priority].appendleft(document_id)
+        self._take_due(now)
         for priority in WEIGHTS:
-            if not self._windows[priority] and priority in self._may_hold_more:
-                self._refill(priority, now, without_jobs)
+            self._fill(priority, now, without_jobs)
         return [p for p in WEIGHTS if self._windows[p]]
 
     def pop(self, priority: Priority) -> DocumentId:
         """The next document of `priority`, which `waiting` has named."""
-        return self._windows[priority].popleft()
+        return self._windows[priority].popleft()[0]
 
     def ahead(self, priority: Priority, limit: int) -> list[DocumentId]:
         """The next `limit` documents of `priority` without taking them, so that their states are loaded together."""
         window = self._windows[priority]
-        return [window[i] for i in range(min(limit, len(window)))]
+        return [window[i][0] for i in range(min(limit, len(window)))]
 
-    def _refill(self, priority: Priority, now: datetime, without_jobs: Collection[JobId]) -> None:
-        cursor = self._cursors[priority]
-        stored = self._manifest.open_requests(
-            self._partition, priority=priority, after_order=cursor, limit=PAGE, without_jobs=without_jobs
-        )
-        # The overlay is asked second: what the manifest has folded between the two questions is still in it.
-        fresh = [
-            entry
-            for state in self._overlay.open_states()
-            for entry in _entries(state, priority)
-            if entry.order > cursor and entry.job_id not in without_jobs
-        ]
-        is_last_page = len(stored) < PAGE
-        entries = sorted(
-            [e for e in stored if self._overlay.state(e.document_id) is None] + fresh, key=lambda e: e.order
-        )
-        if not is_last_page:
-            entries = [e for e in entries if e.order <= stored[-1].order]
-        page = entries[:PAGE]
-        if is_last_page and len(page) == len(entries):
-            self._may_hold_more.discard(priority)
-        self._take_in(page, priority, now)
-        reached = (
-            page[-1].order if len(page) < len(entries) else max((e.order for e in [*stored, *page]), default=cursor)
-        )
-        self._cursors[priority] = max(cursor, reached)
+    def unseen(self, limit: int, without_jobs: Collection[JobId]) -> Sequence[DocumentId]:
+        """The next documents, about `limit` at the most, that may have an answer that needs no work; each once."""
+        found = list(self._unseen)[:limit]
+        for document_id in found:
+            del self._unseen[document_id]
+        if found:
+            return found
+        for cursor in self._unseen_cursors.values():
+            for page in cursor.pages(without_jobs):
+                if page:
+                    return list(dict.fromkeys(entry.document_id for entry in page))
+        return []
 
-    def _take_in(self, page: list[QueueEntry], priority: Priority, now: datetime) -> None:
-        for entry in page:
-            if entry.retry_at is not None and entry.retry_at > now:
-                self.wait(entry.document_id, priority, entry.retry_at)
-            else:
-                self._windows[priority].append(entry.document_id)
+    @property
+    def has_unseen(self) -> bool:
+        """Whether `unseen` may tell of more."""
+        return bool(self._unseen) or any(cursor.may_hold_more for cursor in self._unseen_cursors.values())
+
+    def seen_all(self) -> None:
+        """Everything that may be chosen was decided on: nothing is left that is worth a look."""
+        self._unseen.clear()
+
+    def _has_news(self, document_id: DocumentId) -> None:
+        self._unseen[document_id] = None
+        if len(self._unseen) > UNSEEN_LIMIT:
+            self.look_again()
+
+    def _fill(self, priority: Priority, now: datetime, without_jobs: Collection[JobId]) -> None:
+        """Have something in the window that may be chosen, if there is anything at all."""
+        window = self._windows[priority]
+        while window and window[0][1] in without_jobs:
+            window.popleft()  # met again by the rescan when its job may go on
+        if window:
+            return
+        for page in self._cursors[priority].pages(without_jobs):
+            for entry in page:
+                self._take_in(entry, now)
+            if window:
+                return
+
+    def _take_in(self, entry: QueueEntry, now: datetime) -> None:
+        if entry.retry_at is not None and entry.retry_at > now:
+            self.wait(entry.document_id, entry.priority, entry.retry_at)
+        else:
+            self._windows[entry.priority].append((entry.document_id, entry.job_id))
+
+    def _take_due(self, now: datetime) -> None:
+        self._drop_outdated()
+        while self._due and self._due[0][0] <= now:
+            _, document_id = heapq.heappop(self._due)
+            _, priority = self._retries.pop(document_id)
+            self._windows[priority].appendleft((document_id, None))
+            self._drop_outdated()
+
+    def _drop_outdated(self) -> None:
+        while self._due and self._due[0][0] != self._retries.get(self._due[0][1], (None,))[0]:
+            heapq.heappop(self._due)
+
+    def _forget_the_later_half(self) -> None:
+        by_time = sorted(self._retries, key=lambda document_id: self._retries[document_id][0])
+        forgotten = by_time[RETRIES_LIMIT // 2 :]
+        self._rescan_at = self._retries[forgotten[0]][0]
+        for document_id in forgotten:
+            del self._retries[document_id]
 
 
-def _entries(state: DocumentState, priority: Priority) -> list[QueueEntry]:
-    return [
-        QueueEntry(
-            order=r.order,
-            document_id=state.document_id,
-            request_id=r.queued.request_id,
-            job_id=r.queued.meta.job_id,
-            priority=priority,
-            retry_at=r.retry_at,
-            is_started=r.started_by is not None,
-        )
-        for r in state.requests
-        if r.queued.priority is priority
-    ]
+__all__ = ["PAGE", "Backlog"]

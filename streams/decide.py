@@ -9,6 +9,8 @@ Which of a document's open requests is acted on:
 |---|---|
 | a request of a cancelled job is answered DocumentCancelled, wherever it stands | cancel means what has not started |
 | requests of paused jobs are passed over | the others of the document go on |
+| so are starts of jobs whose readers are behind; answers that need no start are not | others need not wait for them |
+| what was passed over is SUPERSEDED once a later one has said what the document is | nothing past comes back |
 | one request at a time, in taken order; one that waits for a retry keeps its place | order is kept |
 | a request is SUPERSEDED when a later one starts or removes, in the same append | work nobody needs |
 | a RETRY whose failure is no longer the last answer is SUPERSEDED | somebody was faster |
@@ -19,7 +21,7 @@ Which of a document's open requests is acted on:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -91,7 +93,7 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing can be done before `until` (a retry is due), or before a job is resumed when that is None."""
+    """Nothing can be done before `until` (a retry is due), or before a job may go on when that is None."""
 
     until: datetime | None
 
@@ -99,30 +101,48 @@ class Wait:
 Decision = Start | Remove | Skip | Cancel | GiveUp | Wait
 
 
-def decide(  # noqa: PLR0911 - one return per row of the table above
+def decide(
     state: DocumentState,
     *,
     now: datetime,
     jobs: JobControls,
     parameters: Mapping[str, str],
+    held_jobs: Collection[JobId] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> Decision | None:
-    """What to do with the document now; None when nothing of it is open. It must not be in work in this process."""
+    """What to do with the document now; None when nothing of it is open. It must not be in work in this process.
+
+    No document of `held_jobs` may start, for their readers are behind.
+    """
     if not state.requests:
         return None
     for request in state.requests:
         if jobs.is_cancelled(request.queued.meta.job_id):
             return Cancel(request)
     eligible = [r for r in state.requests if not jobs.is_paused(r.queued.meta.job_id)]
+    decision = _decide_among(eligible, state, now=now, parameters=parameters, max_crashes=max_crashes)
+    if isinstance(decision, Start) and decision.request.queued.meta.job_id in held_jobs:
+        eligible = [r for r in eligible if r.queued.meta.job_id not in held_jobs]
+        decision = _decide_among(eligible, state, now=now, parameters=parameters, max_crashes=max_crashes)
+    return decision
+
+
+def _decide_among(
+    eligible: Sequence[OpenRequest],
+    state: DocumentState,
+    *,
+    now: datetime,
+    parameters: Mapping[str, str],
+    max_crashes: int,
+) -> Decision:
     if not eligible:
         return Wait(None)
-
     superseded, target = _superseded(state, eligible, parameters)
-    if target.retry_at is not None and target.retry_at > now:
-        return Wait(target.retry_at)
     reason = _skip_reason(state, target, parameters)
     if reason is not None:
         return Skip(target, reason)
+    if target.retry_at is not None and target.retry_at > now:
+        return Wait(target.retry_at)
     if target.queued.action is Action.REMOVE:
         return Remove(target, superseded)
     crashes = max(request.crashes_so_far for request in (*superseded, target))
@@ -151,16 +171,32 @@ def _superseded(
     state: DocumentState, eligible: Sequence[OpenRequest], parameters: Mapping[str, str]
 ) -> tuple[Sequence[OpenRequest], OpenRequest]:
     """The requests that the one to act on outdoes, and that one: the latest that outdoes all before it."""
-    for place in range(len(eligible) - 1, 0, -1):
-        later, earlier = eligible[place], eligible[:place]
-        outdoes_all = all(supersedes(later, e) for e in earlier)
-        if outdoes_all and _skip_reason(state, later, parameters) is None:
-            return earlier, later
+    for place in reversed(_outdoing(eligible)):
+        if _skip_reason(state, eligible[place], parameters) is None:
+            return eligible[:place], eligible[place]
     return (), eligible[0]
+
+
+def _outdoing(eligible: Sequence[OpenRequest]) -> Sequence[int]:
+    """The places of those that outdo all before them; one look at each, for a document may have thousands."""
+    places = []
+    kinds = {_kind_of(eligible[0]): eligible[0]}
+    for place, later in enumerate(eligible[1:], start=1):
+        if all(supersedes(later, earlier) for earlier in kinds.values()):
+            places.append(place)
+        kinds.setdefault(_kind_of(later), later)
+    return places
+
+
+def _kind_of(request: OpenRequest) -> tuple[Action, Mode, bool]:
+    """All that `supersedes` looks at."""
+    return request.queued.action, request.queued.mode, request.queued.force
 
 
 def _skip_reason(state: DocumentState, request: OpenRequest, parameters: Mapping[str, str]) -> SkipReason | None:
     queued = request.queued
+    if _is_past(state, request):
+        return SkipReason.SUPERSEDED
     match queued.action:
         case Action.REMOVE | Action.REINDEX:
             return None if state.live is not None else SkipReason.ABSENT
@@ -173,6 +209,24 @@ def _skip_reason(state: DocumentState, request: OpenRequest, parameters: Mapping
                 is_live=state.live is not None,
                 is_unchanged=_is_unchanged(state, request, parameters),
             )
+
+
+def _is_past(state: DocumentState, request: OpenRequest) -> bool:
+    """Whether `request` was passed over and a later one has said since what the document is.
+
+    A forced INGEST of a live document that reads its source anew brings nothing old, and is wanted for its own sake.
+    Vectors are added to whatever is live.
+    """
+    if state.settled_order is None or request.order > state.settled_order:
+        return False
+    queued = request.queued
+    match queued.action:
+        case Action.REINDEX:
+            return False
+        case Action.INGEST if queued.force and queued.content_ref is None:
+            return state.live is None
+        case _:
+            return True
 
 
 def _retries_last_answer(state: DocumentState, request: OpenRequest) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import assert_never
 
 from schemas.errors import FatalError
 from schemas.events import (
+    Action,
     DocumentCancelled,
     DocumentCompleted,
     DocumentEvent,
@@ -23,6 +25,9 @@ from schemas.events import (
     VectorsAdded,
 )
 from schemas.ids import DocumentId, EventId
+
+OPENED_PER_OPEN = 4
+"""Ids remembered per open request; when there are more, most are answered, and they are collected anew."""
 
 
 class SequenceHole(FatalError):  # noqa: N818 - a state, as in the error tree
@@ -87,8 +92,19 @@ class LastAnswer:
     attempt: int = 0
 
 
+class _Lineage:
+    """Under which orders requests were opened: all that are open in this state, and others of states before and beside.
+
+    Shared by a state and those that follow from it, so that a request can be told to be new without looking at
+    thousands of others. No part of what a state says.
+    """
+
+    __slots__ = ("opened",)
+    opened: dict[EventId, tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentState:
+class DocumentState(_Lineage):
     """The fold of one document's events.
 
     Attributes:
@@ -98,6 +114,9 @@ class DocumentState:
         finding: What is known of the source for the live version (an UNCHANGED answer may be newer than `live`).
         requests: Open requests, in taken order.
         failed_request: The whole request of the last answer when that is a failure; what a RETRY copies.
+        settled_order: The `order` of the latest taken request whose answer said what the document is: completed,
+            removed, unchanged, or nothing there to remove. A request that was taken before it and is open still was
+            passed over; to run it now would bring back what is past (`streams/decide.py`). None before the first.
     """
 
     document_id: DocumentId
@@ -108,10 +127,21 @@ class DocumentState:
     requests: tuple[OpenRequest, ...] = ()
     last_answer: LastAnswer | None = None
     failed_request: DocumentQueued | None = None
+    settled_order: int | None = None
 
     def request(self, request_id: EventId) -> OpenRequest | None:
         """The open request of that id, or None."""
         return next((r for r in self.requests if r.queued.request_id == request_id), None)
+
+    def has_open(self, request_id: EventId) -> bool:
+        """Whether the request of that id is open."""
+        if not hasattr(self, "opened"):
+            object.__setattr__(self, "opened", {r.queued.request_id: (r.order,) for r in self.requests})
+        return any(self._stands_at(order, request_id) for order in self.opened.get(request_id, ()))
+
+    def _stands_at(self, order: int, request_id: EventId) -> bool:
+        place = bisect_left(self.requests, order, key=lambda request: request.order)
+        return place < len(self.requests) and self.requests[place].queued.request_id == request_id
 
     @property
     def started(self) -> OpenRequest | None:
@@ -131,10 +161,21 @@ def evolve(state: DocumentState, event: DocumentEvent, offset: int) -> DocumentS
         raise SequenceHole(
             f"sequence {event.meta.sequence} follows {state.sequence}", op="evolve", subject=event.document_id
         )
+    if isinstance(event, DocumentQueued):
+        _refuse(event, state.has_open(event.request_id), "the request is open already")
+    after = _evolved(state, event, offset)
+    opened = getattr(state, "opened", None)
+    if opened is not None and len(opened) <= OPENED_PER_OPEN * (len(after.requests) + 1):
+        if isinstance(event, DocumentQueued):
+            opened[event.request_id] = (*opened.get(event.request_id, ()), offset)
+        object.__setattr__(after, "opened", opened)
+    return after
+
+
+def _evolved(state: DocumentState, event: DocumentEvent, offset: int) -> DocumentState:
     state = replace(state, sequence=event.meta.sequence)
     match event:
         case DocumentQueued():
-            _refuse(event, state.request(event.request_id) is not None, "the request is open already")
             return replace(state, requests=(*state.requests, OpenRequest(queued=event, order=offset)))
         case DocumentStarted():
             return _started(state, event)
@@ -195,6 +236,8 @@ def _answered(
 ) -> DocumentState:
     answered = _open(state, event)
     state = _without(state, answered)
+    if _settles(answered, event):
+        state = replace(state, settled_order=max(state.settled_order or 0, answered.order))
     match event:
         case DocumentCompleted():
             _refuse(event, event.version != state.version + 1, f"version {event.version} follows {state.version}")
@@ -215,6 +258,17 @@ def _answered(
             pass
     failed = answered.queued if isinstance(event, DocumentFailed) else None
     return replace(state, last_answer=_last_answer(answered, event), failed_request=failed)
+
+
+def _settles(answered: OpenRequest, event: DocumentEvent) -> bool:
+    """Whether `event` says what the document is now, so that what was asked before it is past."""
+    match event:
+        case DocumentCompleted() | DocumentRemoved() | DocumentSkipped(reason=SkipReason.UNCHANGED):
+            return True
+        case DocumentSkipped(reason=SkipReason.ABSENT):
+            return answered.queued.action is Action.REMOVE
+        case _:
+            return False
 
 
 def _last_answer(
@@ -257,11 +311,15 @@ def _refuse(event: DocumentEvent, impossible: bool, why: str) -> None:  # noqa: 
 
 
 def _without(state: DocumentState, answered: OpenRequest) -> DocumentState:
-    return replace(state, requests=tuple(r for r in state.requests if r is not answered))
+    # Mostly the first is answered, and a document may have thousands: what stands behind it is copied, not looked at.
+    place = next(n for n, request in enumerate(state.requests) if request is answered)
+    return replace(state, requests=state.requests[:place] + state.requests[place + 1 :])
 
 
 def _with_crashes(state: DocumentState, crashes: int, *, after: int) -> DocumentState:
     """The requests taken later than the one of order `after` know of at least so many crashes."""
+    if not crashes:
+        return state
     later = (r for r in state.requests if r.order > after and r.crashes < crashes)
     for request in later:
         state = _with_request(state, replace(request, crashes=crashes))

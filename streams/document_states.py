@@ -57,8 +57,8 @@ class DocumentStates(Protocol):
     def states(self, document_ids: Collection[DocumentId]) -> tuple[Mapping[DocumentId, DocumentState], Position]:
         """The states of those that have any event, and the position they are true at."""
 
-    def known_requests(self, request_ids: Collection[tuple[DocumentId, EventId]]) -> set[EventId]:
-        """Those of `request_ids` that were ever taken for their document, answered or not."""
+    def known_requests(self, request_ids: Collection[EventId]) -> set[tuple[DocumentId, EventId]]:
+        """For which documents those of `request_ids` were taken that ever were, answered or not."""
 
     def taken_offset(self, log_id: str, partition: int) -> int:
         """The offset of `requests` after the last one taken from the log `log_id`; 0 if none was."""
@@ -73,6 +73,9 @@ class DocumentStates(Protocol):
         without_jobs: Collection[JobId] = (),
     ) -> Sequence[QueueEntry]:
         """Open requests with ``order > after_order``, lowest first, leaving out those of `without_jobs`."""
+
+    def started_documents(self, partition: int) -> Sequence[DocumentId]:
+        """The documents of which a request may be started and not answered, failed or released; never one too few."""
 
     def known_documents(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, KnownDocument]:
         """What a planner needs of those that have any answer or a live version."""

@@ -35,7 +35,7 @@ class Intake:
 
     `seen` starts after the taken offset of this log and moves only by unbroken reading. A record that is no request, or
     breaks a rule of `streams/request_contract.py`, is answered RequestRejected; one in the wrong partition is published
-    again under the right key with the same id; a request id known for its document is dropped.
+    again under the right key with the same id; a request id known for its document is dropped, else rejected.
     """
 
     def __init__(
@@ -66,14 +66,10 @@ class Intake:
             return
         for undecodable in batch.undecodable:
             self._reject(turn, now, undecodable)
-        good = self._acceptable(batch, turn, now)
-        known = self._overlay.known_requests([(e.document_id, e.meta.event_id) for _, e in good])
+        good = self._new(self._acceptable(batch, turn, now), turn, now)
         states = state_of([e.document_id for _, e in good])
-        contents = self._store_inline([e for _, e in good if e.meta.event_id not in known])
+        contents = self._store_inline([e for _, e in good])
         for recorded, request in good:
-            if request.meta.event_id in known:
-                continue
-            known.add(request.meta.event_id)
             state = turn.state(request.document_id) or states[request.document_id]
             content_ref = contents.get(request.meta.event_id, request.content_ref)
             turn.add(state, self._queued(state, recorded, request, now, content_ref))
@@ -96,6 +92,29 @@ class Intake:
             else:
                 good.append((recorded, request))
         return good
+
+    def _new(
+        self, good: Sequence[tuple[Recorded, DocumentRequested]], turn: Turn, now: datetime
+    ) -> Sequence[tuple[Recorded, DocumentRequested]]:
+        """Those of `good` that were not taken before; an id that another document of this slot has is refused.
+
+        All that follows from a request is called by its id, so that it cannot be two documents'.
+        """
+        known = self._overlay.known_requests([request.meta.event_id for _, request in good])
+        takers: dict[EventId, set[DocumentId]] = {}
+        for document_id, request_id in known:
+            if partition_of(document_id, self._partition_count) == self._tp.partition:
+                takers.setdefault(request_id, set()).add(document_id)
+        new = []
+        for recorded, request in good:
+            taken_for = takers.setdefault(request.meta.event_id, set())
+            if not taken_for:
+                taken_for.add(request.document_id)
+                new.append((recorded, request))
+            elif request.document_id not in taken_for:
+                problem = f"meta.event_id {request.meta.event_id} was taken for document {min(taken_for)}"
+                self._reject(turn, now, _refused(recorded, problem))
+        return new
 
     def _reject(self, turn: Turn, now: datetime, refused: Undecodable) -> None:
         place = f"{self._log.log_id}:{refused.partition}:{refused.offset}"

@@ -22,6 +22,12 @@ class FollowedJobs:
         self._position = Position()
         self._paused: set[JobId] = set()
         self._cancelled: set[JobId] = set()
+        self._held: frozenset[JobId] = frozenset()
+
+    def hold(self, job_ids: Collection[JobId]) -> bool:
+        """No document of `job_ids`, and only of these, may start; whether another one may now that might not before."""
+        before, self._held = self._held, frozenset(job_ids)
+        return not before <= self._held
 
     def follow(self) -> bool:
         """Read to the end; whether anything changed that lets more be chosen than before."""
@@ -42,13 +48,13 @@ class FollowedJobs:
             case JobResumed() if job_id in self._paused:
                 self._paused.discard(job_id)
                 return True
-            case JobCancelled():
+            case JobCancelled() if job_id not in self._cancelled:
                 self._paused.discard(job_id)
                 self._cancelled.add(job_id)
                 return True
-            case JobFinished():
-                self._paused.discard(job_id)
-                return False
+            case JobFinished() if job_id in self._paused:
+                self._paused.discard(job_id)  # what was asked for later, and passed over, may go on
+                return True
             case _:
                 return False
 
@@ -56,6 +62,16 @@ class FollowedJobs:
     def paused(self) -> Collection[JobId]:
         """The jobs whose requests are passed over."""
         return self._paused
+
+    @property
+    def without_starts(self) -> Collection[JobId]:
+        """The jobs of which nothing may start now: paused, or held back."""
+        return self._paused | self._held if self._held else self._paused
+
+    @property
+    def held(self) -> Collection[JobId]:
+        """The jobs of which no document may start now, for their readers are behind."""
+        return self._held
 
     def is_paused(self, job_id: JobId | None) -> bool:
         """Whether what has not started of this job waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from schemas.events import DocumentEvent, DocumentQueued
 from schemas.ids import DocumentId, EventId
@@ -35,7 +35,8 @@ class Overlay:
         self._limit = limit
         self._intake_limit = max(1, limit * INTAKE_SHARE)
         self._states: dict[DocumentId, tuple[DocumentState, int]] = {}
-        self._recent_requests: dict[EventId, int] = {}
+        self._prefetched: dict[DocumentId, DocumentState] = {}
+        self._recent_requests: dict[EventId, tuple[DocumentId, int]] = {}
         self._taken_offsets: dict[str, int] = {}
         self._end_offset = 0
         self._passed_offset = 0
@@ -58,6 +59,7 @@ class Overlay:
     def load(self, log: EventLog, until: Position) -> None:
         """Forget everything and fold what lies between the manifest and `until`."""
         self._states.clear()
+        self._prefetched = {}
         self._recent_requests.clear()
         self._taken_offsets.clear()
         self._passed_offset = self._manifest.position().offset(self._tp)
@@ -82,6 +84,21 @@ class Overlay:
         entry = self._states.get(document_id)
         return entry[0] if entry else None
 
+    def prefetch(self, document_ids: Sequence[DocumentId]) -> None:
+        """Load what is not here of `document_ids`, all together: `latest` will be asked for each."""
+        missing = [d for d in document_ids if d not in self._states and d not in self._prefetched]
+        if missing:
+            self._prefetched = self.states(missing)
+
+    def is_at_hand(self, document_id: DocumentId) -> bool:
+        """Whether `latest` has nothing to load."""
+        return document_id in self._states or document_id in self._prefetched
+
+    def latest(self, document_id: DocumentId) -> DocumentState:
+        """The state of one document; an empty one if it has no event."""
+        state = self.state(document_id) or self._prefetched.get(document_id)
+        return state or self.states([document_id])[document_id]
+
     def fold(self, events: Iterable[tuple[int, DocumentEvent]], states: dict[DocumentId, DocumentState]) -> None:
         """Fold recorded `events` (offset, event) over `states`, which must hold each document's state."""
         for offset, event in events:
@@ -90,15 +107,16 @@ class Overlay:
                 continue  # the manifest has moved on since we asked it where it stands
             state = states[event.document_id] = evolve(state, event, offset)
             self._states[event.document_id] = (state, offset)
+            self._prefetched.pop(event.document_id, None)
             self._end_offset = max(self._end_offset, offset + 1)
             if isinstance(event, DocumentQueued):
-                self._recent_requests[event.request_id] = offset
+                self._recent_requests[event.request_id] = (event.document_id, offset)
                 self._taken_offsets[event.log_id] = max(self._taken_offsets.get(event.log_id, 0), event.offset + 1)
 
-    def known_requests(self, request_ids: Collection[tuple[DocumentId, EventId]]) -> set[EventId]:
-        """Those of `request_ids` that were taken before."""
-        recent = {request_id for _, request_id in request_ids if request_id in self._recent_requests}
-        return recent | self._manifest.known_requests([r for r in request_ids if r[1] not in recent])
+    def known_requests(self, request_ids: Collection[EventId]) -> set[tuple[DocumentId, EventId]]:
+        """For which documents those of `request_ids` were taken that were taken before."""
+        recent = {(self._recent_requests[r][0], r) for r in request_ids if r in self._recent_requests}
+        return recent | self._manifest.known_requests([r for r in request_ids if r not in self._recent_requests])
 
     def taken_offset(self, log_id: str) -> int:
         """The offset of `requests` after the last one taken from the log `log_id`."""
@@ -117,6 +135,6 @@ class Overlay:
         passed = [d for d, (_, last) in self._states.items() if last < self._passed_offset and d not in keep]
         for document_id in passed:
             del self._states[document_id]
-        old = [r for r, offset in self._recent_requests.items() if offset < self._passed_offset]
+        old = [r for r, (_, offset) in self._recent_requests.items() if offset < self._passed_offset]
         for request_id in old:
             del self._recent_requests[request_id]

@@ -21,10 +21,8 @@ class WeightedScheduler:
         self._weights = dict(weights)
         self._credits = dict.fromkeys(weights, 0)
 
-    def choose(self, waiting: Collection[Priority]) -> Priority | None:
-        """The priority to take from next, or None when nothing waits."""
-        if not waiting:
-            return None
+    def choose(self, waiting: Collection[Priority]) -> Priority:
+        """The priority to take from next, of those `waiting`: at least one."""
         for priority in waiting:
             self._credits[priority] += self._weights[priority]
         chosen = max(waiting, key=lambda p: (self._credits[p], self._weights[p]))

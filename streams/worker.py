@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from schemas.errors import FatalError, RefoldError, TransientError
 from schemas.events import ErrorClass, ReleaseReason, Stage
@@ -29,15 +30,20 @@ RETAKE_S = 1.0
 STOP_DEADLINE_S = 10.0
 """Work in flight may finish for this long at shutdown; the rest is released."""
 
+RELEASE_TRIES = 5
+"""How often a slot that is given up is taken again to release what it left, should commits fail: some seconds."""
+
+ActedT = TypeVar("ActedT")
+
 _log = ProcessLogger(__name__)
 
 
 class SlotWorker:
     """Runs one slot in its committer thread until it is stopped or fails.
 
-    Attempts run on `loop`. After an unknown outcome the slot is taken again, and so it is after a fence while
-    `is_assigned` says that it is this process's; any other FatalError ends the worker, stays in `error` and is told to
-    `on_failure`.
+    Attempts run on `loop`. After an unknown outcome the slot is taken again, and so it is after a fence or a transient
+    error while `is_assigned` says that it is this process's; what is in work is cancelled then. Any other FatalError
+    ends the worker, stays in `error` and is told to `on_failure`.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class SlotWorker:
         self._stopped = threading.Event()
         self._deadline_s = STOP_DEADLINE_S
         self._is_idle = False
+        self._is_owned = self._was_owned = False
         self._running: set[asyncio.Task[None]] = set()
         self._threads: list[threading.Thread] = []
         self._monotonic = monotonic
@@ -119,46 +126,58 @@ class SlotWorker:
             self._fail(FatalError(f"the slot stopped: {error!r}", op="tick", hint="this is a bug; please report it"))
             raise
         finally:
+            self._loop.call_soon_threadsafe(self._cancel_running)
+            slot.close()
             self._stopped.set()
             self._log.wake()
 
     def _own_and_tick(self, slot: Slot) -> None:
-        is_owned = False
         while not self._stopping.is_set() and self.error is None:
             self._wakeup.clear()
             self._turned_at_s = self._monotonic()
-            try:
-                if not is_owned:
-                    slot.own()
-                    is_owned = True
-                did_something = slot.tick()
-                self._is_idle = not did_something and not slot.in_flight
-            except UnknownOutcome as error:
-                _log.warning("commit outcome unknown, folding again", error=str(error))
-                is_owned = False
-                continue
-            except (Fenced, TransientError) as error:
-                if not self._is_assigned():
-                    raise
-                _log.warning("the slot was lost while it is assigned here, taking it again", error=str(error))
-                is_owned = False
-                self._stopping.wait(RETAKE_S)
+            did_something = self._owning(slot, slot.tick)
+            self._is_idle = did_something is False and not slot.in_flight
+            if did_something is None:
                 continue
             if did_something:
                 self._stopping.wait(self._linger_s)
             else:
                 self._wakeup.wait(self._sleep_s(slot))
 
+    def _owning(self, slot: Slot, act: Callable[[], ActedT]) -> ActedT | None:
+        """What `act` gives, once the slot is owned; None if it has to be owned anew before anything else."""
+        try:
+            if not self._is_owned:
+                self._loop.call_soon_threadsafe(self._cancel_running)
+                slot.own()
+                self._is_owned = self._was_owned = True
+            return act()
+        except UnknownOutcome as error:
+            _log.warning("commit outcome unknown, folding again", error=str(error))
+            self._is_owned = False
+        except (Fenced, TransientError) as error:
+            is_draining = self._stopping.is_set() and not isinstance(error, Fenced)
+            if not (is_draining or self._is_assigned()):
+                raise
+            _log.warning("the slot was lost while it is this process's, taking it again", error=str(error))
+            self._is_owned = False
+            (self._stopped if is_draining else self._stopping).wait(RETAKE_S)
+        return None
+
     def _drain(self, slot: Slot) -> None:
+        """Let what is in work land until the deadline, and release the rest, whatever the first commits come to."""
+        if not self._was_owned:
+            return  # nothing was begun, and somebody else may own it by now
         slot.drain()
-        remaining_s = self._deadline_s
-        while slot.in_flight and remaining_s > 0 and self.error is None:
-            self._wakeup.wait(min(0.05, remaining_s))
+        deadline_s = time.monotonic() + self._deadline_s
+        while slot.in_flight and self._is_owned and time.monotonic() < deadline_s and self.error is None:
+            self._wakeup.wait(0.05)
             self._wakeup.clear()
-            remaining_s -= 0.05
-            slot.tick()
-        slot.release(ReleaseReason.SHUTDOWN)
-        self._loop.call_soon_threadsafe(self._cancel_running)
+            self._owning(slot, slot.tick)
+        for _ in range(RELEASE_TRIES):
+            if self._owning(slot, lambda: slot.release(ReleaseReason.SHUTDOWN)):
+                return
+        raise FatalError("what was in work could not be released", op="release", hint="see the log's warnings")
 
     def _sleep_s(self, slot: Slot) -> float:
         due = slot.next_due()
@@ -200,6 +219,7 @@ class SlotWorker:
         task.add_done_callback(self._running.discard)
 
     async def _run(self, started_id: EventId, attempt: Attempt) -> None:
+        assert self._slot is not None  # noqa: S101 - start() has set it
         began_s = self._loop.time()
         try:
             outcome: AttemptOutcome = await self._attempts.run(attempt)
@@ -207,6 +227,8 @@ class SlotWorker:
             self._fail(error)
             return
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            self._slot.finished(started_id, None)
+            self._wakeup.set()
             raise
         except BaseException as error:  # noqa: BLE001 - what one document meets must not stop the others
             _log.exception("attempt failed unexpectedly", document_id=attempt.request.document_id)
@@ -218,7 +240,6 @@ class SlotWorker:
                 message=f"{type(error).__name__}: {error}",
                 hint="this is a bug; please report it with the process's log",
             )
-        assert self._slot is not None  # noqa: S101 - start() has set it
         self._slot.finished(started_id, outcome)
         _log.info(
             "attempt ended",

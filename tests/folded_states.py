@@ -55,8 +55,8 @@ class FoldedStates:
     def states(self, document_ids: Collection[DocumentId]) -> tuple[Mapping[DocumentId, DocumentState], Position]:
         return {d: self._states[d] for d in document_ids if d in self._states}, self._position
 
-    def known_requests(self, request_ids: Collection[tuple[DocumentId, EventId]]) -> set[EventId]:
-        return {request_id for document_id, request_id in request_ids if (document_id, request_id) in self._requests}
+    def known_requests(self, request_ids: Collection[EventId]) -> set[tuple[DocumentId, EventId]]:
+        return {(document_id, request_id) for document_id, request_id in self._requests if request_id in request_ids}
 
     def taken_offset(self, log_id: str, partition: int) -> int:
         return self._taken.get((log_id, partition), 0)
@@ -88,6 +88,9 @@ class FoldedStates:
             e for e in entries if e.priority is priority and e.order > after_order and e.job_id not in without_jobs
         ]
         return sorted(wanted, key=lambda e: e.order)[:limit]
+
+    def started_documents(self, partition: int) -> Sequence[DocumentId]:
+        return [d for d, s in self._states.items() if s.started and self._partition_of[d] == partition]
 
     def known_documents(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, KnownDocument]:
         return {d: _known(self._states[d]) for d in document_ids if d in self._states}

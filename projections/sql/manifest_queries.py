@@ -71,12 +71,11 @@ def all_states(snapshot: ManifestSnapshot) -> Iterator[DocumentState]:
         yield _state(state, live)
 
 
-def known_requests(snapshot: ManifestSnapshot, request_ids: Collection[tuple[DocumentId, EventId]]) -> set[EventId]:
-    """Those of `request_ids` that were ever taken for their document."""
+def known_requests(snapshot: ManifestSnapshot, request_ids: Collection[EventId]) -> set[tuple[DocumentId, EventId]]:
+    """For which documents those of `request_ids` were taken that ever were."""
     query, key = _requests_query(snapshot.tables.requests)
-    wanted = set(request_ids)
-    rows = rows_among(snapshot.connection, query, key, {document_id for document_id, _ in wanted})
-    return {request_id for document_id, request_id in rows if (document_id, request_id) in wanted}
+    rows = rows_among(snapshot.connection, query, key, set(request_ids))
+    return {(document_id, request_id) for document_id, request_id in rows}
 
 
 def taken_offset(snapshot: ManifestSnapshot, log_id: str, partition: int) -> int:
@@ -121,6 +120,13 @@ def open_requests(
     ]
 
 
+def started_documents(snapshot: ManifestSnapshot, partition: int) -> list[DocumentId]:
+    """The documents of a partition with an open request that was started."""
+    c = snapshot.tables.requests.c
+    query = select(c.document_id).where(c.answer_kind.is_(None), c.is_started, c.partition == partition)
+    return sorted(set(snapshot.connection.scalars(query)))
+
+
 def known_documents(
     snapshot: ManifestSnapshot, document_ids: Collection[DocumentId]
 ) -> dict[DocumentId, KnownDocument]:
@@ -140,7 +146,7 @@ def _states_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
 @lru_cache(maxsize=64)  # tables come and go with rebuilds
 def _requests_query(table: Table) -> tuple[Select[Any], ColumnElement[str]]:
     c = table.c
-    return select(c.document_id, c.request_id), c.document_id
+    return select(c.document_id, c.request_id), c.request_id
 
 
 @lru_cache(maxsize=64)  # tables come and go with rebuilds

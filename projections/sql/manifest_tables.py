@@ -106,8 +106,9 @@ def _requests(metadata: MetaData, prefix: str) -> Table:
     requests = Table(
         f"{prefix}_requests",
         metadata,
-        Column("document_id", SORTED_TEXT, primary_key=True),
+        # By request first: a document may have thousands, and one id may have been taken for two documents once.
         Column("request_id", Text, primary_key=True),
+        Column("document_id", SORTED_TEXT, primary_key=True),
         Column("partition", Integer, nullable=False),
         Column("order", BigInteger, nullable=False),
         Column("job_id", Text),
@@ -126,6 +127,8 @@ def _requests(metadata: MetaData, prefix: str) -> Table:
         sqlite_where=requests.c.answer_kind.is_(None),
         postgresql_where=requests.c.answer_kind.is_(None),
     )
+    in_work = requests.c.answer_kind.is_(None) & requests.c.is_started
+    Index(f"{prefix}_started", requests.c.partition, sqlite_where=in_work, postgresql_where=in_work)
     return requests
 
 

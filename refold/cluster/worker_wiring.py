@@ -101,6 +101,7 @@ class WorkerParts:
             parameters=self._parameters,
             clock=now,
             monotonic=time.monotonic,
+            wake=worker.wake,
             written=self._written,
             max_crashes=retries.max_crashes,
         )

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from schemas.errors import FatalError, PoisonError, TransientError
@@ -117,7 +118,17 @@ class PooledAttempts(Attempts):
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _in_thread(self, function: Callable[[Attempt], AttemptOutcome], attempt: Attempt) -> AttemptOutcome:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _outcome_of, function, attempt)
+        """What `function` makes of `attempt`; a cancellation is told only once it has ended, or never begins."""
+        running = self._threads.submit(_outcome_of, function, attempt)
+        ended = asyncio.wrap_future(running)
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            running.cancel()
+            while not ended.done():
+                with suppress(asyncio.CancelledError):  # whoever says it twice waits all the same
+                    await asyncio.wait([ended])
+            raise
 
     async def _fetch_and_build(self, attempt: Attempt, adapter: Fetches | None) -> AttemptOutcome:
         request = attempt.request

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from refold_cli import age
+from refold_cli import Cli, age
 
 import refold
 from refold import events
@@ -58,6 +58,30 @@ async def test_no_document_starts_while_a_reader_is_behind(data: Path, docs: Pat
         rest = [event async for event in stream]
         assert sum(isinstance(event, events.DocumentCompleted) for event in rest) == DOCUMENTS
         assert isinstance(rest[-1], events.JobFinished)
+
+
+async def test_a_reader_may_wait_for_other_work_inside_its_loop(data: Path, docs: Path, tmp_path: Path) -> None:
+    """What holds back a job holds back nothing else: not what its own reader asks for, nor another terminal."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "letter.txt").write_text("A letter about dolphins.")
+    age(other)
+    cli = Cli(data)
+    seen = 0
+    async with refold.open(data) as pipeline:
+        async with asyncio.timeout(120):
+            async for event in pipeline.stream_events([docs], buffer_size=5):
+                if isinstance(event, events.DocumentCompleted):
+                    seen += 1
+                if seen == 1:
+                    seen += 1  # once; the stream is far behind by then
+                    added = await pipeline.add("note", text="A note about seals.")
+                    assert added.status == "completed"
+                    removed = await pipeline.call("documents remove", documents=["push:note"], request_id="once")
+                    assert removed["removed"] == 1
+                    assert (await pipeline.run([other])).outcome == "SUCCEEDED"
+                    await asyncio.to_thread(cli, "documents", "add", "from-elsewhere", "--text", "Another terminal.")
+        assert seen == DOCUMENTS + 1
 
 
 async def test_filters_combine_and_a_transformer_gives_what_is_wanted(data: Path, docs: Path) -> None:

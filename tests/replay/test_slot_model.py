@@ -1,8 +1,10 @@
 """A random-interleaving model of the slot: whatever happens in whatever order, the log's promises hold.
 
-Documents are asked for, jobs paused and cancelled, attempts end in every way, the manifest lags, processes die at
-every numbered step, commits have unknown outcomes, requests are sent twice and zombies go on: in the end every accepted
-request has exactly one final answer and every document's sequence is unbroken.
+Documents are asked for, jobs paused, finished and cancelled, their readers fall behind, attempts end in every way or
+outlive their ownership, the manifest lags, its database is away, processes die at every numbered step, commits have
+unknown outcomes, requests are sent twice or under an id that another document has, and zombies go on. Whatever happens
+in whatever order: no two attempts of a document are at work at once in a process, and nothing counts as a crash but the
+death of one; in the end every accepted request has exactly one final answer and every document's sequence is unbroken.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from schemas.errors import FatalError
+from schemas.errors import FatalError, TransientError
 from schemas.events import (
     Action,
     ArtifactRef,
@@ -35,6 +37,7 @@ from schemas.events import (
     DocumentStarted,
     ErrorClass,
     JobCancelled,
+    JobFinished,
     JobPaused,
     JobResumed,
     Meta,
@@ -88,30 +91,64 @@ class FaultyLog:
         return position
 
 
+class AbsentStates:
+    """Document states whose database may be away for one question."""
+
+    def __init__(self, states: FoldedStates) -> None:
+        self._states = states
+        self.is_away = False
+
+    def __getattr__(self, name: str) -> object:
+        if self.is_away:
+            self.is_away = False
+            raise TransientError("the database is away")
+        return getattr(self._states, name)
+
+
 class Process:
     """One life of a worker process: a slot, its attempts in work, and its own view of log and manifest."""
 
     def __init__(self, machine: SlotMachine, pipeline_id: str) -> None:
         self.log = FaultyLog(machine.log.peer())
+        self.states = AbsentStates(machine.states)
         self.in_work: dict[EventId, Attempt] = {}
+        self.left_behind: set[EventId] = set()
         self.dies_at: str | None = None
         writer = AnswerWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(7))
         self.slot = Slot(
             0,
             SlotParts(
                 log=self.log,
-                states=machine.states,
+                states=self.states,
                 artifacts=MemoryArtifacts(machine.clock),
                 writer=writer,
                 workload=Workload(limit=3),
-                begin=self.in_work.__setitem__,
+                begin=self._begin,
                 parameters={"parse": "1"},
                 clock=machine.clock,
                 monotonic=machine.monotonic,
+                held_jobs=lambda: machine.held_jobs,
                 fault=self._fault,
                 overlay_limit=machine.overlay_limit,
             ),
         )
+
+    def own(self) -> None:
+        """Take the slot, until it is taken; what is in work goes on for a while."""
+        while True:
+            self.left_behind = set(self.in_work)
+            with contextlib.suppress(UnknownOutcome, TransientError):
+                return self.slot.own()
+
+    def _begin(self, started_id: EventId, attempt: Attempt) -> None:
+        assert attempt.request.document_id not in {other.request.document_id for other in self.in_work.values()}
+        self.in_work[started_id] = attempt
+
+    def finish(self, started_id: EventId, outcome: str) -> None:
+        """The attempt ends; one of an ownership that is over may have been cancelled."""
+        attempt = self.in_work.pop(started_id)
+        is_cancelled = started_id in self.left_behind and outcome == "permanent"
+        self.slot.finished(started_id, None if is_cancelled else _outcome(outcome, attempt))
 
     def _fault(self, point: str) -> None:
         if point == self.dies_at:
@@ -123,11 +160,14 @@ class SlotMachine(RuleBasedStateMachine):
     def begin(self, seed: int, overlay_limit: int) -> None:
         self.log = MemoryLog(shuffle_seed=seed)
         self.states = FoldedStates(self.log)
+        self.truth = FoldedStates(self.log)
+        self.held_jobs: set[JobId] = set()
         self.overlay_limit = overlay_limit
         self.now = START
         self.lives = 0
         self.ordinal = 0
         self.sent: list[DocumentRequested] = []
+        self.refused = 0
         self.zombies: list[Process] = []
         self._new_process()
 
@@ -140,12 +180,7 @@ class SlotMachine(RuleBasedStateMachine):
     def _new_process(self) -> None:
         self.lives += 1
         self.process = Process(self, f"run-{self.lives}")
-        self._own(self.process)
-
-    def _own(self, process: Process) -> None:
-        self.states.catch_up()
-        process.in_work.clear()
-        process.slot.own()
+        self.process.own()
 
     # -- what the world does
 
@@ -186,16 +221,32 @@ class SlotMachine(RuleBasedStateMachine):
         if self.sent:
             self._publish(data.draw(st.sampled_from(self.sent)))
 
+    @rule(uri=st.sampled_from(URIS), data=st.data())
+    def ask_with_the_id_of_another_document(self, uri: str, data: st.DataObject) -> None:
+        others = [r for r in self.sent if r.uri != uri and r.action is not Action.UNKNOWN]
+        if others:
+            other = data.draw(st.sampled_from(others))
+            self.refused += 1
+            self._publish(replace(other, uri=uri, document_id=document_id_of(uri)))
+
     @rule(uri=st.sampled_from(URIS))
     def ask_under_a_wrong_id(self, uri: str) -> None:
         self.ordinal += 1
+        self.refused += 1
         meta = Meta(event_id=EventId(f"wrong-{self.ordinal}"), occurred_at=self.now, pipeline_id="world")
         self._publish(DocumentRequested(meta=meta, document_id=document_id_of("push:other"), uri=uri))
 
     def _publish(self, request: DocumentRequested) -> None:
         self.log.append(None, [Draft("requests", request.document_id, request)])
 
-    @rule(job=st.sampled_from(JOBS), kind=st.sampled_from([JobPaused, JobResumed, JobResumed, JobCancelled]))
+    @rule(jobs=st.sets(st.sampled_from(JOBS)))
+    def let_readers_fall_behind_or_catch_up(self, jobs: set[JobId]) -> None:
+        self.held_jobs = jobs
+
+    @rule(
+        job=st.sampled_from(JOBS),
+        kind=st.sampled_from([JobPaused, JobPaused, JobResumed, JobResumed, JobFinished, JobCancelled]),
+    )
     def say_of_a_job(self, job: JobId, kind: type) -> None:
         self.ordinal += 1
         event_id = EventId(f"said-{self.ordinal}")
@@ -219,15 +270,13 @@ class SlotMachine(RuleBasedStateMachine):
     def _tick(self, process: Process) -> None:
         try:
             process.slot.tick()
-        except UnknownOutcome:
-            self._own(process)
+        except (UnknownOutcome, TransientError):
+            process.own()
 
     @rule(outcome=st.sampled_from(["produced", "unchanged", "transient", "permanent"]), data=st.data())
     def finish_an_attempt(self, outcome: str, data: st.DataObject) -> None:
         if self.process.in_work:
-            started_id = data.draw(st.sampled_from(sorted(self.process.in_work)))
-            attempt = self.process.in_work.pop(started_id)
-            self.process.slot.finished(started_id, _outcome(outcome, attempt))
+            self.process.finish(data.draw(st.sampled_from(sorted(self.process.in_work))), outcome)
 
     @rule()
     def die_between_ticks(self) -> None:
@@ -247,6 +296,12 @@ class SlotMachine(RuleBasedStateMachine):
         self.process.log.loses_answer = when
         self._tick(self.process)
         self.process.log.loses_answer = None
+
+    @rule()
+    def lose_the_database_for_a_moment(self) -> None:
+        self.process.states.is_away = True
+        self._tick(self.process)
+        self.process.states.is_away = False
 
     @rule()
     def leave_a_zombie(self) -> None:
@@ -271,9 +326,17 @@ class SlotMachine(RuleBasedStateMachine):
         if hasattr(self, "log"):
             assert max(_answers(self.log).values(), default=0) <= 1
 
+    @invariant()
+    def only_deaths_are_crashes(self) -> None:
+        if hasattr(self, "truth"):
+            self.truth.catch_up()
+            deaths = self.lives - 1
+            assert all(r.crashes <= deaths for s in self.truth.all().values() for r in s.requests)
+
     def teardown(self) -> None:
         if not hasattr(self, "process"):
             return  # it never began
+        self.held_jobs = set()
         for number, job in enumerate(JOBS):
             event_id = EventId(f"resume-{number}")
             meta = Meta(event_id=event_id, occurred_at=self.now, pipeline_id="world", job_id=job)
@@ -285,7 +348,8 @@ class SlotMachine(RuleBasedStateMachine):
         asked = {r.meta.event_id for r in self.sent if r.action is not Action.UNKNOWN}
         assert taken == asked
         assert answers == Counter(dict.fromkeys(asked, 1))
-        assert bool(rejected) == (len(asked) < len({r.event.meta.event_id for r in _records(self.log, "requests")}))
+        unknown = sum(r.action is Action.UNKNOWN for r in self.sent)
+        assert bool(rejected) == bool(self.refused + unknown)
         self.states.catch_up()  # folds every event of every document through evolve: no hole, no fork
 
     def _work_until_idle(self) -> None:
@@ -293,9 +357,8 @@ class SlotMachine(RuleBasedStateMachine):
             self.states.catch_up()
             self.now += timedelta(seconds=400)
             self._tick(self.process)
-            for started_id, attempt in list(self.process.in_work.items()):
-                del self.process.in_work[started_id]
-                self.process.slot.finished(started_id, _outcome("produced", attempt))
+            for started_id in list(self.process.in_work):
+                self.process.finish(started_id, "produced")
             self.states.catch_up()
             is_taken = self.process.slot.seen == self.log.end(self.log.partitions("requests"))
             if is_taken and not any(s.requests for s in self.states.all().values()):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from schemas.events import Finding
-from schemas.ids import DocumentId, document_id_of
+from schemas.ids import DocumentId, EventId, document_id_of
 from schemas.positions import Position
 from streams.document_state import DocumentState
 from streams.document_states import KnownDocument, QueueEntry
@@ -73,11 +73,14 @@ class RememberedDocuments:
     def states(self, document_ids: Collection[DocumentId]) -> tuple[Mapping[DocumentId, DocumentState], Position]:
         raise NotImplementedError
 
-    def known_requests(self, request_ids: Collection[tuple[DocumentId, str]]) -> set[str]:
+    def known_requests(self, request_ids: Collection[EventId]) -> set[tuple[DocumentId, EventId]]:
         raise NotImplementedError
 
     def taken_offset(self, log_id: str, partition: int) -> int:
         raise NotImplementedError
 
     def open_requests(self, partition: int, **_: object) -> Sequence[QueueEntry]:
+        raise NotImplementedError
+
+    def started_documents(self, partition: int) -> Sequence[DocumentId]:
         raise NotImplementedError

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from documents import pdf
 
 from schemas.errors import DataFolderDamaged
 from schemas.events import Finding, Stage
+from streams.adapters.files import FileContent, Files
 from streams.attempt import VectorsProduced
 from streams.contents import decode_chunks, decode_text, decode_vectors
 from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
@@ -266,3 +269,31 @@ async def test_reindexing_embeds_the_live_chunks(world: AttemptWorld) -> None:
 
 async def test_parameters_name_every_stage(world: AttemptWorld) -> None:
     assert set(world.attempts.parameters) == {"fetch", "parse", "chunk", "embed", "limits"}
+
+
+class PatientReader(Files):
+    """Reads a document when it is let."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> FileContent:
+        self.begun.set()
+        assert self.may_go_on.wait(60)
+        return super().read(finding, limit_bytes=limit_bytes)
+
+
+async def test_a_cancelled_attempt_is_over_only_when_its_thread_is(tmp_path: Path, pool: StagePool) -> None:
+    reader = PatientReader()
+    world = AttemptWorld(tmp_path, pool, adapters={"folder": reader})
+    running = asyncio.create_task(world.outcome(world.write("slow.txt", "Slowly.")))
+    assert await asyncio.to_thread(reader.begun.wait, 60)
+    for _ in range(3):
+        running.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not running.done()
+    reader.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.events import (
     Action,
+    ArtifactRef,
     DocumentCompleted,
     DocumentQueued,
     Finding,
@@ -51,7 +52,7 @@ def meta(sequence: int = 1, *, job: str | None = None, cause: str | None = None)
 
 def asked(name: str, action: Action = Action.INGEST, **fields: object) -> OpenRequest:
     job, cause = fields.pop("job", None), fields.pop("cause", None)
-    of_request = {k: fields.pop(k) for k in ("starts", "crashes", "started_by", "retry_at") if k in fields}
+    of_request = {k: fields.pop(k) for k in ("order", "starts", "crashes", "started_by", "retry_at") if k in fields}
     queued = DocumentQueued(
         meta=meta(job=job, cause=cause),  # type: ignore[arg-type]
         document_id=DOCUMENT,
@@ -59,7 +60,7 @@ def asked(name: str, action: Action = Action.INGEST, **fields: object) -> OpenRe
         action=action,
         **fields,  # type: ignore[arg-type]
     )
-    return OpenRequest(queued=queued, order=0, **of_request)  # type: ignore[arg-type]
+    return OpenRequest(queued=queued, **{"order": 0, **of_request})  # type: ignore[arg-type]
 
 
 LIVE = DocumentCompleted(meta=meta(), document_id=DOCUMENT, request_id=EventId("old"), version=1, finding=FINDING)
@@ -71,8 +72,8 @@ def document(*requests: OpenRequest, is_live: bool = False) -> DocumentState:
     return DocumentState(document_id=DOCUMENT, version=int(is_live), live=live, finding=finding, requests=requests)
 
 
-def decided(state: DocumentState, jobs: SaidOfJobs | None = None) -> object:
-    return decide(state, now=NOW, jobs=jobs or SaidOfJobs(), parameters=PARAMETERS)
+def decided(state: DocumentState, jobs: SaidOfJobs | None = None, *, held: str = "") -> object:
+    return decide(state, now=NOW, jobs=jobs or SaidOfJobs(), parameters=PARAMETERS, held_jobs={JobId(held)})
 
 
 def test_nothing_open_is_nothing_to_do() -> None:
@@ -210,3 +211,64 @@ def test_other_stages_or_a_young_file_are_read_again() -> None:
     young = replace(FINDING, modified_at_ns=young_ns)
     state = replace(completed_like(), requests=(asked("one", finding=young),), finding=young)
     assert isinstance(decided(state), Start)
+
+
+CONTENT = ArtifactRef(sha256="0" * 64, size_bytes=1)
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize(
+    "passed_over",
+    [
+        asked("e", order=3),
+        asked("e", Action.REMOVE, order=3),
+        asked("e", Action.RETRY, order=3),
+        asked("e", order=3, mode=Mode.ADD_ONLY),
+        asked("e", order=3, force=True, content_ref=CONTENT),
+        asked("e", order=3, retry_at=NOW + timedelta(hours=1)),
+    ],
+    ids=["ingest", "remove", "retry", "add only", "forced content", "waiting"],
+)
+def test_what_was_passed_over_is_superseded_by_what_has_said_since_what_the_document_is(
+    passed_over: OpenRequest, *, is_live: bool
+) -> None:
+    state = replace(document(passed_over, is_live=is_live), settled_order=4)
+    assert decided(state) == Skip(passed_over, SkipReason.SUPERSEDED)
+
+
+def test_what_was_asked_after_the_last_word_is_done() -> None:
+    later = asked("l", order=5)
+    assert decided(replace(document(later, is_live=True), settled_order=4)) == Start(later)
+
+
+def test_a_forced_request_that_reads_its_source_brings_nothing_old_but_does_not_undo_a_removal() -> None:
+    forced = asked("e", order=3, force=True)
+    assert decided(replace(document(forced, is_live=True), settled_order=4)) == Start(forced)
+    assert decided(replace(document(forced), settled_order=4)) == Skip(forced, SkipReason.SUPERSEDED)
+
+
+def test_vectors_are_added_to_whatever_is_live() -> None:
+    passed_over = asked("e", Action.REINDEX, order=3)
+    assert decided(replace(document(passed_over, is_live=True), settled_order=4)) == Start(passed_over)
+
+
+def test_a_start_of_a_job_whose_reader_is_behind_waits_and_another_goes_before_it() -> None:
+    held, other = asked("one", job="a"), asked("two", job="b", mode=Mode.ADD_ONLY)
+    assert decided(document(held), held="a") == Wait(None)
+    assert decided(document(held, other), held="a") == Start(other)
+
+
+def test_answers_of_a_job_whose_reader_is_behind_do_not_wait() -> None:
+    nothing, removal = asked("one", Action.REMOVE, job="a"), asked("two", Action.REMOVE, job="a")
+    assert decided(document(nothing), held="a") == Skip(nothing, SkipReason.ABSENT)
+    assert decided(document(asked("zero", job="a"), removal, is_live=True), held="a") == Remove(
+        removal, [asked("zero", job="a")]
+    )
+    poison = asked("three", job="a", crashes=5)
+    assert decided(document(poison), held="a") == GiveUp(poison, 5)
+
+
+def test_the_latest_that_outdoes_all_before_it_is_found_behind_one_that_does_not() -> None:
+    forced, weaker, stronger = asked("one", force=True), asked("two"), asked("three", force=True)
+    assert decided(document(forced, weaker, stronger)) == Start(stronger, [forced, weaker])
+    assert decided(document(forced, stronger, weaker)) == Start(stronger, [forced])

@@ -1,10 +1,14 @@
-"""What a document's state remembers of crashes."""
+"""What a document's state remembers of crashes, and of what was said of it last."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from histories import Histories
 
-from schemas.events import SkipReason
+from schemas.events import Action, SkipReason
+from streams.document_state import ImpossibleTransition, evolve
 
 URI = "folder:docs/heavy.pdf"
 
@@ -51,3 +55,43 @@ def test_an_answer_ends_the_count() -> None:
     made.completed(crashed)
     made.queued(URI)
     assert crashes(made) == [0]
+
+
+def test_what_says_what_a_document_is_is_remembered_with_the_place_of_its_request() -> None:
+    made = Histories()
+    early, late = made.queued(URI, job="paused"), made.queued(URI)
+    assert made.state(URI).settled_order is None
+    made.started(late)
+    made.completed(late)
+    assert made.state(URI).settled_order == 1
+    made.started(early)
+    made.completed(early)  # as earlier releases did when the job was resumed
+    assert made.state(URI).settled_order == 1
+    removal = made.queued(URI, action=Action.REMOVE)
+    made.removed(removal)
+    assert made.state(URI).settled_order == 6
+
+
+def test_a_removal_that_found_nothing_is_the_last_word_too_and_a_skip_that_changed_nothing_is_none() -> None:
+    made = Histories()
+    absent = made.queued(URI, action=Action.REMOVE)
+    made.skipped(absent, SkipReason.ABSENT)
+    settled = made.state(URI).settled_order
+    assert settled == 0
+    for reason in (SkipReason.EXISTS, SkipReason.ABSENT, SkipReason.SUPERSEDED):
+        made.skipped(made.queued(URI), reason)
+    made.cancelled(made.queued(URI))
+    assert made.state(URI).settled_order == settled
+    unchanged = made.queued(URI)
+    made.skipped(unchanged, SkipReason.UNCHANGED)
+    assert made.state(URI).settled_order == 10
+
+
+def test_a_request_that_is_open_is_not_taken_twice_however_many_there_are() -> None:
+    made = Histories()
+    first = made.queued(URI)
+    for _ in range(20):
+        made.queued(URI)
+    again = replace(first, meta=replace(first.meta, sequence=22))
+    with pytest.raises(ImpossibleTransition):
+        evolve(made.state(URI), again, 99)
