@@ -22,9 +22,9 @@ from refold.cluster.settings import ClusterSettings
 from schemas.errors import UsageError
 from schemas.registries.confluent import ConfluentRegistry
 from schemas.registries.confluent_client import ConfluentClient
+from streams.artifact_stores.objects import ObjectArtifacts
 from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
-from streams.artifacts import ArtifactStore
 from streams.logs.kafka import KafkaLog
 
 Clock = Callable[[], datetime]
@@ -55,7 +55,7 @@ def open_sql(cluster: ClusterSettings, *, read_only: bool = False) -> SqlEngine:
     return open_postgres(cluster.postgres.get_secret_value(), schema=_schema_of(cluster.corpus), read_only=read_only)
 
 
-def open_artifacts(cluster: ClusterSettings, *, clock: Clock) -> ArtifactStore:
+def open_artifacts(cluster: ClusterSettings, *, clock: Clock) -> ObjectArtifacts:
     """The artifact store that all processes share.
 
     Raises:

@@ -27,7 +27,7 @@ from refold.settings import Settings
 from schemas.errors import TransientError, UnreachableError
 from schemas.ids import random_id
 from schemas.reached import reached_at_start
-from streams.artifacts import ArtifactStore
+from streams.artifact_stores.objects import ObjectArtifacts
 from streams.logs.kafka import KafkaLog
 from streams.process_log import ProcessLogger
 
@@ -41,7 +41,7 @@ class Corpus:
     settings: Settings
     pipeline_id: str
     log: KafkaLog
-    artifacts: ArtifactStore
+    artifacts: ObjectArtifacts
     books: SqlEngine
     homes: Mapping[str, IndexHome[Any]]
     projections: Mapping[str, Projection[Any]]

@@ -18,6 +18,7 @@ from refold.cluster.corpus import Corpus
 from refold.cluster.generation_news import GenerationNews
 from refold.cluster.holds import Holds
 from refold.cluster.projector import Projector
+from refold.cluster.touches_trimmer import TouchesTrimmer
 from refold.cluster.upkeep import Kept, Maker, WentOn
 from refold.trimming import RequestsTrimmer
 
@@ -49,7 +50,8 @@ def _keep_jobs(corpus: Corpus, went_on: WentOn) -> Kept:
 
 
 def _keep_stage_results(corpus: Corpus, went_on: WentOn) -> Kept:
-    return _kept(corpus, "stage_results", corpus.stage_results(read_only=False), went_on)
+    view = corpus.stage_results(read_only=False)  # of all projections the one that the least is waiting for
+    return _kept(corpus, "stage_results", view, went_on, after_turn=TouchesTrimmer(corpus.artifacts).step)
 
 
 def _kept(

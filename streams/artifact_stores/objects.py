@@ -1,10 +1,12 @@
 """Artifacts as objects of a storage that any number of processes share: an object per blob, ``blobs/<sha256>``.
 
 A put waits in memory (a large file is sent at once, its last part only if all parts have the hash of its name) until
-it is synced. One sync, for all puts and touches since the
-last: (1) the blobs are sent, several at a time, each only if there is none of its name; (2) one small object,
-``touches/<microseconds>-<digest>``, names what was put or touched and was there already. An object's own time says when
-it was first put, so nothing else is written for new blobs, and a touch never writes a blob again.
+it is synced. One sync, for all puts and touches since the last: (1) the blobs are sent, several at a time, each only if
+there is none of its name; (2) one small object, ``touches/<microseconds>-<digest>``, names what was put or touched, was
+there already, and was not touched by this process within the last hour. An object's own time, which is the storage's,
+says when it was first put, or what it names was touched: nothing else is written for new blobs, a touch never writes a
+blob again, and nobody's clock is compared with another's. What says of touches is forgotten after a day, by one process
+(`forget_old_touches`).
 
 Any number of processes on any machines may share a storage, all writing: names are digests, so whoever writes a name
 writes the same bytes, and nothing is ever changed but what was damaged: a put of what is there reads it, and heals it.
@@ -13,12 +15,13 @@ What deletes must be one process, and must spare what `touched_since` names.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from hashlib import file_digest, sha256
 from io import BufferedReader
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING
 from schemas.events import ArtifactRef
 from schemas.extras import extra
 from streams.artifact_stores.object_errors import is_bucket_missing, translated
+from streams.artifact_stores.recent_touches import TOUCH_HOLDS, RecentTouches
 from streams.artifacts import ArtifactStats, FileChanged, missing, other_size, ref_of, verified
 
 with extra("s3"):
@@ -51,6 +55,14 @@ REQUESTS_AT_ONCE = 16
 
 BLOBS = "blobs"
 TOUCHES = "touches"
+
+TOUCHES_KEPT = timedelta(days=1)
+"""How long it is known what was touched, and the longest that a garbage collection may look back: far longer than
+from a touch to the event that refers to it."""
+
+FORGOTTEN_AT_ONCE = 10_000
+"""Touches that are forgotten in one go: ten requests."""
+
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -60,15 +72,24 @@ class ObjectArtifacts:
     Args:
         store: Of obstore.
         subject: What errors call it.
-        clock: Now, in UTC; touches of blobs that were there are timed by it, their first puts by the storage's own.
+        clock: Now, in UTC; for people who look at the names of touches. Their times are the storage's own.
+        monotonic: Seconds that only grow.
 
     Raises:
         UnreachableError: the storage does not answer.
         UsageError: it is not there, or the credentials are not good for it.
     """
 
-    def __init__(self, store: ObjectStore, *, subject: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        subject: str,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
+        self._recent = RecentTouches(monotonic)
         self._subject = subject
         self._store = store
         with translated("open artifacts", subject):
@@ -131,7 +152,8 @@ class ObjectArtifacts:
             try:
                 were_there = self._pool.map(self._is_there_or_sent, received, received.values())
                 touched |= {one for one, was_there in zip(received, were_there, strict=True) if was_there}
-                self._write_touches(touched)
+                self._write_touches(self._recent.lacking(touched))
+                self._recent.note({*received, *touched})
             except BaseException:
                 with self._lock:
                     self._touched |= touched
@@ -161,18 +183,31 @@ class ObjectArtifacts:
                 for sha256_hex in sha256s & self._unsynced.keys():
                     del self._unsynced[sha256_hex]
                 self._touched -= sha256s
+            self._recent.forget(sha256s)
             self._remove(map(path_of_blob, sha256s))
 
     def touched_since(self, moment: datetime) -> set[str]:
-        """The SHA-256s of what any process has put or touched, and synced, at `moment` or later."""
-        touched = {name for name, _, modified_at in self._listed(BLOBS) if modified_at >= moment}
-        recent = [name for name, _, _ in self._listed(TOUCHES) if _time_of(name) >= _micros(moment)]
+        """The SHA-256s of what any process has put or touched, and synced, at `moment` of the storage or later.
+
+        And some of what was touched up to `TOUCH_HOLDS` before: a process does not say it again within that time.
+        """
+        since = moment - TOUCH_HOLDS
+        touched = {name for name, _, modified_at in self._listed(BLOBS) if modified_at >= since}
+        recent = [name for name, _, modified_at in self._listed(TOUCHES) if modified_at >= since]
         return touched.union(*self._pool.map(self._read_touches, recent))
 
-    def forget_touches(self, before: datetime) -> None:
-        """Delete what says of touches before that moment, which no garbage collection asks for any more."""
-        old = [name for name, _, _ in self._listed(TOUCHES) if _time_of(name) < _micros(before)]
+    def forget_old_touches(self) -> bool:
+        """Delete what says of touches that lie `TOUCHES_KEPT` before the latest; whether more of it is left.
+
+        Some ten thousand at a time. For one process; several at once do no harm.
+        """
+        latest = max((modified_at for _, _, modified_at in self._listed(TOUCHES)), default=None)
+        if latest is None:
+            return False
+        names = (name for name, _, modified_at in self._listed(TOUCHES) if modified_at < latest - TOUCHES_KEPT)
+        old = list(islice(names, FORGOTTEN_AT_ONCE))
         self._remove(f"{TOUCHES}/{name}" for name in old)
+        return len(old) == FORGOTTEN_AT_ONCE
 
     def close(self) -> None:
         """Let go of connections, and of puts that were not synced; idempotent."""
@@ -313,7 +348,3 @@ def _parts(file: BufferedReader, ref: ArtifactRef) -> Iterator[bytes]:
 
 def _micros(moment: datetime) -> int:
     return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // _MICROSECOND
-
-
-def _time_of(touches: str) -> int:
-    return int(touches.partition("-")[0])

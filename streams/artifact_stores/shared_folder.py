@@ -10,6 +10,7 @@ process, finds durable bytes, and needs to sync nothing but the folder of names.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,12 +39,15 @@ class SharedFolderArtifacts(ObjectArtifacts):
     Args:
         directory: On one machine, or mounted by all.
         clock: Now, in UTC.
+        monotonic: Seconds that only grow.
 
     Raises:
         MachineError: the folder cannot be made or read.
     """
 
-    def __init__(self, directory: Path, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, directory: Path, *, clock: Callable[[], datetime], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._directory = directory.absolute()
         try:
             (self._directory / BLOBS).mkdir(parents=True, exist_ok=True)
@@ -53,7 +57,7 @@ class SharedFolderArtifacts(ObjectArtifacts):
             ) from exc
         self._preparing = Lock()
         self._is_prepared = False
-        super().__init__(LocalStore(self._directory), subject=str(directory), clock=clock)
+        super().__init__(LocalStore(self._directory), subject=str(directory), clock=clock, monotonic=monotonic)
 
     def sync(self) -> None:
         """Make every put and touch so far durable, the folder's entries included."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from s3_server import BUCKET, s3_endpoint
 
+from refold.cluster.touches_trimmer import GO_ON_AFTER_S, TRIM_EVERY_S, TouchesTrimmer
 from schemas.errors import MachineError, TransientError
-from streams.artifact_stores.objects import STREAMED_FROM_BYTES, ObjectArtifacts
+from schemas.events import ArtifactRef
+from streams.artifact_stores.objects import STREAMED_FROM_BYTES, TOUCHES_KEPT, ObjectArtifacts
+from streams.artifact_stores.recent_touches import MAX_RECENT, TOUCH_HOLDS, RecentTouches
 from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifact_stores.shared_folder import ABANDONED_S, SharedFolderArtifacts
 from streams.artifacts import FileChanged, ref_of
@@ -148,8 +151,10 @@ def test_touches_and_deletions_in_a_shared_folder_are_durable(
     refs = folder.put([b"touched", b"deleted"])
     folder.sync()
     synced = Synced(monkeypatch, tmp_path / "store" / "blobs")
-    folder.touch(refs[:1])
-    folder.sync()
+    another = SharedFolderArtifacts(tmp_path / "store", clock=lambda: NOON)
+    another.touch(refs[:1])
+    another.sync()
+    another.close()
     (touches,) = (tmp_path / "store" / "touches").iterdir()
     assert synced.has(touches)
     assert synced.has(touches.parent)
@@ -201,3 +206,140 @@ def test_a_shared_folder_that_is_gone_is_told(folder: SharedFolderArtifacts, tmp
     (tmp_path / "moved").rename(tmp_path / "store")
     folder.sync()
     assert len(list(folder.scan())) == 2
+
+
+class Process:
+    """A process of its own, whose seconds a test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now_s = 0.0
+        self.store = SharedFolderArtifacts(folder / "store", clock=lambda: NOON, monotonic=lambda: self.now_s)
+
+    def commit(self, refs: list[ArtifactRef]) -> None:
+        """A commit whose documents meet what is there."""
+        self.store.touch(refs)
+        self.store.sync()
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path)
+    yield process
+    process.store.close()
+
+
+def age(folder: Path, by: timedelta) -> None:
+    """Let that time pass for all that lies in `folder`, by the storage's clock."""
+    for path in folder.iterdir():
+        at_s = path.stat().st_mtime - by.total_seconds()
+        os.utime(path, (at_s, at_s))
+
+
+def touches(folder: Path) -> list[Path]:
+    there = folder / "store" / "touches"
+    return sorted(there.iterdir()) if there.exists() else []
+
+
+def test_commits_that_meet_the_same_artifacts_say_so_once_an_hour(process: Process, tmp_path: Path) -> None:
+    writer = Process(tmp_path)
+    refs = writer.store.put([b"met again and again", b"met later"])
+    writer.store.sync()
+    for _ in range(50):
+        process.commit(refs[:1])
+    assert len(touches(tmp_path)) == 1
+    process.commit(refs)
+    assert len(touches(tmp_path)) == 2
+    process.now_s = TOUCH_HOLDS.total_seconds()
+    for _ in range(50):
+        process.commit(refs)
+    assert len(touches(tmp_path)) == 3
+    for _ in range(50):
+        writer.commit(refs)  # it has put them itself
+    assert len(touches(tmp_path)) == 3
+
+
+def test_what_was_touched_is_known_by_the_storages_clock(process: Process, tmp_path: Path) -> None:
+    store = process.store
+    touched, untouched = store.put([b"touched", b"untouched"])
+    store.sync()
+    age(tmp_path / "store" / "blobs", timedelta(days=3))
+    now = datetime.now(UTC)
+    assert store.touched_since(now) == set()
+    another = Process(tmp_path)
+    another.commit([touched])
+    assert store.touched_since(now) == {touched.sha256}
+    age(tmp_path / "store" / "touches", 2 * TOUCH_HOLDS)
+    assert store.touched_since(now) == set()
+    assert store.touched_since(now - 2 * TOUCH_HOLDS) == {touched.sha256}
+    assert untouched.sha256 in store.touched_since(now - timedelta(days=4))
+
+
+def test_a_touch_that_was_not_said_again_is_known_for_as_long_as_it_holds(process: Process, tmp_path: Path) -> None:
+    (ref,) = process.store.put([b"put, and touched within the hour"])
+    process.store.sync()
+    age(tmp_path / "store" / "blobs", TOUCH_HOLDS - timedelta(minutes=1))
+    process.now_s = TOUCH_HOLDS.total_seconds() - 60.0
+    moment = datetime.now(UTC)
+    process.commit([ref])
+    assert touches(tmp_path) == []
+    assert process.store.touched_since(moment) == {ref.sha256}
+
+
+def test_old_touches_are_forgotten_and_those_of_the_last_day_stay(process: Process, tmp_path: Path) -> None:
+    refs = process.store.put([f"artifact {number}".encode() for number in range(6)])
+    process.store.sync()
+    for ref in refs[:3]:
+        Process(tmp_path).commit([ref])
+    age(tmp_path / "store" / "touches", timedelta(hours=2))
+    Process(tmp_path).commit(refs[3:4])
+    age(tmp_path / "store" / "touches", TOUCHES_KEPT - timedelta(hours=1))
+    Process(tmp_path).commit(refs[4:5])
+    assert len(touches(tmp_path)) == 5
+
+    trimmer = TouchesTrimmer(process.store, monotonic=lambda: process.now_s)
+    trimmer.step()
+
+    assert len(touches(tmp_path)) == 2
+    assert process.store.touched_since(datetime.now(UTC) - TOUCHES_KEPT) >= {refs[3].sha256, refs[4].sha256}
+    age(tmp_path / "store" / "touches", timedelta(days=30))
+    trimmer.step()
+    assert len(touches(tmp_path)) == 2  # nothing was touched since: they are as old as the latest
+    Process(tmp_path).commit(refs[5:])
+    trimmer.step()
+    assert len(touches(tmp_path)) == 3
+    process.now_s += TRIM_EVERY_S
+    trimmer.step()
+    assert len(touches(tmp_path)) == 1
+    assert {ref.sha256 for ref in process.store.scan()} == {ref.sha256 for ref in refs}
+
+
+def test_many_old_touches_are_forgotten_portion_by_portion(
+    process: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.artifact_stores.objects.FORGOTTEN_AT_ONCE", 2)
+    refs = process.store.put([f"artifact {number}".encode() for number in range(6)])
+    process.store.sync()
+    for ref in refs[:5]:
+        Process(tmp_path).commit([ref])
+    age(tmp_path / "store" / "touches", 2 * TOUCHES_KEPT)
+    Process(tmp_path).commit(refs[5:])
+    trimmer = TouchesTrimmer(process.store, monotonic=lambda: process.now_s)
+    left = []
+    for _ in range(4):
+        trimmer.step()
+        left.append(len(touches(tmp_path)))
+        process.now_s += GO_ON_AFTER_S
+    assert left == [4, 2, 1, 1]
+
+
+def test_recent_touches_do_not_pile_up() -> None:
+    now_s = [0.0]
+    recent = RecentTouches(lambda: now_s[0])
+    recent.note([str(number) for number in range(MAX_RECENT)])
+    recent.note(["0"])
+    recent.note(["new"])
+    assert recent.lacking(["0", "1", "2", "new"]) == {"1"}
+    recent.forget(["new"])
+    assert recent.lacking(["new"]) == {"new"}
+    now_s[0] = TOUCH_HOLDS.total_seconds()
+    assert recent.lacking(["0", "2"]) == {"0", "2"}

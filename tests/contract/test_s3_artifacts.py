@@ -20,9 +20,7 @@ from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifacts import ArtifactDamaged, ArtifactMissing, ref_of
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
-"""Beyond the time of every object: a touch then is no first put."""
-
-LATER = TOMORROW + timedelta(hours=1)
+"""Beyond the time of every object, and of every touch that still holds."""
 
 LARGE = random.Random(3).randbytes(ASKED_FROM_BYTES)
 
@@ -93,35 +91,42 @@ def test_a_first_put_is_touched_by_its_own_time(opens: Callable[[], S3Artifacts]
     assert obstore.list(objects_under(tmp_path), prefix="touches").collect() == []
 
 
+def said_touched(prefix: Path) -> list[set[str]]:
+    """What each object says that tells of touches."""
+    store = objects_under(prefix)
+    names = [found["path"] for found in obstore.list(store, prefix="touches").collect()]
+    return [set(bytes(obstore.get(store, name).bytes()).decode().split()) for name in sorted(names)]
+
+
 @pytest.mark.parametrize("blob", [b"small", LARGE], ids=["small", "large"])
-def test_what_is_put_or_touched_again_is_spared_until_touches_are_forgotten(
-    opens: Callable[[], S3Artifacts], clock: Moment, blob: bytes
+def test_what_is_put_or_touched_again_is_said_once_by_each_process(
+    opens: Callable[[], S3Artifacts], tmp_path: Path, blob: bytes
 ) -> None:
-    refs = opens().put([blob]), opens().put([b"other", b"untouched"])
-    store = opens()
-    store.put([blob, b"other", b"untouched"])
-    store.sync()
+    first, second = opens(), opens()
+    refs = first.put([blob, b"other", b"untouched"])
+    for _ in range(3):
+        first.sync()
+        first.put([blob])
+    assert said_touched(tmp_path) == []  # its own time says it
 
-    store.put([blob])
-    store.touch(refs[1][:1])
-    store.sync()
-
-    touched = {refs[0][0].sha256, refs[1][0].sha256}
-    assert opens().touched_since(TOMORROW) == touched
-    clock.now = LATER
-    assert opens().touched_since(LATER) == set()
-    opens().forget_touches(LATER)
-    assert opens().touched_since(TOMORROW) == set()
+    for _ in range(3):
+        second.put([blob])
+        second.touch(refs[1:2])
+        second.sync()
+    assert said_touched(tmp_path) == [{refs[0].sha256, refs[1].sha256}]
+    assert second.forget_old_touches() is False
+    assert len(said_touched(tmp_path)) == 1
 
 
-def test_a_touch_that_is_not_synced_does_not_count(opens: Callable[[], S3Artifacts]) -> None:
-    store = opens()
-    refs = store.put([b"synced"])
-    store.sync()
+def test_a_touch_that_is_not_synced_does_not_count(opens: Callable[[], S3Artifacts], tmp_path: Path) -> None:
+    refs = opens().put([b"synced"])
+    first, second = opens(), opens()
+    first.put([b"synced"])
+    first.sync()
 
-    store.touch(refs)
+    assert second.touch(refs) == [True]
 
-    assert opens().touched_since(TOMORROW) == set()
+    assert said_touched(tmp_path) == []
 
 
 def test_a_blob_that_has_changed_in_the_bucket_is_damaged(opens: Callable[[], S3Artifacts], tmp_path: Path) -> None:
@@ -146,7 +151,7 @@ def test_a_large_file_is_sent_in_parts_before_any_sync(opens: Callable[[], S3Art
     assert again.put_file(download) == ref
     again.sync()
     assert again.get(ref) == download.read_bytes()
-    assert again.touched_since(TOMORROW) == {ref.sha256}
+    assert said_touched(tmp_path) == [{ref.sha256}]
 
 
 def test_more_than_may_wait_in_memory_is_synced_by_itself(opens: Callable[[], S3Artifacts]) -> None:
