@@ -32,6 +32,9 @@ CHUNKS_LEVEL = 3
 CHUNKS_BLOCK_BYTES = 256 * 1024
 """Uncompressed bytes of one container block: most versions are one block, which compresses best."""
 
+MAX_CHAR_BYTES = 4
+"""What a character takes at most in UTF-8."""
+
 _SYNC_MARKER = b"refold.contents."  # 16 bytes; a random one, fastavro's default, would give other bytes every time
 
 _CHUNK_SCHEMA = fastavro.parse_schema(
@@ -112,6 +115,25 @@ def decode_text(data: bytes) -> str:
         return zstandard.decompress(data).decode()
     except (zstandard.ZstdError, UnicodeDecodeError) as exc:
         raise _unreadable("text", exc) from exc
+
+
+def check_packed_text(data: bytes, *, max_chars: int) -> None:
+    """Raise UnreadableContents unless `data` begins as `encode_text` begins a text of at most `max_chars`.
+
+    It then unpacks into no more memory than that text takes.
+    """
+    try:
+        size_bytes = zstandard.frame_content_size(data)
+    except zstandard.ZstdError as exc:
+        raise _unreadable("text", exc) from exc
+    if not 0 <= size_bytes <= max_chars * MAX_CHAR_BYTES:
+        raise _unreadable("text", ValueError(f"it unpacks to {size_bytes} bytes"))
+
+
+def check_packed_chunks(data: bytes) -> None:
+    """Raise UnreadableContents unless `data` begins as `encode_chunks` of this release begins."""
+    if not data.startswith(_HEADER):
+        raise _unreadable("chunks", ValueError("it does not begin as chunks do"))
 
 
 def encode_chunks(chunks: Sequence[Chunk]) -> bytes:

@@ -8,20 +8,25 @@ from __future__ import annotations
 import os
 import random
 import signal
+import stat
 import struct
 import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import numpy as np
 from documents import archive, docx, pdf
 
+from schemas.events import Stage
+from streams.contents import encode_text
 from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import PLAIN_TEXT
 from streams.stages.parse import PARSERS
 from streams.stages.parsed import Parsed
 from streams.stages.parsers.plain_text import parse_plain_text
+from streams.stages.stage_task import StageAnswer, StageOutput
 
 MIB = 1024 * 1024
 OBEDIENT_PARSERS = {**PARSERS, PLAIN_TEXT: "hostile:parse_as_told"}
@@ -102,9 +107,58 @@ def parse_as_told(content: bytes, media_type: str, settings: StageSettings) -> P
     misbehave = _MISBEHAVIOURS.get(content.split()[0].decode() if content.split() else "")
     if misbehave is not None:
         misbehave()
+    if content.startswith(b"!count"):
+        return Parsed(pages=["x"], counts={"n": 2**70})
     if content.startswith(b"!pid"):
         return Parsed(pages=[str(os.getpid())])
     return parse_plain_text(content, media_type, settings)
+
+
+def _pipe() -> int:
+    """The descriptor of the pipe to the parent: the only socket there is."""
+    for fd in range(3, 1_000):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                return fd
+    raise AssertionError("there is no pipe")
+
+
+def _say(*parts: bytes) -> None:
+    for part in parts:
+        os.write(_pipe(), part)
+
+
+def _answer_half() -> None:
+    _say((1_000).to_bytes(8, "little"), b"x")
+    _hang()
+
+
+def _trickle() -> None:
+    _say((1_000_000).to_bytes(8, "little"))
+    while True:
+        _say(b"x")
+        time.sleep(0.01)
+
+
+def _boast() -> None:
+    _say((2**62).to_bytes(8, "little"))
+    _hang()
+
+
+def _answer_early() -> None:
+    """Give the answer to another document before one's own."""
+    output = StageOutput(Stage.PARSE, encode_text("forged"), 1, {"characters": 6})
+    frame = bytes(16) + StageAnswer(outputs=[output]).packed(is_last=False)
+    _say(len(frame).to_bytes(8, "little"), frame)
+
+
+def _take(mib: int) -> None:
+    _kept.append(np.empty(mib * MIB, np.uint8))
+
+
+def _mark_strangely() -> None:
+    os.write(2, b"\x1estage no such stage\xff\n")
+    os.kill(os.getpid(), signal.SIGRTMIN + 1)
 
 
 def _hang() -> None:
@@ -140,4 +194,11 @@ _MISBEHAVIOURS: Mapping[str, Callable[[], None]] = {
     "!crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "!leave": lambda: os._exit(0),
     "!divide": _divide,
+    "!answer-half": _answer_half,
+    "!trickle": _trickle,
+    "!boast": _boast,
+    "!answer-early": _answer_early,
+    "!take-256": lambda: _take(256),
+    "!take-1024": lambda: _take(1024),
+    "!mark-strangely": _mark_strangely,
 }

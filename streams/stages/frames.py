@@ -30,6 +30,8 @@ def unpack(frame: bytes) -> tuple[dict[str, Any], list[bytes]]:
     blobs = []
     start = head_end
     for size_bytes in blob_bytes:
+        if size_bytes < 0:
+            raise ValueError("a blob has less than no bytes")
         blobs.append(bytes(view[start : start + size_bytes]))
         start += size_bytes
     if start != len(frame) or not isinstance(header, dict):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from schemas.errors import FatalError, MachineError
 from streams.stages.failures import StageFailed
-from streams.stages.pool_member import PoolConfiguration, PoolProcess
+from streams.stages.pool_member import PoolConfiguration, PoolProcess, unstartable
 from streams.stages.stage_task import StageAnswer, StageTask
 
 
@@ -44,7 +44,11 @@ class StagePool:
     def start(self) -> None:
         """Start the processes now, without waiting for them; without this the first tasks do."""
         for _ in range(self.processes):
-            self._idle.put(self._idle.get() or self._launched())
+            process = self._idle.get()
+            try:
+                process = process or self._launched()
+            finally:
+                self._idle.put(process)
 
     def run(self, task: StageTask) -> StageAnswer:
         """What the stages make of `task`; a process that dies or hangs is a failure of this document alone.
@@ -57,6 +61,9 @@ class StagePool:
         is_sound = False
         try:
             self._refuse_if_closed()
+            if process is not None and not process.is_quiet():  # it died, or says what nobody asked for
+                self._end(process)
+                process = None
             process = process or self._launched()
             answer = process.answer(task)
             is_sound = not answer.is_last
@@ -66,7 +73,7 @@ class StagePool:
                 raise
             answer = StageAnswer(failure=exc)
         finally:
-            self._idle.put(process if is_sound else self._replaced(process))
+            self._give_back(process, is_sound=is_sound)
         return answer
 
     def close(self) -> None:
@@ -93,9 +100,20 @@ class StagePool:
     def _launched(self) -> PoolProcess:
         with self._lock:
             self._refuse_if_closed()
-            process = self._launcher.submit(PoolProcess, self.configuration).result()
+            try:
+                process = self._launcher.submit(PoolProcess, self.configuration).result()
+            except RuntimeError as exc:  # the launcher's own thread cannot be started
+                raise unstartable(str(exc)) from exc
             self._alive.add(process)
             return process
+
+    def _give_back(self, process: PoolProcess | None, *, is_sound: bool) -> None:
+        """Let the next task have `process` or its successor; whatever fails on the way, `close` waits for each."""
+        kept = None
+        try:
+            kept = process if is_sound else self._replaced(process)
+        finally:
+            self._idle.put(kept)
 
     def _replaced(self, process: PoolProcess | None) -> PoolProcess | None:
         """A new process for one that is spent, starting while others work; None leaves it to the next task."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
-from multiprocessing import Pipe
 from typing import Final
 
 from schemas.errors import MachineError
@@ -18,9 +20,11 @@ from streams.stages import pool_process
 from streams.stages.embed import Embedder
 from streams.stages.failures import StageFailed
 from streams.stages.fingerprints import StageSettings
+from streams.stages.frame_pipe import FramePipe
 from streams.stages.frames import pack, unpack
 from streams.stages.parse import PARSERS
-from streams.stages.pool_process import MARK, STOP_SIGNALS
+from streams.stages.pool_process import MARK, STOP_SIGNALS, TAG_BYTES
+from streams.stages.sound_answer import check_sound
 from streams.stages.stage_task import StageAnswer, StageTask
 
 START_TIMEOUT_S: Final = 60.0
@@ -35,6 +39,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "MALLOC_ARENA_MAX": "2",  # one arena per thread, the default, keeps freed memory apart from where it is needed
 }
 
+_STAGES: Final = {stage.encode(): stage for stage in (Stage.PARSE, Stage.CHUNK, Stage.EMBED)}
 _LAST_WORDS_BYTES: Final = 64 * 1024
 _MAX_TOLD_CHARS: Final = 300
 _OUT_OF_MEMORY: Final = ("memory allocation of", "MemoryError", "bad_alloc")
@@ -65,13 +70,20 @@ class PoolProcess:
         self._configuration = configuration
         self._is_ready = False
         try:
-            self._last_words = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - `end` closes it
-            self._pipe, theirs = Pipe()
-            with theirs:
-                self._process = self._popen(theirs.fileno())
+            with ExitStack() as held:
+                self._last_words = held.enter_context(tempfile.TemporaryFile(buffering=0))
+                ours, theirs = socket.socketpair()
+                self._pipe = held.enter_context(closing(FramePipe(ours)))
+                with theirs:
+                    self._process = self._popen(theirs.fileno())
+                held.pop_all()  # `end` closes them
         except OSError as exc:
-            raise _unstartable(str(exc)) from exc
+            raise unstartable(str(exc)) from exc
         self.pid = self._process.pid
+
+    def is_quiet(self) -> bool:
+        """Whether it waits for a task: it still runs, and has said nothing that nobody asked it for."""
+        return self._pipe.is_quiet()
 
     def answer(self, task: StageTask) -> StageAnswer:
         """What it makes of `task`; after a StageFailed it must be ended.
@@ -84,16 +96,24 @@ class PoolProcess:
             self._wait_until_ready()
         self._forget_last_words()
         try:
-            self._pipe.send_bytes(task.packed())
-            if not self._pipe.poll(self._configuration.settings.timeout_s):
-                raise self._overdue(task)
-            return StageAnswer.unpacked(self._pipe.recv_bytes(self._configuration.settings.memory_limit_bytes))
-        except (EOFError, OSError, ValueError, LookupError, TypeError) as exc:
+            frame = self._exchanged(task.packed())
+        except TimeoutError as exc:
+            raise self._overdue(task) from exc
+        except (EOFError, OSError) as exc:
             raise self._died(task) from exc
+        except ValueError as exc:
+            raise self._unsound(task, exc) from exc
+        try:
+            answer = StageAnswer.unpacked(frame)
+            check_sound(answer, task, settings=self._configuration.settings, dim=self._configuration.embedder.dim)
+        except Exception as exc:  # whatever reading it raises: it is no answer of ours
+            raise self._unsound(task, exc) from exc
+        return answer
 
     def kill(self) -> None:
-        """End it at once; whoever waits for its answer learns of it."""
+        """End it at once; whoever waits for its answer learns of it, even if the pipe has other holders."""
         self._process.kill()
+        self._pipe.shut()
 
     def end(self) -> None:
         """Kill it if it still runs, and let go of everything."""
@@ -101,6 +121,20 @@ class PoolProcess:
         self._process.wait()
         self._pipe.close()
         self._last_words.close()
+
+    def _exchanged(self, frame: bytes) -> bytes:
+        """What it answers to `frame`; one deadline holds for sending, working and receiving.
+
+        Each task has a tag of its own that its answer repeats: what an earlier document has left in the pipe is no
+        answer to this one.
+        """
+        settings, tag = self._configuration.settings, os.urandom(TAG_BYTES)
+        deadline_s = time.monotonic() + settings.timeout_s
+        self._pipe.send(tag, frame, deadline_s=deadline_s)
+        while True:
+            answer = self._pipe.receive(limit_bytes=settings.memory_limit_bytes, deadline_s=deadline_s)
+            if answer.startswith(tag):
+                return answer[TAG_BYTES:]
 
     def _popen(self, pipe_fd: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", pool_process.__name__, str(pipe_fd), str(os.getpid())]
@@ -125,17 +159,18 @@ class PoolProcess:
             "embedder": self._configuration.embedder.name,
             "parsers": dict(self._configuration.parsers),
         }
+        deadline_s = time.monotonic() + START_TIMEOUT_S
         try:
-            self._pipe.send_bytes(pack(told))
-            if not self._pipe.poll(START_TIMEOUT_S):
-                raise _unstartable(f"it was not ready after {START_TIMEOUT_S:.0f} s")
-            header, _ = unpack(self._pipe.recv_bytes())
+            self._pipe.send(pack(told), deadline_s=deadline_s)
+            header, _ = unpack(self._pipe.receive(deadline_s=deadline_s))
+        except TimeoutError as exc:
+            raise unstartable(f"it was not ready after {START_TIMEOUT_S:.0f} s") from exc
         except (EOFError, OSError, ValueError) as exc:
-            raise _unstartable(self._told()[1] or "it ended without a word") from exc
+            raise unstartable(self._told()[1] or "it ended without a word") from exc
         if "error" in header:
             raise MachineError(header["error"], op="start pool process", hint=header["hint"])
         if header["fingerprint"] != self._configuration.embedder.fingerprint:
-            raise _unstartable("it has another version of the embedder: refold was upgraded while it ran")
+            raise unstartable("it has another version of the embedder: refold was upgraded while it ran")
         self._is_ready = True
 
     def _overdue(self, task: StageTask) -> StageFailed:
@@ -144,6 +179,11 @@ class PoolProcess:
         timeout_s = self._configuration.settings.timeout_s
         message = f"the {stage.lower()} stage was not done after {timeout_s:g} s, and its process was killed"
         return StageFailed(f"{stage.lower()}_timeout", message, stage=stage)
+
+    def _unsound(self, task: StageTask, exc: Exception) -> StageFailed:
+        self._process.kill()
+        message = f"the process that worked on it answered what no stage gives, and was killed: {type(exc).__name__}"
+        return StageFailed("pool_process_died", f"{message}: {exc}", stage=task.first_stage)  # the first that ran it
 
     def _died(self, task: StageTask) -> StageFailed:
         self._process.kill()
@@ -154,8 +194,7 @@ class PoolProcess:
             limit_mib = self._configuration.settings.memory_limit_bytes // 2**20
             message = f"the document needs more memory than a pool process may take ({limit_mib} MiB)"
             return StageFailed("memory_limit", message, stage=stage)
-        end = f"was killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with code {exit_code}"
-        message = f"the process that worked on it {end}" + (f": {words}" if words else "")
+        message = f"the process that worked on it {_end_of(exit_code)}" + (f": {words}" if words else "")
         return StageFailed("pool_process_died", message, stage=stage)
 
     def _forget_last_words(self) -> None:
@@ -170,10 +209,20 @@ class PoolProcess:
         stage, _, words = rest.partition(b"\n") if mark else (b"", b"", rest)
         lines = [line for line in words.decode("utf-8", "replace").splitlines() if line.strip()]
         said = [line for line in lines if not line.startswith("note:")]
-        return (Stage(stage.decode()) if stage else None), (said[-1][:_MAX_TOLD_CHARS] if said else "")
+        return _STAGES.get(stage), (said[-1][:_MAX_TOLD_CHARS] if said else "")
 
 
-def _unstartable(reason: str) -> MachineError:
+def _end_of(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with code {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:  # one of the nameless real-time signals
+        return f"was killed by signal {-exit_code}"
+
+
+def unstartable(reason: str) -> MachineError:
+    """The error to raise where a pool process does not start."""
     return MachineError(
         f"a pool process does not start: {reason}",
         op="start pool process",

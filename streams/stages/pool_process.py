@@ -11,19 +11,23 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
 from schemas.errors import RefoldError
 from schemas.events import Stage
+from streams.stages.frame_pipe import FramePipe
 from streams.stages.frames import pack, unpack
 
 MARK: Final = b"\x1estage "
 """Begins the line on standard error that tells which stage begins; the parent reads it once this process is dead."""
+
+TAG_BYTES: Final = 16
+"""Begin the frame of a task, and are repeated before its answer."""
 
 MAX_TASKS: Final = 5_000
 """A fresh process after this many documents costs a ten-thousandth of the time and ends what parsers leak."""
@@ -40,18 +44,20 @@ _PR_SET_PDEATHSIG: Final = 1
 
 def main(arguments: list[str]) -> None:
     """Serve the pipe at the given file descriptor."""
-    connection = Connection(int(arguments[0]))
+    end = socket.socket(fileno=int(arguments[0]))
+    end.set_inheritable(False)  # what a parser starts must not keep the pipe open
+    pipe = FramePipe(end)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if not _dies_with(int(arguments[1])):
         return
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent has closed the pipe: this is the end
-        header, _ = unpack(connection.recv_bytes())
-        _serve(connection, header)
+        header, _ = unpack(pipe.receive())
+        _serve(pipe, header)
 
 
-def _serve(connection: Connection, configuration: Mapping[str, Any]) -> None:
+def _serve(pipe: FramePipe, configuration: Mapping[str, Any]) -> None:
     # Imported here, so that the parent can import this module's constants without the libraries behind the stages.
     from streams.stages.embed import load_embedder  # noqa: PLC0415
     from streams.stages.fingerprints import StageSettings  # noqa: PLC0415
@@ -62,18 +68,19 @@ def _serve(connection: Connection, configuration: Mapping[str, Any]) -> None:
     try:
         embedder = load_embedder(configuration["embedder"])
     except RefoldError as exc:
-        connection.send_bytes(pack({"error": str(exc), "hint": exc.hint}))
+        pipe.send(pack({"error": str(exc), "hint": exc.hint}))
         return
     work = StageWork(settings, embedder, parsers=configuration["parsers"], begin=_tell)
     _limit_resources(settings.memory_limit_bytes)
-    connection.send_bytes(pack({"fingerprint": embedder.fingerprint}))
+    pipe.send(pack({"fingerprint": embedder.fingerprint}))
     # What one document leaves behind is missing for the next, so this process ends when half of its room is taken.
     most_data_bytes = (_memory_bytes()[1] + settings.memory_limit_bytes) // 2
     for count in range(1, MAX_TASKS + 1):
-        answer = work.answer(StageTask.unpacked(connection.recv_bytes()))
+        frame = pipe.receive()
+        answer = work.answer(StageTask.unpacked(frame[TAG_BYTES:]))
         resident_bytes, data_bytes = _memory_bytes()
         is_last = count == MAX_TASKS or resident_bytes > RETIRE_BYTES or data_bytes > most_data_bytes
-        connection.send_bytes(answer.packed(is_last=is_last))
+        pipe.send(frame[:TAG_BYTES], answer.packed(is_last=is_last))
         if is_last:
             return
 

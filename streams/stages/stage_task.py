@@ -99,7 +99,7 @@ class StageAnswer:
         failure = header["failure"]
         return StageAnswer(
             outputs=[
-                StageOutput(Stage(stage), data, int(duration_ms), dict(counts))
+                StageOutput(Stage(stage), data, duration_ms, dict(counts))
                 for (stage, duration_ms, counts), data in zip(header["outputs"], blobs, strict=True)
             ],
             title=header["title"],

@@ -95,6 +95,12 @@ MISBEHAVIOURS = {
     "!eat": ("memory_limit", "512 MiB"),
     "!eat-as-rust-does": ("memory_limit", "512 MiB"),
     "!hang": ("parse_timeout", "not done after 5 s"),
+    "!answer-half": ("parse_timeout", "not done after 5 s"),
+    "!trickle": ("parse_timeout", "not done after 5 s"),
+    "!boast": ("pool_process_died", f"a frame of {2**62} bytes, more than {512 * MIB}"),
+    "!count": ("pool_process_died", "a count that is none"),
+    "!mark-strangely": ("pool_process_died", "killed by signal"),
+    "!take-1024": ("memory_limit", "512 MiB"),
     "!divide": ("parser_failed", "ZeroDivisionError"),
 }
 
@@ -115,6 +121,33 @@ def test_misbehaving_documents_fail_and_their_neighbours_do_not(make_pool: Calla
             assert text_of(answer) == order
 
 
+@pytest.mark.parametrize("order", ["!hang", "!answer-half", "!trickle", "a stopped process"])
+def test_one_deadline_holds_for_sending_work_and_receiving(make_pool: Callable[..., StagePool], order: str) -> None:
+    pool = make_pool(processes=1, timeout_s=2.0)
+    text_of(pool.run(text_task("it is ready")))
+    if order == "a stopped process":
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        order = "y" * 3_000_000  # more than a pipe holds, so that sending it waits
+    began_s = time.monotonic()
+    failure = failure_of(pool.run(text_task(order)))
+    took_s = time.monotonic() - began_s
+    assert (failure.code, failure.stage) == ("parse_timeout", Stage.PARSE)
+    assert 2.0 <= took_s < 15.0  # not ten times the limit, on however busy a machine
+    assert text_of(pool.run(text_task("its successor"))) == "its successor"
+
+
+def test_a_document_may_take_what_the_limit_leaves_and_no_more(make_pool: Callable[..., StagePool]) -> None:
+    pool = make_pool(processes=1, memory_limit_bytes=768 * MIB)
+    assert pool.run(text_task("!take-256")).failure is None
+    assert failure_of(pool.run(text_task("!take-1024"))).code == "memory_limit"
+
+
+def test_what_a_document_says_beside_its_answer_is_no_answer_to_another(make_pool: Callable[..., StagePool]) -> None:
+    pool = make_pool(processes=1)
+    for text in ("!answer-early", "the next", "!answer-early", "the last"):
+        assert text_of(pool.run(text_task(text))) == text
+
+
 def test_every_way_to_end_a_process_has_its_class() -> None:
     assert FAILURES["pool_process_died"].error_class is ErrorClass.POISON
     assert FAILURES["memory_limit"].error_class is ErrorClass.POISON
@@ -128,12 +161,13 @@ def test_a_pool_outlives_any_number_of_deaths(make_pool: Callable[..., StagePool
         assert text_of(pool.run(text_task(f"still here {number}"))) == f"still here {number}"
 
 
-def test_a_process_killed_between_documents_costs_at_most_the_next_one(make_pool: Callable[..., StagePool]) -> None:
+def test_a_process_killed_between_documents_costs_none(make_pool: Callable[..., StagePool]) -> None:
     pool = make_pool(processes=1)
     pool.run(text_task("first"))
-    os.kill(pool.pids[0], signal.SIGKILL)
-    pool.run(text_task("second"))
-    assert text_of(pool.run(text_task("third"))) == "third"
+    process = psutil.Process(pool.pids[0])
+    process.kill()
+    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
+    assert text_of(pool.run(text_task("second"))) == "second"
 
 
 def test_a_process_that_keeps_too_much_memory_is_replaced(make_pool: Callable[..., StagePool]) -> None:
@@ -195,6 +229,29 @@ def test_a_machine_that_starts_no_processes_is_told_each_time(monkeypatch: pytes
             pool.run(text_task("x"))
         assert refused.value.hint
     pool.close()
+
+
+@pytest.mark.parametrize("fails_by", ["OSError", "RuntimeError"])
+def test_a_start_that_fails_leaves_a_pool_that_closes_and_starts_again(
+    make_pool: Callable[..., StagePool], monkeypatch: pytest.MonkeyPatch, fails_by: str
+) -> None:
+    pool = make_pool(processes=2)
+    with monkeypatch.context() as patched, ThreadPoolExecutor(1) as thread:
+        if fails_by == "OSError":
+            patched.setattr(sys, "executable", "/no/such/interpreter")
+        else:
+            patched.setattr(pool._launcher, "submit", cannot_start_a_thread)
+        for begin in (pool.start, pool.start, lambda: pool.run(text_task("x"))):
+            with pytest.raises(MachineError, match="does not start"):
+                thread.submit(begin).result(WAIT_S)
+    pool.start()
+    assert text_of(pool.run(text_task("there is room again"))) == "there is room again"
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(pool.close).result(WAIT_S)
+
+
+def cannot_start_a_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 SCRIPT = """
