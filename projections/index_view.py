@@ -13,7 +13,7 @@ served at any moment of the query. Stopped anywhere and started again, the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -31,11 +31,12 @@ from projections.index_changes import IndexChange, ServeVersion
 from projections.index_home import IndexHome, OpenIndex, rebuild_hint
 from projections.index_sweep import stray_chunks
 from projections.index_writer import IndexWriter
+from projections.panics import error_of, is_panic
 from projections.parked import Parked
 from projections.reader_gate import ReaderGate
 from projections.served import Served
 from projections.sql.values import micros_of
-from schemas.errors import PoisonError
+from schemas.errors import PoisonError, RefoldError
 from schemas.ids import DocumentId
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
@@ -81,7 +82,10 @@ def no_fault(step: str) -> None:
 
 
 class IndexView(Generic[BackendT_co]):
-    """An index, open or waiting to be rebuilt. One thread applies at a time; anyone may search.
+    """An index, open, or damaged and waiting to be rebuilt. One thread applies at a time; anyone may search.
+
+    What could not be opened, or was set aside, refuses everybody with what is wrong with it until it is opened again or
+    begun anew.
 
     Args:
         home: Where it lives.
@@ -112,6 +116,7 @@ class IndexView(Generic[BackendT_co]):
         self._turn = RLock()
         self._gate = ReaderGate()
         self._opened: OpenIndex[BackendT_co] | None = None
+        self._damage: RefoldError | None = None
 
     @property
     def name(self) -> str:
@@ -123,17 +128,20 @@ class IndexView(Generic[BackendT_co]):
         """The generation that is open; one that is not live has to be built to its end."""
         return self._held.generation
 
+    @property
+    def damage(self) -> RefoldError | None:
+        """Why nobody can use it: what it could not be opened for, or was set aside for; None while it is in order."""
+        return self._damage
+
     def open(self) -> bool:
         """Open the current generation; True if there was none, and the first one was made.
 
         Raises:
             IndexForeign: the index was wiped or another's stands there; only `renew` helps.
             UsageError: the index was written with another embedder or mapping.
+            MachineError: its files do not open, there is no space, or its driver has panicked.
         """
-        with self._turn, self._gate.closed():
-            self._let_go()
-            self._opened = self._home.open()
-            return self._opened.is_first
+        return self._open(self._home.open).is_first
 
     def open_to_read(self) -> None:
         """Open the generation that another process keeps, for searches and comparisons.
@@ -142,18 +150,18 @@ class IndexView(Generic[BackendT_co]):
             IndexForeign: there is none, or it is not where it was written.
             UsageError: it was written with another embedder or mapping.
         """
-        with self._turn, self._gate.closed():
-            self._let_go()
-            self._opened = self._home.open_to_read()
+        self._open(self._home.open_to_read)
+
+    def set_aside(self, error: RefoldError) -> None:
+        """Refuse whoever uses the index from now on with `error`: what keeps it up to date has stopped for that."""
+        self._damage = error
 
     def renew(self) -> None:
         """Begin a new, empty generation; until it is built and promoted, searches find what is there by then.
 
         Whoever applies changes must start again from the empty position.
         """
-        with self._turn, self._gate.closed():
-            self._let_go()
-            self._opened = self._home.renewed()
+        self._open(self._home.renewed)
 
     def promote(self) -> None:
         """Mark the open generation as live: built to its end."""
@@ -280,8 +288,27 @@ class IndexView(Generic[BackendT_co]):
         with self._turn:
             yield self._held
 
+    def _open(self, opened: Callable[[], OpenIndex[BackendT_co]]) -> OpenIndex[BackendT_co]:
+        with self._turn, self._gate.closed():
+            self._let_go()
+            try:
+                self._opened = opened()
+            except RefoldError as exc:
+                self._damage = exc
+                raise
+            except BaseException as exc:
+                if not isinstance(exc, Exception) and not is_panic(exc):
+                    raise
+                told = {"op": "open index", "subject": f"the {self.name} index", "hint": rebuild_hint(self.name)}
+                self._damage = error_of(exc, **told)
+                raise self._damage from exc
+            self._damage = None
+            return self._opened
+
     @property
     def _held(self) -> OpenIndex[BackendT_co]:
+        if self._damage is not None:
+            raise self._damage.with_traceback(None)  # told often: each telling would add to it
         if self._opened is None:
             raise IndexForeign(
                 f"the {self.name} index is not open", op="use index", subject=self.name, hint=rebuild_hint(self.name)
@@ -321,6 +348,7 @@ class IndexView(Generic[BackendT_co]):
         )
 
     def _let_go(self) -> None:
-        if self._opened is not None:
-            self._opened.backend.close()
-            self._opened = None
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            with suppress(RefoldError):  # what could not be flushed was never claimed: it is read from the log again
+                opened.backend.close()

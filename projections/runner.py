@@ -11,6 +11,7 @@ from threading import Condition, Event, Thread
 from typing import Any, Generic, TypeVar
 
 from projections.follower import Follower, Joining
+from projections.panics import error_of
 from projections.projection import Projection
 from projections.view import GenerationGone, PositionConflict, View
 from schemas.errors import TransientError
@@ -64,7 +65,8 @@ class ProjectionStatus:
 class Runner(Generic[ChangeT]):
     """Keeps one view up to date, in a thread of its own (`start`) or once in the caller's (`catch_up`).
 
-    A view that cannot be written for now is tried again; any other error stops the runner and stays in its status. When
+    A view that cannot be written for now is tried again; any other error, a library's panic too, stops the runner and
+    stays in its status. When
     another writer has moved the view, or its position was set back, the runner goes on from where the view stands; when
     another has begun it anew, GenerationGone stops the runner, and the view has to be opened again.
 
@@ -77,6 +79,7 @@ class Runner(Generic[ChangeT]):
         monotonic: Seconds that only grow, for how long changes wait.
         after_turn: Called in the runner's thread whenever it has gone round, at least about every `POLL_S`.
         is_quiet: Whether nothing is in work that will write soon, so that there is little to wait for.
+        on_failure: Told once, in the runner's thread, what has stopped it, before those that wait are.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Runner(Generic[ChangeT]):
         monotonic: Callable[[], float] = time.monotonic,
         after_turn: Callable[[], object] | None = None,
         is_quiet: Callable[[], bool] = lambda: False,
+        on_failure: Callable[[Exception], object] = lambda _: None,
     ) -> None:
         self._log = log
         self._projection = projection
@@ -100,6 +104,7 @@ class Runner(Generic[ChangeT]):
         self._monotonic = monotonic
         self._after_turn = after_turn
         self._is_quiet = is_quiet
+        self._on_failure = on_failure
         self._thread: Thread | None = None
         self._stopping = Event()
         self._has_begun = False
@@ -220,6 +225,12 @@ class Runner(Generic[ChangeT]):
                     self._follower.apply()
         except Exception as exc:  # noqa: BLE001 - whatever stops a projection must be seen in its status
             error = exc
+        except BaseException as exc:  # noqa: BLE001 - as above: a panic is no Exception, and a thread ends with it silently
+            error = error_of(
+                exc, op="follow", subject=self._projection.name, hint=f"refold rebuild {self._projection.name}"
+            )
+        if error is not None:
+            self._on_failure(error)
         with self._changed:
             self._is_stopped = True
             self._error = error

@@ -9,12 +9,12 @@ from enum import StrEnum
 from functools import cache, partial
 
 from projections.fusion import FusedChunk, Part, fuse
-from projections.index_backend import Filters, KeywordBackend, ScoredChunk, Vector, VectorBackend
+from projections.index_backend import Filters, IndexForeign, KeywordBackend, ScoredChunk, Vector, VectorBackend
 from projections.index_view import IndexView
 from projections.served import Standing
 from projections.version_chunks import VersionChunks
 from projections.visible_hits import DocumentsMoved, VisibleHits, visible_hits
-from schemas.errors import TransientError, UsageError
+from schemas.errors import MachineError, RefoldError, TransientError, UnreachableError, UsageError
 from schemas.events import ArtifactRef
 from schemas.ids import ChunkId, DocumentId
 from schemas.positions import Position
@@ -64,10 +64,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
-    """The hits, best first, and how far the log was in each index that was asked.
+    """The hits, best first, and how far the log was in each index that answered.
 
-    Whoever waited before it asked says so: `parked` are the documents that an index could not apply, where a position
-    was waited for; `behind` how many events an index was still behind what the log held when its owner began.
+    `unavailable` says by index why one of the two did not: the hits are the other's then. Whoever waited before it
+    asked says so: `parked` are the documents that an index could not apply, where a position was waited for; `behind`
+    how many events an index was still behind what the log held when its owner began.
     """
 
     hits: Sequence[Hit]
@@ -76,9 +77,22 @@ class SearchAnswer:
     mode: SearchMode
     parked: Sequence[DocumentId] = ()
     behind: Mapping[str, int] = field(default_factory=dict)
+    unavailable: Mapping[str, RefoldError] = field(default_factory=dict)
 
 
 _Ask = Callable[[int], VisibleHits]
+
+_BEYOND_USE = (IndexForeign, MachineError, UnreachableError)
+"""What an index says that cannot be asked at all; whatever else it raises is about the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the indexes answered, by name, and why one of them did not."""
+
+    visible: Mapping[str, VisibleHits]
+    positions: Mapping[str, Position]
+    unavailable: Mapping[str, RefoldError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +136,11 @@ class Search:
         limit: int = DEFAULT_LIMIT,
         filters: Filters | None = None,
     ) -> SearchAnswer:
-        """The `limit` best chunks for `query`.
+        """The `limit` best chunks for `query`; of the index that can be asked, where two were meant and one cannot.
 
         Raises:
             UsageError: there is nothing to search for.
-            IndexForeign: an index has to be rebuilt first.
+            RefoldError: no index that was meant can be asked, and why.
             TransientError: documents kept switching while they were searched.
         """
         if not query.strip():
@@ -137,11 +151,16 @@ class Search:
         asks = self._asks(query, mode, filters)
         for _ in range(MAX_RUNS):
             try:
-                hits, positions = self._run(asks, limit)
+                hits, found = self._run(asks, limit)
             except DocumentsMoved:
                 continue
-            took_ms = (self._monotonic() - began_s) * 1_000
-            return SearchAnswer(hits=hits, positions=positions, took_ms=took_ms, mode=mode)
+            return SearchAnswer(
+                hits=hits,
+                positions=found.positions,
+                took_ms=(self._monotonic() - began_s) * 1_000,
+                mode=mode,
+                unavailable=found.unavailable,
+            )
         raise TransientError("documents change faster than they can be searched", op="search", hint="try again")
 
     def _asks(self, query: str, mode: SearchMode, filters: Filters | None) -> Mapping[str, _Ask]:
@@ -165,17 +184,31 @@ class Search:
 
         return visible_hits(self._keyword, ask, wanted=wanted)
 
-    def _run(self, asks: Mapping[str, _Ask], limit: int) -> tuple[Sequence[Hit], Mapping[str, Position]]:
+    def _run(self, asks: Mapping[str, _Ask], limit: int) -> tuple[Sequence[Hit], _Found]:
         began_s = self._monotonic()
-        # Before the hits: what is found is at least as new as this.
-        positions = {name: self._views[name].position() for name in asks}
-        wanted = max(limit * DEPTH_PER_HIT, FUSION_DEPTH)
-        found = {name: ask(wanted) for name, ask in asks.items()}
-        fused = fuse({name: visible.hits for name, visible in found.items()})[:limit]
-        hits = self._hits(fused, {name: visible.standings for name, visible in found.items()})
+        found = self._ask_all(asks, max(limit * DEPTH_PER_HIT, FUSION_DEPTH))
+        fused = fuse({name: visible.hits for name, visible in found.visible.items()})[:limit]
+        hits = self._hits(fused, {name: visible.standings for name, visible in found.visible.items()})
         if self._monotonic() - began_s > self._longest_query_s:
             raise DocumentsMoved  # what it found may have been deleted while it looked
-        return hits, positions
+        return hits, found
+
+    def _ask_all(self, asks: Mapping[str, _Ask], wanted: int) -> _Found:
+        visible: dict[str, VisibleHits] = {}
+        positions: dict[str, Position] = {}
+        unavailable: dict[str, RefoldError] = {}
+        for name, ask in asks.items():
+            try:
+                position = self._views[name].position()  # before the hits: what is found is at least as new as this
+                visible[name] = ask(wanted)
+                positions[name] = position
+            except RefoldError as exc:
+                if not isinstance(exc, _BEYOND_USE) and exc is not self._views[name].damage:
+                    raise
+                unavailable[name] = exc
+        if not visible:
+            raise next(iter(unavailable.values()))
+        return _Found(visible, positions, unavailable)
 
     @property
     def _views(self) -> Mapping[str, IndexView[VectorBackend] | IndexView[KeywordBackend]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from projections.chunk_ids import chunk_ids, id_array, pack, without
 from projections.deep_check import DeepFindings, deep_check
-from projections.index_backend import IndexBackend, IndexEntry
+from projections.index_backend import IndexBackend, IndexEntry, IndexForeign
 from projections.index_home import OpenIndex, rebuild_hint
 from projections.index_sweep import all_ids, read_entries
 from projections.index_view import IndexView
@@ -26,7 +26,7 @@ from projections.reconcilers.index_contents import (
     owners_of,
     parked_ids,
 )
-from schemas.errors import UsageError
+from schemas.errors import MachineError, RefoldError, UnreachableError, UsageError
 from schemas.events import ConsistencyVerified, Meta, RepairRequested
 from schemas.ids import ChunkId, DocumentId, event_id_of
 from schemas.positions import Position
@@ -107,14 +107,15 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """The reports of all indexes, by name."""
+    """The reports of indexes, by name, and why the others could not be compared."""
 
     indexes: Mapping[str, IndexReport]
+    damage: Mapping[str, RefoldError] = field(default_factory=dict)
 
     @property
     def is_consistent(self) -> bool:
         """Whether all of them are as the log says."""
-        return all(report.is_consistent for report in self.indexes.values())
+        return not self.damage and all(report.is_consistent for report in self.indexes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +138,18 @@ def verify(
     An index is compared while it stands still: nothing is applied to it for as long as its ids are read (some 200,000
     a second). Waiting for a moment between two batches instead could last for ever on a busy system. Searches go on.
     A `deep` check reads every entry and every artifact too, and holds each index up for a page of documents at a time.
-    Needs about 40 bytes of memory per chunk, and `scratch`, a folder on a disk, for what grows with documents.
-
-    Raises:
-        IndexForeign: an index is not open.
-        UsageError: one was not built to its end.
+    Needs about 40 bytes of memory per chunk, and `scratch`, a folder on a disk, for what grows with documents. What is
+    wrong with an index that is not open, was not built to its end, or fails while it is read is part of the report.
     """
-    reports = {}
+    reports: dict[str, IndexReport] = {}
+    damage: dict[str, RefoldError] = {}
     with _Replay(log, scratch) as replay:
         for view in views:
-            reports[view.name] = _verify_index(view, log, replay, artifacts=artifacts, deep=deep)
-    return VerifyReport(reports)
+            try:
+                reports[view.name] = _verify_index(view, log, replay, artifacts=artifacts, deep=deep)
+            except (IndexForeign, MachineError, UnreachableError, UsageError) as exc:
+                damage[view.name] = exc
+    return VerifyReport(reports, damage)
 
 
 def consistency_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, cause: str) -> list[Draft]:

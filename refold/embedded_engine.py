@@ -8,15 +8,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from projections.index_backend import IndexForeign
-from projections.projection import Projection
-from projections.rebuild import RebuildReport, created_draft, finish_rebuild, promoted_drafts, rebuild_index
+from projections.index_state import IndexState
+from projections.rebuild import RebuildReport, created_draft, promoted_drafts
 from projections.runner import ProjectionStatus, Runner
 from refold.commands import Emit
 from refold.control.messages import Call
 from refold.control.server import ControlServer
 from refold.data_folder import DataFolder
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
+from refold.kept_index import KeptIndex
 from refold.sqlite_group_positions import SqliteGroupPositions
 from schemas.errors import RefoldError, UsageError
 from schemas.positions import Position
@@ -28,14 +28,14 @@ class EmbeddedParts(Parts):
 
     folder: DataFolder
     make_runner: Callable[[str, Callable[[], bool]], Runner[Any]]
-    projection: Callable[[str], Projection[Any]]
+    make_index: Callable[[str, Callable[[], bool]], KeptIndex]
     make_work: Callable[[EmbeddedEngine], Work]
 
 
 @dataclass(slots=True)
 class _Running:
     runners: dict[str, Runner[Any]] = field(default_factory=dict)
-    index_errors: dict[str, IndexForeign] = field(default_factory=dict)
+    indexes: dict[str, KeptIndex] = field(default_factory=dict)
     work: Work | None = None
     server: ControlServer | None = None
     failure: RefoldError | None = None
@@ -57,37 +57,22 @@ class EmbeddedEngine(Engine):
         self._work_lock = threading.Lock()
 
     def open(self) -> None:
-        """Open the indexes, build what is outdated, and let every projection follow the log."""
+        """Build the views that are outdated, open the indexes, and let every projection follow the log.
+
+        An index that cannot be opened is in a state that says so; everything else goes on.
+        """
         self._loop_thread.start()
         self.began_at = self.end()
-        for name in INDEXES:
-            self._open_index(name)
         for name in SQL_VIEWS:
             if self.parts.views.sql(name).is_outdated:
                 self.parts.rebuild_view(name)
-        for name in (*SQL_VIEWS, *INDEXES):
-            if name not in self._running.index_errors:
-                self.follow(name)
-
-    def _open_index(self, name: str) -> None:
-        """Open an index, tell the log of its first generation, and go on with a rebuild that was cut short."""
-        parts, view = self.parts, self.parts.views.indexes[name]
-        try:
-            is_first = view.open()
-        except IndexForeign as error:
-            self._running.index_errors[name] = error
-            return
-        if is_first and self._has_operations():
-            self._tell_generation(view)
-        elif not view.generation.is_live:
-            finish_rebuild(
-                view,
-                parts.projection(name),
-                parts.log,
-                scratch=parts.home.scratch,
-                pipeline_id=parts.pipeline_id,
-                clock=parts.clock,
-            )
+        for name in INDEXES:
+            index = self._running.indexes[name] = self.parts.make_index(name, self.is_quiet)
+            if index.open() and self._has_operations():
+                self._tell_generation(self.parts.views.indexes[name])
+        for name in SQL_VIEWS:
+            runner = self._running.runners[name] = self.parts.make_runner(name, self.is_quiet)
+            runner.start()
 
     def _has_operations(self) -> bool:
         """Whether the log was told anything of its indexes; a new one stays empty until work begins, for an import."""
@@ -100,58 +85,28 @@ class EmbeddedEngine(Engine):
 
     # -- projections
 
-    def follow(self, name: str) -> None:
-        """Let projection `name` follow the log in its thread."""
-        runner = self.parts.make_runner(name, self.is_quiet)
-        self._running.runners[name] = runner
-        self._running.index_errors.pop(name, None)
-        runner.start()
-
-    def unfollow(self, name: str) -> None:
-        """Stop projection `name`, so that its view can be rebuilt."""
-        runner = self._running.runners.pop(name, None)
-        if runner is not None:
-            runner.stop()
-
-    @property
-    def runners(self) -> Mapping[str, Runner[Any]]:
-        """The projections that follow the log."""
-        return self._running.runners
-
-    @property
-    def index_errors(self) -> Mapping[str, IndexForeign]:
-        """The indexes that could not be opened, and why."""
-        return self._running.index_errors
+    def index_states(self) -> Mapping[str, IndexState]:
+        """How each index is."""
+        return {name: index.state() for name, index in self._running.indexes.items()}
 
     def statuses(self) -> Sequence[ProjectionStatus]:
-        """How the projections that follow the log are doing."""
-        return [runner.status() for runner in list(self.runners.values())]
+        """How the projections are doing, but for indexes that cannot be searched."""
+        indexes = [index.status() for index in self._running.indexes.values()]
+        views = [runner.status() for runner in self._running.runners.values()]
+        return [*views, *(status for status in indexes if status is not None)]
 
     def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
-        """Write an index anew; what follows it waits meanwhile."""
-        parts = self.parts
-        self.unfollow(name)
-        try:
-            return rebuild_index(
-                parts.views.indexes[name],
-                parts.projection(name),
-                parts.log,
-                scratch=parts.home.scratch,
-                pipeline_id=parts.pipeline_id,
-                clock=parts.clock,
-                on_progress=on_progress,
-            )
-        finally:
-            self.follow(name)
+        """Write an index anew, whatever state it is in."""
+        return self._running.indexes[name].rebuild(on_progress)
 
     def wait_for(
         self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S
     ) -> None:
         """Return when the projections `names` have reached `position`; see the base class."""
         for name in names:
-            if name in self.index_errors:
-                raise self.index_errors[name]
-            if not self.runners[name].wait_for(position, timeout_s):
+            if name in INDEXES:
+                self._running.indexes[name].wait_for(position, timeout_s=timeout_s)
+            elif not self._running.runners[name].wait_for(position, timeout_s):
                 raise NotThereYet(
                     f"{name} is not at {position} after {timeout_s:.0f} s", op="wait", hint="see: refold status"
                 )
@@ -169,7 +124,7 @@ class EmbeddedEngine(Engine):
                 self.wait_for(self.end(), SQL_VIEWS)
                 if not self._has_operations():
                     for name in INDEXES:
-                        if name not in self.index_errors:
+                        if self.parts.views.indexes[name].damage is None:
                             self._tell_generation(self.parts.views.indexes[name])
                 self._running.work = self.parts.make_work(self)
             return self._running.work
@@ -189,13 +144,18 @@ class EmbeddedEngine(Engine):
         self._running.failure = self._running.failure or error
 
     def check(self) -> None:
-        """Raise what has stopped the engine or one of its projections, if anything has."""
+        """Raise what has stopped the engine or a view, or an index for want of space, if anything has.
+
+        A damaged index stops nobody else: whoever waits for it is told.
+        """
         if self._running.failure is not None:
             raise self._running.failure
-        for runner in list(self.runners.values()):
-            status = runner.status()
-            if status.is_stopped and status.error is not None:
-                raise status.error
+        running = self._running
+        stopped = [runner.stop_error for runner in running.runners.values()]
+        stopped += [index.want_of_space() for index in running.indexes.values()]
+        for error in stopped:
+            if error is not None:
+                raise error
 
     # -- others' commands
 
@@ -223,6 +183,8 @@ class EmbeddedEngine(Engine):
             asyncio.run_coroutine_threadsafe(running.server.stop(), self.loop).result()
         if running.work is not None:
             running.work.stop()
+        for index in running.indexes.values():
+            index.close()
         for runner in running.runners.values():
             runner.stop()
         if self._loop_thread.is_alive():

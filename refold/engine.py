@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from projections.index_backend import KeywordBackend, VectorBackend
+from projections.index_state import IndexState
 from projections.index_view import IndexView
 from projections.job_entries import JobState
 from projections.jobs import JobsView
@@ -26,7 +27,7 @@ from refold.control.messages import Call
 from refold.group_positions import GroupPositions
 from refold.planning import Planning
 from refold.settings import Settings
-from schemas.errors import FatalError, TransientError, UsageError
+from schemas.errors import RefoldError, TransientError, UsageError
 from schemas.events import TOPICS
 from schemas.ids import JobId
 from schemas.positions import Position
@@ -163,14 +164,22 @@ class Engine(ABC):
 
     # -- projections
 
-    @property
     @abstractmethod
-    def index_errors(self) -> Mapping[str, FatalError]:
-        """The indexes that could not be opened, and why."""
+    def index_states(self) -> Mapping[str, IndexState]:
+        """How each index is, by name; asking tries again to open what another process may have mended."""
+
+    @property
+    def index_errors(self) -> Mapping[str, RefoldError]:
+        """Why the indexes that cannot be searched now cannot."""
+        return {
+            name: state.error
+            for name, state in self.index_states().items()
+            if state.error is not None and not state.is_searchable
+        }
 
     @abstractmethod
     def statuses(self) -> Sequence[ProjectionStatus]:
-        """How the projections are doing."""
+        """How the projections are doing, but for indexes that cannot be searched."""
 
     @abstractmethod
     def wait_for(
@@ -180,8 +189,7 @@ class Engine(ABC):
 
         Raises:
             NotThereYet: one of them has not, in time.
-            IndexForeign: one of them has to be rebuilt first.
-            RefoldError: what stopped one of them.
+            RefoldError: what stopped one of them, or what is wrong with an index; at once, without the time.
         """
 
     @abstractmethod

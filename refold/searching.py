@@ -47,16 +47,27 @@ def find(
     stop: threading.Event,
 ) -> SearchAnswer:
     """The answer to `query`, once `wait_for` is searchable and the indexes hold what was there when the owner began."""
-    names = [name for name in INDEXES if mode.value in {name, "hybrid"}]
-    for name in names:
-        if name in engine.index_errors:
-            raise engine.index_errors[name]
+    names = _searchable(engine, mode)
     parked: Collection[DocumentId] = ()
     if wait_for is not None:
         parked = wait_until_searchable(engine, wait_for, stop, names)
     behind = _caught_up(engine, names, emit, stop)
     answer = engine.parts.search.search(query, mode=mode, limit=limit, filters=filters)
     return replace(answer, parked=sorted(parked), behind=behind)
+
+
+def _searchable(engine: Engine, mode: SearchMode) -> Collection[str]:
+    """The indexes that are asked, but for one of two that cannot be; asking may open what somebody has mended.
+
+    Raises:
+        RefoldError: what is wrong with the only one, or with both.
+    """
+    names = [name for name in INDEXES if mode.value in {name, "hybrid"}]
+    errors = engine.index_errors
+    searchable = [name for name in names if name not in errors]
+    if not searchable:
+        raise errors[names[0]]
+    return searchable
 
 
 def _caught_up(engine: Engine, names: Collection[str], emit: Emit, stop: threading.Event) -> Mapping[str, int]:

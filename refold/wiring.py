@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from projections.backends.folder_generations import FolderGenerations
@@ -22,6 +23,7 @@ from projections.jobs import JobsProjection, JobsView
 from projections.keyword_index import KEYWORD, KeywordIndex
 from projections.manifest import ManifestProjection, ManifestView
 from projections.projection import Projection
+from projections.rebuild import finish_rebuild, rebuild_index
 from projections.runner import Runner
 from projections.search import Search
 from projections.sql.engine import open_sqlite
@@ -41,6 +43,7 @@ from refold.data_folder import DataFolder
 from refold.embedded_engine import EmbeddedEngine, EmbeddedParts
 from refold.engine import Engine, Home, Views
 from refold.freed_memory import FreedMemory
+from refold.kept_index import KeptIndex
 from refold.plannings import Plannings
 from refold.settings import Settings
 from refold.trimming import RequestsTrimmer
@@ -97,7 +100,9 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
         artifacts=artifacts,
         views=views,
         make_runner=partial(_runner, log=log, views=views, projections=projections, progress=progress),
-        projection=projections.__getitem__,
+        make_index=partial(
+            _index, log=log, views=views, projections=projections, scratch=folder.views, pipeline_id=pipeline_id
+        ),
         rebuild_view=lambda name: _rebuild_view(name, log, views, projections),
         search=Search(
             vector=views.vector,
@@ -169,21 +174,52 @@ def _runner(
     projections: Mapping[str, Projection[Any]],
     progress: JobProgress,
 ) -> Runner[Any]:
-    view: Any = getattr(views, name)
     after_turn: Mapping[str, Callable[[], object]] = {
         "jobs": progress.step,
         "stage_results": FreedMemory().step,
         "manifest": RequestsTrimmer(log, views.manifest).step,
-        **{index.name: index.collect_garbage for index in views.indexes.values()},
     }
     return Runner(
         log,
         projections[name],
-        view,
-        joining=SQL_JOINING.get(name, INDEX_JOINING),
+        views.sql(name),
+        joining=SQL_JOINING[name],
         clock=now,
-        after_turn=after_turn.get(name),
+        after_turn=after_turn[name],
         is_quiet=is_quiet,
+    )
+
+
+def _index(
+    name: str,
+    is_quiet: Callable[[], bool],
+    *,
+    log: EventLog,
+    views: Views,
+    projections: Mapping[str, Projection[Any]],
+    scratch: Path,
+    pipeline_id: str,
+) -> KeptIndex:
+    view, projection = views.indexes[name], projections[name]
+    to_be_written: dict[str, Any] = {"scratch": scratch, "pipeline_id": pipeline_id, "clock": now}
+
+    def make_runner(on_failure: Callable[[Exception], object]) -> Runner[Any]:
+        return Runner(
+            log,
+            projection,
+            view,
+            joining=INDEX_JOINING,
+            clock=now,
+            after_turn=view.collect_garbage,
+            is_quiet=is_quiet,
+            on_failure=on_failure,
+        )
+
+    return KeptIndex(
+        view,
+        make_runner=make_runner,
+        rebuild=partial(rebuild_index, view, projection, log, **to_be_written),
+        finish=partial(finish_rebuild, view, projection, log, **to_be_written),
     )
 
 

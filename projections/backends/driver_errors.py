@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from projections.panics import error_of, is_panic
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError
 
 _NO_SPACE = ("No space left on device", f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "quota exceeded")
@@ -20,6 +21,7 @@ def translated(op: str, index: str, directory: Path) -> Iterator[None]:
     Raises:
         DiskFull: there is no space left.
         DataFolderDamaged: the index cannot be opened.
+        Panicked: the driver met a fault of its own.
         MachineError: anything else.
     """
     try:
@@ -28,6 +30,10 @@ def translated(op: str, index: str, directory: Path) -> Iterator[None]:
         raise
     except Exception as exc:  # both drivers raise bare Exception, ValueError and RuntimeError for all they meet
         raise _error(exc, op, index, str(directory)) from exc
+    except BaseException as exc:
+        if not is_panic(exc):
+            raise
+        raise error_of(exc, op=op, subject=f"the {index} index", hint=f"refold rebuild {index}") from exc
 
 
 def _error(exc: Exception, op: str, index: str, subject: str) -> MachineError:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import EXIT_NO, err, out, print_json, print_table
+from refold.cli.output import EXIT_NO, err, out, print_json, print_table, print_warning
 
 COUNTS = (
     "expected",
@@ -45,7 +45,9 @@ def verify(
     rows = [(name, *(index[n] for n in COUNTS)) for name, index in answer["indexes"].items()]
     print_table(("index", *COUNTS), rows, right=COUNTS)
     out().print("consistent" if answer["consistent"] else "NOT consistent")
-    if not answer["consistent"]:
+    for one in answer["unavailable"]:
+        print_warning(f"the {one['index']} index was not compared: {one['error']}", one["hint"])
+    if not answer["consistent"] and not answer["unavailable"]:
         err().print("hint: refold rebuild all")
     return 0 if answer["consistent"] else EXIT_NO
 

@@ -75,6 +75,14 @@ def print_error(error: RefoldError, *, as_json: bool) -> None:
         console.print(Text("  hint: ", style="bold"), Text(_one_line(error.hint)), sep="")
 
 
+def print_warning(message: str, hint: str | None) -> None:
+    """What is wrong though the command has done its work: one line and a hint."""
+    console = err()
+    console.print(Text("warning: ", style="bold yellow"), Text(_one_line(message)), sep="")
+    if hint:
+        console.print(Text("  hint: ", style="bold"), Text(_one_line(hint)), sep="")
+
+
 def human_bytes(size_bytes: float) -> str:
     """A size as people write it, in powers of 1,024."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import EXIT_NO, err, out, print_json
+from refold.cli.output import EXIT_NO, err, out, print_json, print_warning
 
 SNIPPET_CHARS = 320
 """About four lines of a terminal: enough to tell whether a hit is worth opening."""
@@ -62,6 +62,8 @@ def _tell_behind(event: dict[str, Any]) -> None:
 
 def _warn(answer: dict[str, Any]) -> None:
     """What this answer may lack."""
+    for one in answer["unavailable"]:
+        print_warning(f"without the {one['index']} index: {one['error']}", one["hint"])
     if answer["behind"]:
         err().print(f"not everything could be searched yet: {_lags(answer['behind'])}; see: refold status")
     if answer["parked"]:

@@ -27,8 +27,11 @@ def status(
         return 0
     print_facts(answer["documents"])
     names = ("lag_events", "lag_s", "documents", "chunks", "parked")
-    rows = [(p["name"], *(p.get(n, "") for n in names), p["error"] or "") for p in answer["projections"]]
-    print_table(("projection", *names, "error"), rows, right=names)
+    rows = [
+        (p["name"], p["state"].replace("_", " "), *(p.get(n, "") for n in names), p["error"] or "", p["hint"] or "")
+        for p in answer["projections"]
+    ]
+    print_table(("projection", "state", *names, "error", "hint"), rows, right=names)
     rows = [(j["job_id"], j["status"], j["requested"], j["completed"]) for j in answer["jobs"]]
     print_table(("job", "status", "requested", "completed"), rows, right=("requested", "completed"))
     if answer["size_bytes"] is None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine as SqlEngine
 from projections.index_backend import IndexForeign
 from projections.index_bookkeeping import IndexBookkeeping
 from projections.index_home import IndexHome
+from projections.index_state import Condition, IndexState
 from projections.projection import Projection
 from projections.rebuild import RebuildReport
 from projections.runner import ProjectionStatus
@@ -23,7 +24,7 @@ from refold.cluster.projection_lag import status_of
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
 from refold.group_positions import GroupPositions
 from refold.plannings import Plannings
-from schemas.errors import UnreachableError
+from schemas.errors import FatalError
 from schemas.positions import Position
 
 POLL_S = 0.05
@@ -53,7 +54,7 @@ class ClientEngine(Engine):
     def __init__(self, parts: ClientParts) -> None:
         super().__init__(parts)
         self.parts: ClientParts = parts
-        self._errors: dict[str, IndexForeign | UnreachableError] = {}
+        self._errors: dict[str, FatalError] = {}
         self._work: Plannings | None = None
 
     def open(self) -> None:
@@ -72,13 +73,22 @@ class ClientEngine(Engine):
     def listen(self) -> None:
         """Nothing: other commands reach the servers by themselves."""
 
-    @property
-    def index_errors(self) -> Mapping[str, IndexForeign | UnreachableError]:
-        """The indexes that cannot be searched now; one that was rebuilt, or is back, is opened anew by asking."""
+    def index_states(self) -> Mapping[str, IndexState]:
+        """How each index is; one that was rebuilt, or is back, is opened anew by asking."""
         for name in INDEXES:
             if name in self._errors or not self._is_current(name):
                 self._reopen(name)
-        return dict(self._errors)
+        return {name: self._state(name) for name in INDEXES}
+
+    def _state(self, name: str) -> IndexState:
+        current, error = self.parts.homes[name].current(), self._errors.get(name)
+        if current is not None and not current.is_live:
+            return IndexState(name, Condition.BEING_WRITTEN, error, is_searchable=error is None)
+        if error is not None:
+            return IndexState(name, Condition.DAMAGED, error, is_searchable=False)
+        wanted = self.end().only(self.parts.projections[name].topics)
+        reached = self.parts.views.indexes[name].position().reaches(wanted)
+        return IndexState(name, Condition.OPEN if reached else Condition.BEHIND)
 
     def _is_current(self, name: str) -> bool:
         current = self.parts.homes[name].current()
@@ -91,7 +101,7 @@ class ClientEngine(Engine):
         try:
             self.parts.views.indexes[name].open_to_read()
             self._errors.pop(name, None)
-        except (IndexForeign, UnreachableError) as error:
+        except FatalError as error:
             self._errors[name] = error
 
     def statuses(self) -> Sequence[ProjectionStatus]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from projections.verify import IndexReport, consistency_drafts
 from refold.commands import Emit, Json
 from refold.engine import INDEXES, SQL_VIEWS, Engine
-from schemas.errors import UsageError
+from schemas.errors import FatalError, UsageError
 from schemas.ids import random_id
 
 
 def verify_indexes(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """Compare both indexes with the log; the comparison itself is written to the log."""
     del emit, stop
-    engine.wait_for(engine.end())
+    for name in INDEXES:
+        with suppress(FatalError):  # the report tells what is wrong with it; the other one is compared
+            engine.wait_for(engine.end(), [name])
     parts = engine.parts
     report = engine.compare_indexes(deep=bool(arguments.get("deep")))
     drafts = consistency_drafts(report, pipeline_id=parts.pipeline_id, now=parts.clock(), cause=random_id())
@@ -26,6 +29,9 @@ def verify_indexes(engine: Engine, arguments: Mapping[str, Any], emit: Emit, sto
         "consistent": report.is_consistent,
         "deep": bool(arguments.get("deep")),
         "indexes": {name: _report_json(index) for name, index in report.indexes.items()},
+        "unavailable": [
+            {"index": name, "error": str(error), "hint": error.hint} for name, error in report.damage.items()
+        ],
     }
 
 

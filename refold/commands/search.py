@@ -40,6 +40,9 @@ def answer_json(found: SearchAnswer, query: str) -> Json:
         "mode": found.mode.value,
         "parked": list(found.parked),
         "behind": dict(found.behind),
+        "unavailable": [
+            {"index": name, "error": str(error), "hint": error.hint} for name, error in found.unavailable.items()
+        ],
     }
 
 

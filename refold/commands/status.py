@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from projections.index_state import Condition, IndexState
 from projections.runner import ProjectionStatus
 from refold.commands import Emit, Json
 from refold.commands.jobs import job_json
@@ -41,22 +42,39 @@ def status(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threa
             "live_chunks": counts.live_chunks,
             "open_requests": counts.open_requests,
         },
-        "projections": [
-            *(_projection_json(told, engine.parts.views.indexes.get(told.name)) for told in engine.statuses()),
-            *({"name": name, "error": str(error), "hint": error.hint} for name, error in engine.index_errors.items()),
-        ],
+        "projections": _projections(engine),
         "jobs": [job_json(job) for job in engine.parts.views.jobs.jobs(limit=JOBS_SHOWN)],
     }
 
 
-def _projection_json(status: ProjectionStatus, index: AnyIndex | None) -> Json:
+def _projections(engine: Engine) -> list[Json]:
+    """Those that follow the log, then the indexes that do not."""
+    states, told = engine.index_states(), engine.statuses()
+    followed = [_projection_json(one, engine.parts.views.indexes.get(one.name), states.get(one.name)) for one in told]
+    names = {one.name for one in told}
+    return [*followed, *(_state_json(state) for name, state in states.items() if name not in names)]
+
+
+def _state_json(state: IndexState) -> Json:
+    error = state.error
+    return {
+        "name": state.name,
+        "state": state.condition.value,
+        "error": str(error) if error else None,
+        "hint": error.hint if error else None,
+    }
+
+
+def _projection_json(status: ProjectionStatus, index: AnyIndex | None, state: IndexState | None) -> Json:
     told: Json = {
         "name": status.name,
+        "state": _state_of(status, state),
         "position": str(status.position),
         "lag_events": status.lag_events,
         "lag_s": round(status.lag_s, 3),
         "heartbeat_at": status.heartbeat_at.isoformat() if status.heartbeat_at else None,
         "error": str(status.error) if status.error else None,
+        "hint": getattr(status.error, "hint", None),
     }
     if index is not None:
         held = index.status()
@@ -69,6 +87,15 @@ def _projection_json(status: ProjectionStatus, index: AnyIndex | None) -> Json:
             "size_bytes": held.size_bytes,
         }
     return told
+
+
+def _state_of(status: ProjectionStatus, state: IndexState | None) -> str:
+    """The index's, and of a view, which is rebuilt beside itself, what shows in its status."""
+    if state is not None:
+        return state.condition.value
+    if status.is_stopped and status.error is not None:
+        return Condition.DAMAGED.value
+    return (Condition.BEHIND if status.lag_events else Condition.OPEN).value
 
 
 def size_bytes_of(folder: Path | None) -> int | None:

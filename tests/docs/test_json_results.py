@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -84,6 +85,12 @@ class Corpus:
         backend.flush()
         backend.close()
 
+    def lose_an_index(self) -> None:
+        """Take the whole of it away, and see what is told of that."""
+        shutil.rmtree(self.home / "data" / "indexes" / "keyword")
+        self.run("search", "fold of one log")
+        self.run("verify")
+
 
 def meta(sequence: int = 0, job_id: JobId | None = None) -> Meta:
     return Meta(
@@ -156,6 +163,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 
     corpus.lose_a_chunk()
     run("verify")
+    corpus.lose_an_index()
     run("rebuild", "all")
     history = corpus.shown["refold documents history"][-1]["events"]
     corpus.append(queued(NOTES, len(history) + 1), queued(OPEN, 1))

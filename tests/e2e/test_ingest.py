@@ -134,7 +134,7 @@ def test_a_wiped_index_is_noticed_and_rebuilt_without_parsing_or_embedding(cli: 
     before = cli("search", "milk", "--mode", index, "--json").json["hits"]
     for path in sorted((cli.data / "indexes" / index).rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    refused = cli("search", "milk", exit_code=4)
+    refused = cli("search", "milk", "--mode", index, exit_code=4)
     assert f"refold rebuild {index}" in refused.stderr
     rebuilt = cli("rebuild", index, "--json").json["rebuilt"][index]
     assert (rebuilt["documents"], rebuilt["parser_calls"], rebuilt["embedder_calls"]) == (3, 0, 0)

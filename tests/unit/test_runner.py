@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from projections.follower import Follower, Joining, ViewAhead
+from projections.panics import Panicked
 from projections.runner import ProjectionStatus, Runner
 from projections.view import GenerationGone, PositionConflict
 from schemas.errors import FatalError, TransientError
@@ -60,7 +61,7 @@ class ListView:
 class FailingView(ListView):
     """A view whose next applies raise."""
 
-    def __init__(self, *errors: Exception) -> None:
+    def __init__(self, *errors: BaseException) -> None:
         super().__init__()
         self.errors = list(errors)
         self.has_failed = Event()
@@ -381,6 +382,22 @@ def test_any_other_error_stops_it_and_stays_visible(
         runner.wait_for(end, WAIT_S)
     status = runner.status()
     assert (status.error, status.is_stopped, status.position) == (error, True, Position())
+
+
+def test_the_panic_of_a_library_stops_it_with_an_error_that_says_what_to_do(
+    log: MemoryLog, made: Histories, start: Callable[..., Runner[str]]
+) -> None:
+    class PanicException(BaseException):
+        """As pyo3 calls what it makes of a panic."""
+
+    told: list[Exception] = []
+    runner = start(log, FailingView(PanicException("the len is 1 but the index is 1")), on_failure=told.append)
+    made.ingested()
+    append(log, made)
+    status = until_stopped(runner)
+    assert isinstance(status.error, Panicked)
+    assert (status.is_stopped, status.error.hint, told) == (True, "refold rebuild kinds", [status.error])
+    assert "the len is 1" in str(status.error)
 
 
 def test_an_event_it_cannot_read_stops_it(made: Histories, start: Callable[..., Runner[str]]) -> None:

@@ -131,7 +131,8 @@ class TantivyKeywordBackend:
 
     def count(self) -> int:
         """How many chunks are there."""
-        return self._index.searcher().num_docs
+        with self._translated("count"):
+            return self._index.searcher().num_docs
 
     def vacuum(self) -> None:
         """Remove the files of merged segments."""
@@ -146,19 +147,21 @@ class TantivyKeywordBackend:
         """Flush, let merges come to their end and let go of the files."""
         if self._writer is None:
             return
-        self.flush()
-        with self._translated("close"):
+        try:
+            self.flush()
+        finally:
             writer, self._writer = self._writer, None
-            writer.wait_merging_threads()
+            with self._translated("close"):
+                writer.wait_merging_threads()
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` best chunks, best first, equal scores by chunk id; what matches: `projections/words.py`."""
         asked, admits = parse_query(query), admission(unchecked(filters))
-        searcher = self._index.searcher()
-        size = searcher.num_docs
-        if asked.is_empty or not size:
-            return []
         with self._translated("search"):
+            searcher = self._index.searcher()
+            size = searcher.num_docs
+            if asked.is_empty or not size:
+                return []
             native = tantivy_query(asked, filters, self._schema)
             return best(
                 lambda wanted: searcher.search(native, limit=min(wanted, size), count=False).hits,

@@ -1,0 +1,205 @@
+"""An index of a data folder as its owner keeps it: opened, following the log, and written anew when it is asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from projections.index_home import rebuild_hint
+from projections.index_state import Condition, IndexState
+from projections.panics import error_of
+from projections.rebuild import RebuildReport
+from projections.runner import ProjectionStatus, Runner
+from refold.engine import AnyIndex, NotThereYet
+from schemas.errors import DiskFull, FatalError, RefoldError
+from schemas.positions import Position
+
+
+class Writing(Protocol):
+    """Writes a generation of the index to its end."""
+
+    def __call__(self, *, on_progress: Callable[[int], None]) -> RebuildReport:
+        """Do it; `on_progress` is told how many documents are done."""
+
+
+class KeptIndex:
+    """One index, whatever state it is in: opening it never fails, and what is wrong is told to whoever needs it.
+
+    Args:
+        view: The index.
+        make_runner: A runner of the view, not started, that tells `failed` what stops it.
+        rebuild: Writes the index anew.
+        finish: Goes on with a generation that was not written to its end.
+    """
+
+    def __init__(
+        self,
+        view: AnyIndex,
+        *,
+        make_runner: Callable[[Callable[[Exception], object]], Runner[Any]],
+        rebuild: Writing,
+        finish: Writing,
+    ) -> None:
+        self._view = view
+        self._make_runner = make_runner
+        self._rebuild = rebuild
+        self._finish = finish
+        self._one_writing = threading.Lock()
+        self._finishing: threading.Thread | None = None
+
+        # What other threads ask for, under the condition.
+        self._changed = threading.Condition()
+        self._runner: Runner[Any] | None = None
+        self._is_being_written = False
+        self._is_closed = False
+
+    def open(self) -> bool:
+        """Open the index and let it follow the log; whether this has made its first generation.
+
+        What was not written to its end is gone on with in a thread.
+        """
+        try:
+            is_first = self._view.open()
+        except RefoldError:  # the view keeps it, and tells everybody
+            return False
+        if self._view.generation.is_live:
+            self._follow()
+        else:
+            self._is_being_written = True
+            self._finishing = threading.Thread(target=self._finish_it, name=f"finish-{self._view.name}", daemon=True)
+            self._finishing.start()
+        return is_first
+
+    def close(self) -> None:
+        """Let what was read be applied, and follow the log no more; a writing ends at its next batch. Idempotent."""
+        with self._changed:
+            self._is_closed = True
+            runner = self._runner
+        if runner is not None:
+            runner.stop()
+        if self._finishing is not None:
+            self._finishing.join()
+        with self._one_writing:
+            pass
+
+    def state(self) -> IndexState:
+        """How the index is now."""
+        name, error = self._view.name, self._view.damage
+        with self._changed:
+            runner, is_being_written = self._runner, self._is_being_written
+        is_searchable = error is None and runner is not None
+        if is_being_written:
+            return IndexState(name, Condition.BEING_WRITTEN, error or self._unwritten(runner), is_searchable)
+        if runner is None or error is not None:
+            return IndexState(name, Condition.DAMAGED, error or self._unwritten(runner), is_searchable=False)
+        trouble = runner.trouble
+        if trouble is not None:
+            return IndexState(name, Condition.BEHIND, self._told(trouble))
+        return IndexState(name, Condition.BEHIND if runner.status().lag_events else Condition.OPEN)
+
+    def status(self) -> ProjectionStatus | None:
+        """How it follows the log; None while it cannot be searched."""
+        with self._changed:
+            runner = self._runner
+        return None if runner is None or self._view.damage is not None else runner.status()
+
+    def want_of_space(self) -> DiskFull | None:
+        """The full disk that keeps it from going on, if one does."""
+        with self._changed:
+            error = None if self._runner is None else self._runner.stop_error
+        return error if isinstance(error, DiskFull) else None
+
+    def wait_for(self, position: Position, *, timeout_s: float) -> None:
+        """Return when the index has reached `position`; one that is being written for the first time is waited for.
+
+        Raises:
+            NotThereYet: it has not in time.
+            RefoldError: what is wrong with it, at once.
+        """
+        deadline = time.monotonic() + timeout_s
+        runner = self._runner_in_order(timeout_s)
+        if runner is None or not runner.wait_for(position, max(deadline - time.monotonic(), 0.0)):
+            raise NotThereYet(
+                f"{self._view.name} is not at {position} after {timeout_s:.0f} s", op="wait", hint="see: refold status"
+            )
+
+    def rebuild(self, on_progress: Callable[[int], None]) -> RebuildReport:
+        """Write the index anew, whatever state it is in; a second one that is asked for meanwhile begins afterwards.
+
+        Raises:
+            PoisonError: a version cannot be written.
+            RefoldError: what has stopped it.
+        """
+        return self._written(self._rebuild, on_progress)
+
+    def _finish_it(self) -> None:
+        with suppress(RefoldError):  # the view keeps it
+            self._written(self._finish, lambda _: None)
+
+    def _written(self, write: Writing, on_progress: Callable[[int], None]) -> RebuildReport:
+        def go_on(done: int) -> None:
+            if self._is_closed:
+                raise FatalError(
+                    "the data folder was closed meanwhile", op="rebuild", hint=rebuild_hint(self._view.name)
+                )
+            on_progress(done)
+
+        with self._one_writing:
+            go_on(0)
+            self._unfollow()
+            try:
+                return self._tried(write, go_on)
+            finally:
+                with self._changed:
+                    self._is_being_written = False
+                    self._changed.notify_all()
+
+    def _tried(self, write: Writing, on_progress: Callable[[int], None]) -> RebuildReport:
+        try:
+            report = write(on_progress=on_progress)
+        except BaseException as exc:
+            error = self._told(exc)
+            self._view.set_aside(error)
+            raise error from exc
+        self._follow()
+        return report
+
+    def _follow(self) -> None:
+        runner = self._make_runner(self._failed)
+        with self._changed:
+            if self._is_closed:
+                return
+            self._runner = runner
+            runner.start()
+            self._changed.notify_all()
+
+    def _unfollow(self) -> None:
+        with self._changed:
+            runner, self._runner = self._runner, None
+            self._is_being_written = True
+        if runner is not None:
+            runner.stop()
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, DiskFull):  # what is there can be searched all the same, and goes on with more space
+            self._view.set_aside(self._told(error))
+
+    def _runner_in_order(self, timeout_s: float) -> Runner[Any] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._runner is not None or not self._is_being_written, timeout_s)
+            runner = self._runner
+        if self._view.damage is not None:
+            raise self._view.damage.with_traceback(None)
+        return runner
+
+    def _unwritten(self, runner: Runner[Any] | None) -> RefoldError | None:
+        if runner is not None:
+            return None
+        return FatalError(f"the {self._view.name} index is being written", op="use index", hint="see: refold status")
+
+    def _told(self, exc: BaseException) -> RefoldError:
+        name = self._view.name
+        return error_of(exc, op="keep index", subject=f"the {name} index", hint=rebuild_hint(name))

@@ -1,0 +1,189 @@
+"""An index that is damaged says so and takes nothing else down; the command its hint names puts it right."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from refold_cli import Cli, age
+
+import refold
+from projections.backends.keyword.tantivy import TantivyKeywordBackend
+from projections.index_backend import IndexedChunk
+from projections.panics import Panicked
+from schemas.errors import RefoldError
+
+WORDS = ("kestrel", "heron", "dipper")
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for word in WORDS:
+        (folder / f"{word}.md").write_text(f"# Birds\n\nA {word} by the river.\n")
+    age(folder)
+    return folder
+
+
+@pytest.fixture
+def cli(tmp_path: Path, docs: Path) -> Cli:
+    cli = Cli(tmp_path / "data")
+    cli("ingest", str(docs))
+    return cli
+
+
+def wipe(data: Path, index: str) -> None:
+    shutil.rmtree(data / "indexes" / index)
+
+
+def unname_the_segments(data: Path, index: str) -> None:
+    (path,) = (data / "indexes" / index).glob("*/data/meta.json")
+    path.unlink()
+
+
+def make_the_driver_panic(data: Path, index: str) -> None:
+    (path,) = (data / "indexes" / index).glob("*/data/segments/*/vector_storage/deleted/status.dat")
+    path.write_bytes(b"0123456789")
+
+
+def name_another_embedder(data: Path, index: str) -> None:
+    with sqlite3.connect(data / "views" / "indexes.sqlite") as books:
+        books.execute("UPDATE generations SET embedder = 'another' WHERE index_name = ?", (index,))
+    books.close()
+
+
+def leave_unwritten(data: Path, index: str) -> None:
+    """As an earlier release left a rebuild that was killed, in a corpus that has lost an artifact."""
+    with sqlite3.connect(data / "views" / "indexes.sqlite") as books:
+        (key,) = books.execute("SELECT key FROM generations WHERE index_name = ?", (index,)).fetchone()
+        books.execute("DELETE FROM served WHERE generation_key = ?", (key,))
+        books.execute("DELETE FROM index_positions WHERE generation_key = ?", (key,))
+        books.execute("UPDATE generations SET is_live = 0 WHERE key = ?", (key,))
+    books.close()
+    with sqlite3.connect(data / "artifacts" / "packed.sqlite") as artifacts:
+        artifacts.execute("DELETE FROM blobs")
+    artifacts.close()
+
+
+Damage = Callable[[Path, str], None]
+DAMAGES = [
+    ("vector", wipe),
+    ("keyword", wipe),
+    ("keyword", unname_the_segments),
+    ("vector", make_the_driver_panic),
+    ("vector", name_another_embedder),
+]
+
+
+def other_than(index: str) -> str:
+    return "keyword" if index == "vector" else "vector"
+
+
+IN_ORDER = [("open", None), ("behind", None)]
+"""A new owner may be asked before it has read what the last command wrote."""
+
+
+def state_of(cli: Cli, index: str) -> tuple[str, str | None]:
+    told = {one["name"]: one for one in cli("status", "--json").json["projections"]}
+    return told[index]["state"], told[index].get("hint")
+
+
+@pytest.mark.parametrize(("index", "damage"), DAMAGES)
+def test_a_damaged_index_takes_nothing_else_down_and_is_put_right_by_its_hint(
+    cli: Cli, docs: Path, tmp_path: Path, index: str, damage: Damage
+) -> None:
+    damage(cli.data, index)
+    other = other_than(index)
+
+    state, hint = state_of(cli, index)
+    assert state == "damaged"
+    assert hint is not None
+    assert f"refold rebuild {index}" in hint
+    assert state_of(cli, other) in IN_ORDER
+
+    refused = cli("search", "heron", "--mode", index, exit_code=None)
+    assert refused.exit_code in (2, 4)
+    assert f"refold rebuild {index}" in refused.stderr
+    hybrid = cli("search", "heron river", "--json").json
+    assert hybrid["hits"][0]["uri"] == (docs / "heron.md").as_uri()
+    assert [(one["index"], one["hint"]) for one in hybrid["unavailable"]] == [(index, hint)]
+    assert set(hybrid["positions"]) == {other}
+    assert f"refold rebuild {index}" in cli("search", "heron").stderr
+    assert cli("search", "heron", "--mode", other, "--json").json["unavailable"] == []
+
+    verified = cli("verify", "--json", exit_code=1).json
+    assert (verified["consistent"], list(verified["indexes"])) == (False, [other])
+    assert [one["index"] for one in verified["unavailable"]] == [index]
+    assert len(cli("documents", "list", "--json").json["documents"]) == len(WORDS)
+    cli("jobs", "list")
+    cli("log", "export", str(tmp_path / "exported"))
+    (docs / "wren.md").write_text("A wren in the hedge.")
+    age(docs)
+    assert index in cli("ingest", str(docs), exit_code=None).stderr
+    found = cli("search", "wren hedge", "--mode", other, "--json").json["hits"]
+    assert found[0]["uri"] == (docs / "wren.md").as_uri()
+
+    rebuilt = cli("rebuild", index, "--json").json["rebuilt"][index]
+    assert rebuilt["documents"] == len(WORDS) + 1
+    assert cli("verify", "--deep", "--json").json["consistent"]
+    assert state_of(cli, index) in IN_ORDER
+    assert cli("search", "heron", "--json").json["unavailable"] == []
+
+
+async def test_a_driver_that_panics_while_it_is_written_ends_the_wait_and_not_the_engine(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PanicException(BaseException):
+        """As the binding's own, which cannot be made here."""
+
+    def panic(self: TantivyKeywordBackend, chunks: list[IndexedChunk]) -> None:
+        del self, chunks
+        raise PanicException("index out of bounds: the len is 1 but the index is 1")
+
+    with monkeypatch.context() as panicking:
+        panicking.setattr(TantivyKeywordBackend, "upsert", panic)
+        async with refold.open(cli.data) as pipeline:
+            with pytest.raises(Panicked) as caught:
+                await pipeline.add("snipe", text="A snipe in the reeds.")
+            assert caught.value.hint == "refold rebuild keyword"
+            (told,) = [one for one in (await pipeline.call("status"))["projections"] if one["name"] == "keyword"]
+            assert (told["state"], told["hint"]) == ("damaged", "refold rebuild keyword")
+            answer = await pipeline.search("snipe reeds")
+            assert answer.hits[0].uri == "push:snipe"
+            assert list(answer.unavailable) == ["keyword"]
+            with pytest.raises(Panicked):
+                await pipeline.search("snipe", mode="keyword")
+            panicking.undo()
+            assert (await pipeline.call("rebuild", what="keyword"))["rebuilt"]["keyword"]["documents"] == len(WORDS) + 1
+            assert (await pipeline.add("crake", text="A crake in the reeds.")).status == "completed"
+            assert (await pipeline.search("crake", mode="keyword")).hits[0].uri == "push:crake"
+            assert (await pipeline.call("verify", deep=True))["consistent"]
+
+
+async def test_both_indexes_may_be_damaged_and_are_put_right_in_the_same_process(cli: Cli) -> None:
+    wipe(cli.data, "vector")
+    wipe(cli.data, "keyword")
+    async with refold.open(cli.data) as pipeline:
+        with pytest.raises(RefoldError):
+            await pipeline.search("heron")
+        assert (await pipeline.call("verify"))["consistent"] is False
+        await pipeline.call("rebuild", what="all")
+        assert (await pipeline.call("verify", deep=True))["consistent"]
+        assert (await pipeline.search("heron")).unavailable == {}
+
+
+def test_an_index_that_cannot_be_written_to_its_end_stays_damaged_and_the_rest_goes_on(cli: Cli, docs: Path) -> None:
+    leave_unwritten(cli.data, "keyword")
+    answer = cli("rebuild", "keyword", exit_code=None)
+    assert answer.exit_code != 0
+    assert "--force" in answer.stderr
+    assert state_of(cli, "keyword")[0] in ("being_written", "damaged")
+    assert state_of(cli, "vector") in IN_ORDER
+    cli("documents", "list")
+    cli("ingest", str(docs), "--force", exit_code=None)
+    cli("rebuild", "keyword")
+    assert cli("verify", "--deep", "--json").json["consistent"]
