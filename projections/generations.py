@@ -40,7 +40,10 @@ class Generation:
 
 
 class Generations:
-    """The generations of all indexes that share a database; at most one per index so far."""
+    """The generations of all indexes that share a database: of each a current one, and one that is written beside it.
+
+    The current one is live, or the oldest where none is: it was never written to its end.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -49,7 +52,7 @@ class Generations:
             INDEX_TABLES.create_all(connection)
 
     def current(self, index: str) -> Generation | None:
-        """The generation of `index`, live or being built; None before the first."""
+        """The current generation of `index`; None before the first."""
         with translated("read", "generations"), self._engine.begin() as connection:
             return _current(connection, index)
 
@@ -59,15 +62,17 @@ class Generations:
             return turn.begin(spec, log_id=log_id)
 
     def promote(self, generation: Generation) -> Generation:
-        """The same generation, live from now on.
+        """The same generation, live from now on, instead of what was; that is forgotten by whoever lets go of it.
 
         Raises:
-            GenerationGone: there is another one by now.
+            GenerationGone: it is not there any more.
         """
-        promote = GENERATIONS.update().where(GENERATIONS.c.key == generation.key).values(is_live=True)
+        is_this = GENERATIONS.c.key == generation.key
+        of_index = GENERATIONS.c.index_name == generation.spec.name
         with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
-            if connection.execute(promote).rowcount != 1:
+            if connection.execute(GENERATIONS.update().where(is_this).values(is_live=True)).rowcount != 1:
                 raise gone(generation)
+            connection.execute(GENERATIONS.update().where(of_index, ~is_this).values(is_live=False))
         return replace(generation, is_live=True)
 
     @contextmanager
@@ -89,15 +94,30 @@ class Turn:
         self._index = index
 
     def current(self) -> Generation | None:
-        """The generation there is, live or being built; None before the first."""
+        """The current generation; None before the first."""
         return _current(self._connection, self._index)
 
     def begin(self, spec: IndexSpec, *, log_id: str, is_live: bool = False) -> Generation:
-        """A new generation; all rows of the one before it are gone."""
-        previous = self.current()
-        if previous is not None:
-            _forget(self._connection, previous)
-        name = f"g{number_of(previous.name) + 1 if previous else 1}"
+        """A new generation that takes the place of the others; all their rows are gone."""
+        name = self._next_name()
+        self.forget_others(None)
+        return self._inserted(spec, name, log_id=log_id, is_live=is_live)
+
+    def begin_beside(self, spec: IndexSpec, *, log_id: str) -> Generation:
+        """A new generation beside the current one, which stays; one that was begun before is gone."""
+        self.forget_others(self.current())
+        return self._inserted(spec, self._next_name(), log_id=log_id, is_live=False)
+
+    def forget_others(self, spared: Generation | None) -> None:
+        """Delete the rows of all generations but `spared`."""
+        for generation in _all(self._connection, self._index):
+            if spared is None or generation.key != spared.key:
+                _forget(self._connection, generation)
+
+    def _next_name(self) -> str:
+        return f"g{max((number_of(one.name) for one in _all(self._connection, self._index)), default=0) + 1}"
+
+    def _inserted(self, spec: IndexSpec, name: str, *, log_id: str, is_live: bool) -> Generation:
         row = {
             "index_name": self._index,
             "generation": name,
@@ -137,8 +157,14 @@ def number_of(name: str) -> int:
 
 
 def _current(connection: Connection, index: str) -> Generation | None:
-    row = connection.execute(select(GENERATIONS).where(GENERATIONS.c.index_name == index)).one_or_none()
-    return None if row is None else _generation(row)
+    return next(iter(_all(connection, index)), None)
+
+
+def _all(connection: Connection, index: str) -> list[Generation]:
+    """The generations of `index`, the current one first."""
+    of_index = select(GENERATIONS).where(GENERATIONS.c.index_name == index)
+    rows = connection.execute(of_index.order_by(GENERATIONS.c.is_live.desc(), GENERATIONS.c.key))
+    return [_generation(row) for row in rows]
 
 
 def _forget(connection: Connection, generation: Generation) -> None:

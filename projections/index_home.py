@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic
 
 from sqlalchemy import Engine
@@ -40,14 +41,19 @@ class IndexHome(Generic[BackendT_co]):
         self._log_id = log_id
         self._store = store
         self._engine = engine
-        self._generations = Generations(engine)
+
+    @cached_property
+    def _generations(self) -> Generations:
+        return Generations(self._engine)  # made when it is needed: a database that does not open is the index's trouble
 
     def current(self) -> Generation | None:
-        """The generation there is, live or being built; None before the first."""
+        """The current generation, live or being built; None before the first."""
         return self._generations.current(self.spec.name)
 
     def open(self) -> OpenIndex[BackendT_co]:
         """The current generation; the first one is made here. Of many that open at once, one makes it.
+
+        What was begun beside it, and not written to its end, is dropped.
 
         Raises:
             IndexForeign: the index was wiped or another's stands there, or it was written from another log.
@@ -60,6 +66,7 @@ class IndexHome(Generic[BackendT_co]):
                 opened = self._begun(turn, is_first=True)
             else:
                 self._check(generation)
+                turn.forget_others(generation)
                 self._store.drop_others(generation.name)
                 opened = self._reopened(generation)
         opened.books.keep_moments()
@@ -92,8 +99,14 @@ class IndexHome(Generic[BackendT_co]):
             self._store.drop_others(None if current is None else current.name)
         return opened
 
+    def beside(self) -> OpenIndex[BackendT_co]:
+        """A new, empty generation that is being built beside the current one, which need not be open, and stays."""
+        with self._generations.turn(self.spec.name) as turn:
+            generation = turn.begin_beside(self.spec, log_id=self._log_id)
+            return self._made(generation)
+
     def promoted(self, generation: Generation) -> Generation:
-        """The same generation, live from now on: it was built to its end.
+        """The same generation, live from now on, instead of what was: it was built to its end.
 
         Raises:
             GenerationGone: another one was begun meanwhile.
@@ -102,9 +115,17 @@ class IndexHome(Generic[BackendT_co]):
         self._point_alias(promoted)
         return promoted
 
+    def drop_others(self, spared: Generation | None) -> None:
+        """Drop all generations but `spared`, rows and what they wrote; idempotent."""
+        with self._generations.turn(self.spec.name) as turn:
+            turn.forget_others(spared)
+            self._store.drop_others(None if spared is None else spared.name)
+
     def _begun(self, turn: Turn, *, is_first: bool) -> OpenIndex[BackendT_co]:
         """A generation whose row is there once its index is: a process that dies in between leaves all as it was."""
-        generation = turn.begin(self.spec, log_id=self._log_id, is_live=is_first)
+        return self._made(turn.begin(self.spec, log_id=self._log_id, is_live=is_first), is_first=is_first)
+
+    def _made(self, generation: Generation, *, is_first: bool = False) -> OpenIndex[BackendT_co]:
         backend = self._store.open(generation.name, create=True)
         return OpenIndex(generation, backend, IndexBookkeeping(self._engine, generation), is_first)
 

@@ -128,6 +128,11 @@ class IndexView(Generic[BackendT_co]):
         """The generation that is open; one that is not live has to be built to its end."""
         return self._held.generation
 
+    def served_generation(self) -> str | None:
+        """The name of the generation that was built to its end, whether it opens or not; None if there is none."""
+        current = self._home.current()
+        return current.name if current is not None and current.is_live else None
+
     @property
     def damage(self) -> RefoldError | None:
         """Why nobody can use it: what it could not be opened for, or was set aside for; None while it is in order."""
@@ -137,7 +142,7 @@ class IndexView(Generic[BackendT_co]):
         """Open the current generation; True if there was none, and the first one was made.
 
         Raises:
-            IndexForeign: the index was wiped or another's stands there; only `renew` helps.
+            IndexForeign: the index was wiped or another's stands there; only a rebuild helps.
             UsageError: the index was written with another embedder or mapping.
             MachineError: its files do not open, there is no space, or its driver has panicked.
         """
@@ -156,12 +161,41 @@ class IndexView(Generic[BackendT_co]):
         """Refuse whoever uses the index from now on with `error`: what keeps it up to date has stopped for that."""
         self._damage = error
 
-    def renew(self) -> None:
-        """Begin a new, empty generation; until it is built and promoted, searches find what is there by then.
+    def beside(self) -> IndexView[BackendT_co]:
+        """A view of a new, empty generation, written while this one goes on, then swapped in or dropped.
 
-        Whoever applies changes must start again from the empty position.
+        This one need not be open.
         """
-        self._open(self._home.renewed)
+        beside = IndexView(
+            self._home,
+            artifacts=self._artifacts,
+            clock=self._clock,
+            longest_query_s=self.longest_query_s,
+            before_writing=self._before_writing,
+        )
+        beside._open(self._home.beside)
+        return beside
+
+    def swap_in(self, beside: IndexView[BackendT_co], *, last: Callable[[], None]) -> None:
+        """Serve what `beside` has written from now on, and drop what was served before.
+
+        `last` writes what is still to come, while nothing is applied to this view any more: so nobody is sent back to
+        an earlier position. Whoever applies changes to this view meets a PositionConflict and goes on from there.
+        """
+        with self._turn:
+            last()
+            beside.promote()
+            with self._gate.closed():  # searches of the old one end, with its rows still there
+                self._let_go()
+                self._opened, beside._opened = beside._opened, None
+                self._damage = None
+            with suppress(RefoldError):  # the new one stands; what could not be dropped is at the next opening
+                self._home.drop_others(self._held.generation)
+
+    def drop(self, beside: IndexView[BackendT_co]) -> None:
+        """Drop what `beside` has written; this view stays as it is."""
+        beside.close()
+        self._home.drop_others(self._home.current())
 
     def promote(self) -> None:
         """Mark the open generation as live: built to its end."""

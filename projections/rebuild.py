@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from projections.index_changes import IndexChange, Rewrite
 from projections.index_view import IndexView, OnPoison
 from projections.latest_versions import LatestVersions
 from projections.projection import Projection
+from schemas.errors import RefoldError
 from schemas.events import GenerationCreated, GenerationDropped, GenerationPromoted, Meta
 from schemas.ids import event_id_of
 from schemas.positions import Position
@@ -45,27 +47,30 @@ def rebuild_index(
     clock: Callable[[], datetime],
     on_progress: Callable[[int], None] | None = None,
 ) -> RebuildReport:
-    """Empty the index of `view`, which need not be open, and write it again up to the end of the log.
+    """Write the index of `view`, which need not be open, again up to the end of the log, and serve that.
 
-    What would apply changes to `view` meanwhile waits, and then meets a PositionConflict: it has to begin again where
-    the view stands, as a runner does. What grows with documents is kept in `scratch`, a folder on a disk. `on_progress`
-    is told how many documents were applied, batch by batch.
+    What is served goes on beside it, and is dropped once the new generation stands; after an error it is all there is.
+    Whoever applies changes to `view` meets a PositionConflict at the end, and begins again where it stands then, as a
+    runner does. What grows with documents is kept in `scratch`, a folder on a disk. `on_progress` is told how many
+    documents were applied, batch by batch.
 
     Raises:
-        PoisonError: a version cannot be written; the generation stays unfinished.
+        PoisonError: a version cannot be written.
     """
-    began = clock()
-    view.renew()
-    return _build(
-        view,
-        projection,
-        log,
-        began=began,
-        scratch=scratch,
-        pipeline_id=pipeline_id,
-        clock=clock,
-        on_progress=on_progress,
-    )
+    began, previous = clock(), view.served_generation()
+    beside = view.beside()
+    try:
+        log.append(None, [created_draft(beside.generation, pipeline_id=pipeline_id, now=clock())])
+        with LatestVersions(log, scratch) as latest:
+            writing = _Writing(beside, projection, log, latest, on_progress)
+            writing.to_the_end()
+            view.swap_in(beside, last=writing.to_the_end)
+    except BaseException:
+        with suppress(RefoldError):  # what cannot be dropped now is at the next opening
+            view.drop(beside)
+        raise
+    log.append(None, promoted_drafts(view.generation, previous=previous, pipeline_id=pipeline_id, now=clock()))
+    return _report(view, seconds=(clock() - began).total_seconds())
 
 
 def finish_rebuild(
@@ -79,22 +84,18 @@ def finish_rebuild(
     on_progress: Callable[[int], None] | None = None,
     went_on: Callable[[], object] = lambda: None,
 ) -> RebuildReport:
-    """Go on with a rebuild that was cut short, where it stands: for an open `view` whose generation is not live.
+    """Write the generation of `view`, which is open and not live, to its end, from where it stands, in its place.
 
     `went_on` is called whenever something was read or applied. Otherwise as `rebuild_index`.
     """
     began = clock()
-    return _build(
-        view,
-        projection,
-        log,
-        began=began,
-        scratch=scratch,
-        pipeline_id=pipeline_id,
-        clock=clock,
-        on_progress=on_progress,
-        went_on=went_on,
-    )
+    with view.paused(), LatestVersions(log, scratch) as latest:
+        log.append(None, [created_draft(view.generation, pipeline_id=pipeline_id, now=clock())])
+        _Writing(view, projection, log, latest, on_progress, went_on=went_on).to_the_end()
+        view.promote()
+        previous = one_before(view.generation)
+        log.append(None, promoted_drafts(view.generation, previous=previous, pipeline_id=pipeline_id, now=clock()))
+    return _report(view, seconds=(clock() - began).total_seconds())
 
 
 def created_draft(generation: Generation, *, pipeline_id: str, now: datetime) -> Draft:
@@ -110,10 +111,16 @@ def created_draft(generation: Generation, *, pipeline_id: str, now: datetime) ->
     return Draft("operations", generation.spec.name, created)
 
 
-def promoted_drafts(generation: Generation, *, pipeline_id: str, now: datetime) -> list[Draft]:
-    """The events that say that `generation` answers searches from now on, and that the one before it is gone."""
-    number = number_of(generation.name)
-    previous = f"g{number - 1}" if number > 1 else None
+def news_of(generation: Generation, *, pipeline_id: str, now: datetime) -> list[Draft]:
+    """The events of a generation that nothing has told of: it was begun, and took the place of the one before."""
+    return [
+        created_draft(generation, pipeline_id=pipeline_id, now=now),
+        *promoted_drafts(generation, previous=one_before(generation), pipeline_id=pipeline_id, now=now),
+    ]
+
+
+def promoted_drafts(generation: Generation, *, previous: str | None, pipeline_id: str, now: datetime) -> list[Draft]:
+    """The events that say that `generation` answers searches from now on, and that the `previous` one is gone."""
     promoted = GenerationPromoted(
         meta=_meta(generation, GenerationPromoted, pipeline_id=pipeline_id, now=now),
         index=generation.spec.name,
@@ -131,35 +138,47 @@ def promoted_drafts(generation: Generation, *, pipeline_id: str, now: datetime) 
     return drafts
 
 
-def _build(
-    view: IndexView[IndexBackend],
-    projection: Projection[IndexChange],
-    log: EventLog,
-    *,
-    began: datetime,
-    scratch: Path,
-    pipeline_id: str,
-    clock: Callable[[], datetime],
-    on_progress: Callable[[int], None] | None,
-    went_on: Callable[[], object] = lambda: None,
-) -> RebuildReport:
-    with view.paused(), LatestVersions(log, scratch) as latest:
-        log.append(None, [created_draft(view.generation, pipeline_id=pipeline_id, now=clock())])
-        latest.fold_to(log.end(log.partitions("documents")), went_on=went_on)
-        joining = Joining(max_changes=BATCH_DOCUMENTS)
-        follower = Follower(log, _Final(projection, latest), _Stopping(view, on_progress), joining=joining)
-        follower.begin()
-        follower.read_on(should_stop=lambda: bool(went_on() and False))
-        follower.apply()
-        view.promote()
-        log.append(None, promoted_drafts(view.generation, pipeline_id=pipeline_id, now=clock()))
+def one_before(generation: Generation) -> str | None:
+    """The name of the generation that `generation` took the place of; None for the first."""
+    number = number_of(generation.name)
+    return f"g{number - 1}" if number > 1 else None
+
+
+def _report(view: IndexView[IndexBackend], *, seconds: float) -> RebuildReport:
     status = view.status()
     return RebuildReport(
         generation=status.generation.name,
         documents=status.counts.documents,
         chunks=status.counts.chunks,
-        seconds=(clock() - began).total_seconds(),
+        seconds=seconds,
     )
+
+
+class _Writing:
+    """Writes what the log holds into a view, as often as it is asked to."""
+
+    def __init__(
+        self,
+        view: IndexView[IndexBackend],
+        projection: Projection[IndexChange],
+        log: EventLog,
+        latest: LatestVersions,
+        on_progress: Callable[[int], None] | None,
+        *,
+        went_on: Callable[[], object] = lambda: None,
+    ) -> None:
+        joining = Joining(max_changes=BATCH_DOCUMENTS)
+        self._log = log
+        self._latest = latest
+        self._went_on = went_on
+        self._follower = Follower(log, _Final(projection, latest), _Stopping(view, on_progress), joining=joining)
+
+    def to_the_end(self) -> None:
+        """Write what there is by now."""
+        self._latest.fold_to(self._log.end(self._log.partitions("documents")), went_on=self._went_on)
+        self._follower.begin()
+        self._follower.read_on(should_stop=lambda: bool(self._went_on() and False))
+        self._follower.apply()
 
 
 class _Final:

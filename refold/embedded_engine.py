@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from projections.index_state import IndexState
-from projections.rebuild import RebuildReport, created_draft, promoted_drafts
+from projections.rebuild import RebuildReport, news_of
 from projections.runner import ProjectionStatus, Runner
 from refold.commands import Emit
 from refold.control.messages import Call
@@ -55,6 +55,7 @@ class EmbeddedEngine(Engine):
         self._loop_thread = threading.Thread(target=self.loop.run_forever, name="engine-loop", daemon=True)
         self._running = _Running()
         self._work_lock = threading.Lock()
+        self._rebuild_lock = threading.Lock()
 
     def open(self) -> None:
         """Build the views that are outdated, open the indexes, and let every projection follow the log.
@@ -71,16 +72,19 @@ class EmbeddedEngine(Engine):
             if index.open() and self._has_operations():
                 self._tell_generation(self.parts.views.indexes[name])
         for name in SQL_VIEWS:
-            runner = self._running.runners[name] = self.parts.make_runner(name, self.is_quiet)
-            runner.start()
+            self._follow(name)
+
+    def _follow(self, name: str) -> None:
+        """Follow the log with a SQL view, from where it stands."""
+        runner = self._running.runners[name] = self.parts.make_runner(name, self.is_quiet)
+        runner.start()
 
     def _has_operations(self) -> bool:
         """Whether the log was told anything of its indexes; a new one stays empty until work begins, for an import."""
         return bool(self.parts.log.end(self.parts.log.partitions("operations")))
 
     def _tell_generation(self, view: AnyIndex) -> None:
-        told: dict[str, Any] = {"pipeline_id": self.parts.pipeline_id, "now": self.parts.clock()}
-        drafts = [created_draft(view.generation, **told), *promoted_drafts(view.generation, **told)]
+        drafts = news_of(view.generation, pipeline_id=self.parts.pipeline_id, now=self.parts.clock())
         self.parts.log.append(None, drafts)
 
     # -- projections
@@ -98,6 +102,14 @@ class EmbeddedEngine(Engine):
     def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
         """Write an index anew, whatever state it is in."""
         return self._running.indexes[name].rebuild(on_progress)
+
+    def rebuild_view(self, name: str) -> Position:
+        """Build a SQL view anew; what had stopped following the log with it goes on. One view after the other."""
+        with self._rebuild_lock:
+            position = super().rebuild_view(name)
+            if self._running.runners[name].stop_error is not None:
+                self._follow(name)
+            return position
 
     def wait_for(
         self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S

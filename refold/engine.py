@@ -196,6 +196,10 @@ class Engine(ABC):
     def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
         """Write an index anew from the log and the artifacts; `on_progress` is told how many documents are done."""
 
+    def rebuild_view(self, name: str) -> Position:
+        """Build a SQL view anew beside the one that is read, and return how far it is."""
+        return self.parts.rebuild_view(name)
+
     def compare_indexes(self, *, deep: bool) -> VerifyReport:
         """Compare both indexes with the log; what is applied to them waits meanwhile."""
         parts = self.parts

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Protocol
 
+from projections.index_backend import IndexForeign
 from projections.index_home import rebuild_hint
 from projections.index_state import Condition, IndexState
 from projections.panics import error_of
@@ -18,8 +18,8 @@ from schemas.errors import DiskFull, FatalError, RefoldError
 from schemas.positions import Position
 
 
-class Writing(Protocol):
-    """Writes a generation of the index to its end."""
+class Rebuild(Protocol):
+    """Writes the index anew, whatever state it is in."""
 
     def __call__(self, *, on_progress: Callable[[int], None]) -> RebuildReport:
         """Do it; `on_progress` is told how many documents are done."""
@@ -31,8 +31,7 @@ class KeptIndex:
     Args:
         view: The index.
         make_runner: A runner of the view, not started, that tells `failed` what stops it.
-        rebuild: Writes the index anew.
-        finish: Goes on with a generation that was not written to its end.
+        rebuild: Writes the index anew, beside what there is.
     """
 
     def __init__(
@@ -40,14 +39,12 @@ class KeptIndex:
         view: AnyIndex,
         *,
         make_runner: Callable[[Callable[[Exception], object]], Runner[Any]],
-        rebuild: Writing,
-        finish: Writing,
+        rebuild: Rebuild,
     ) -> None:
         self._view = view
         self._make_runner = make_runner
         self._rebuild = rebuild
-        self._finish = finish
-        self._one_writing = threading.Lock()
+        self._one_rebuild = threading.Lock()
         self._finishing: threading.Thread | None = None
 
         # What other threads ask for, under the condition.
@@ -59,7 +56,7 @@ class KeptIndex:
     def open(self) -> bool:
         """Open the index and let it follow the log; whether this has made its first generation.
 
-        What was not written to its end is gone on with in a thread.
+        One that was never written to its end is written anew, in a thread.
         """
         try:
             is_first = self._view.open()
@@ -68,8 +65,9 @@ class KeptIndex:
         if self._view.generation.is_live:
             self._follow()
         else:
+            self._view.set_aside(self._unfinished())
             self._is_being_written = True
-            self._finishing = threading.Thread(target=self._finish_it, name=f"finish-{self._view.name}", daemon=True)
+            self._finishing = threading.Thread(target=self._finish, name=f"rebuild-{self._view.name}", daemon=True)
             self._finishing.start()
         return is_first
 
@@ -82,7 +80,7 @@ class KeptIndex:
             runner.stop()
         if self._finishing is not None:
             self._finishing.join()
-        with self._one_writing:
+        with self._one_rebuild:
             pass
 
     def state(self) -> IndexState:
@@ -90,15 +88,15 @@ class KeptIndex:
         name, error = self._view.name, self._view.damage
         with self._changed:
             runner, is_being_written = self._runner, self._is_being_written
-        is_searchable = error is None and runner is not None
         if is_being_written:
-            return IndexState(name, Condition.BEING_WRITTEN, error or self._unwritten(runner), is_searchable)
+            return IndexState(name, Condition.BEING_WRITTEN, error, is_searchable=error is None)
         if runner is None or error is not None:
-            return IndexState(name, Condition.DAMAGED, error or self._unwritten(runner), is_searchable=False)
+            return IndexState(name, Condition.DAMAGED, error, is_searchable=False)
         trouble = runner.trouble
-        if trouble is not None:
-            return IndexState(name, Condition.BEHIND, self._told(trouble))
-        return IndexState(name, Condition.BEHIND if runner.status().lag_events else Condition.OPEN)
+        is_behind = trouble is not None or runner.status().lag_events > 0
+        return IndexState(
+            name, Condition.BEHIND if is_behind else Condition.OPEN, None if trouble is None else self._told(trouble)
+        )
 
     def status(self) -> ProjectionStatus | None:
         """How it follows the log; None while it cannot be searched."""
@@ -113,7 +111,7 @@ class KeptIndex:
         return error if isinstance(error, DiskFull) else None
 
     def wait_for(self, position: Position, *, timeout_s: float) -> None:
-        """Return when the index has reached `position`; one that is being written for the first time is waited for.
+        """Return when the index has reached `position`; a damaged one that is being written anew is waited for.
 
         Raises:
             NotThereYet: it has not in time.
@@ -131,57 +129,45 @@ class KeptIndex:
 
         Raises:
             PoisonError: a version cannot be written.
-            RefoldError: what has stopped it.
+            RefoldError: what has stopped it; the index is what it was.
         """
-        return self._written(self._rebuild, on_progress)
 
-    def _finish_it(self) -> None:
-        with suppress(RefoldError):  # the view keeps it
-            self._written(self._finish, lambda _: None)
-
-    def _written(self, write: Writing, on_progress: Callable[[int], None]) -> RebuildReport:
         def go_on(done: int) -> None:
             if self._is_closed:
-                raise FatalError(
-                    "the data folder was closed meanwhile", op="rebuild", hint=rebuild_hint(self._view.name)
-                )
+                raise FatalError("the data folder was closed meanwhile", op="rebuild", hint=self._hint)
             on_progress(done)
 
-        with self._one_writing:
+        with self._one_rebuild:
             go_on(0)
-            self._unfollow()
             try:
-                return self._tried(write, go_on)
+                self._set_being_written(is_so=True)
+                report = self._rebuild(on_progress=go_on)
+                self._follow()
+                return report
             finally:
-                with self._changed:
-                    self._is_being_written = False
-                    self._changed.notify_all()
+                self._set_being_written(is_so=False)
 
-    def _tried(self, write: Writing, on_progress: Callable[[int], None]) -> RebuildReport:
+    def _finish(self) -> None:
         try:
-            report = write(on_progress=on_progress)
-        except BaseException as exc:
-            error = self._told(exc)
-            self._view.set_aside(error)
-            raise error from exc
-        self._follow()
-        return report
+            self.rebuild(lambda _: None)
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, it must be seen in the index's state
+            self._view.set_aside(self._told(exc))
+            self._set_being_written(is_so=False)
+
+    def _set_being_written(self, *, is_so: bool) -> None:
+        with self._changed:
+            self._is_being_written = is_so
+            self._changed.notify_all()
 
     def _follow(self) -> None:
-        runner = self._make_runner(self._failed)
+        """Follow the log with the view; a runner that has not stopped does so already, wherever the view stands now."""
         with self._changed:
-            if self._is_closed:
+            if self._is_closed or (self._runner is not None and self._runner.stop_error is None):
                 return
+            runner = self._make_runner(self._failed)
             self._runner = runner
             runner.start()
             self._changed.notify_all()
-
-    def _unfollow(self) -> None:
-        with self._changed:
-            runner, self._runner = self._runner, None
-            self._is_being_written = True
-        if runner is not None:
-            runner.stop()
 
     def _failed(self, error: Exception) -> None:
         if not isinstance(error, DiskFull):  # what is there can be searched all the same, and goes on with more space
@@ -189,17 +175,19 @@ class KeptIndex:
 
     def _runner_in_order(self, timeout_s: float) -> Runner[Any] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._runner is not None or not self._is_being_written, timeout_s)
+            self._changed.wait_for(lambda: self._view.damage is None or not self._is_being_written, timeout_s)
             runner = self._runner
-        if self._view.damage is not None:
-            raise self._view.damage.with_traceback(None)
+        damage = self._view.damage
+        if damage is not None and not self._is_being_written:
+            raise damage.with_traceback(None)
         return runner
 
-    def _unwritten(self, runner: Runner[Any] | None) -> RefoldError | None:
-        if runner is not None:
-            return None
-        return FatalError(f"the {self._view.name} index is being written", op="use index", hint="see: refold status")
+    def _unfinished(self) -> RefoldError:
+        return IndexForeign(f"the {self._view.name} index was not written to its end", op="open index", hint=self._hint)
 
     def _told(self, exc: BaseException) -> RefoldError:
-        name = self._view.name
-        return error_of(exc, op="keep index", subject=f"the {name} index", hint=rebuild_hint(name))
+        return error_of(exc, op="keep index", subject=f"the {self._view.name} index", hint=self._hint)
+
+    @property
+    def _hint(self) -> str:
+        return rebuild_hint(self._view.name)

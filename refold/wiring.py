@@ -23,7 +23,7 @@ from projections.jobs import JobsProjection, JobsView
 from projections.keyword_index import KEYWORD, KeywordIndex
 from projections.manifest import ManifestProjection, ManifestView
 from projections.projection import Projection
-from projections.rebuild import finish_rebuild, rebuild_index
+from projections.rebuild import rebuild_index
 from projections.runner import Runner
 from projections.search import Search
 from projections.sql.engine import open_sqlite
@@ -201,7 +201,6 @@ def _index(
     pipeline_id: str,
 ) -> KeptIndex:
     view, projection = views.indexes[name], projections[name]
-    to_be_written: dict[str, Any] = {"scratch": scratch, "pipeline_id": pipeline_id, "clock": now}
 
     def make_runner(on_failure: Callable[[Exception], object]) -> Runner[Any]:
         return Runner(
@@ -218,8 +217,7 @@ def _index(
     return KeptIndex(
         view,
         make_runner=make_runner,
-        rebuild=partial(rebuild_index, view, projection, log, **to_be_written),
-        finish=partial(finish_rebuild, view, projection, log, **to_be_written),
+        rebuild=partial(rebuild_index, view, projection, log, scratch=scratch, pipeline_id=pipeline_id, clock=now),
     )
 
 

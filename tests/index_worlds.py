@@ -269,6 +269,10 @@ class Index:
                 found = visible_hits(self.view, ask, wanted=limit)
                 return [hit.document_id for hit in found.hits]
 
+    def begin_anew(self) -> None:
+        """Take the place of the generation there is with a new, empty one that is not live, as a cluster's rebuild."""
+        self.view._open(self.view._home.renewed)
+
     def close(self) -> None:
         """Let go of the files, as a process that ends in good order."""
         self.view.close()

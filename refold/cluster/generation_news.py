@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from projections.generations import Generation
-from projections.rebuild import created_draft, promoted_drafts
+from projections.rebuild import news_of
 from schemas.events import GenerationCreated
 from streams.log import EventLog
 
@@ -31,12 +31,7 @@ class GenerationNews:
         if self._is_told or not self._has_work():
             return
         if not self._is_known():
-            now = self._clock()
-            drafts = [
-                created_draft(self._generation, pipeline_id=self._pipeline_id, now=now),
-                *promoted_drafts(self._generation, pipeline_id=self._pipeline_id, now=now),
-            ]
-            self._log.append(None, drafts)
+            self._log.append(None, news_of(self._generation, pipeline_id=self._pipeline_id, now=self._clock()))
         self._is_told = True
 
     def _has_work(self) -> bool:

@@ -63,7 +63,7 @@ def _rebuilt(engine: Engine, name: str, emit: Emit) -> Json:
 
 def _view_rebuilt(engine: Engine, name: str) -> Json:
     began = engine.parts.clock()
-    position = engine.parts.rebuild_view(name)
+    position = engine.rebuild_view(name)
     return {
         "position": str(position),
         "seconds": (engine.parts.clock() - began).total_seconds(),

@@ -354,7 +354,7 @@ def test_a_wiped_or_foreign_folder_is_noticed(world: World, tmp_path: Path, back
         folder.mkdir()
     elif damage == "swapped":
         other = open_index(world, tmp_path / "other", backend)
-        other.view.renew()
+        other.begin_anew()
         other.close()
         shutil.copytree(other.directory / "g2", folder)
 
@@ -455,24 +455,26 @@ def test_an_index_is_found_consistent_at_any_moment_while_it_is_written(
     assert [report for report in reports if not report.is_consistent] == []
 
 
-def test_an_index_is_emptied_only_when_running_searches_have_left(world: World, index: Index) -> None:
+def test_an_index_is_swapped_only_when_running_searches_have_left(world: World, index: Index) -> None:
     world.complete(REPORT, texts_of(REPORT, 1, 2))
     index.catch_up()
+    beside = index.view.beside()
     happened: list[str] = []
 
-    def renew() -> None:
-        index.view.renew()
-        happened.append("renewed")
+    def swap() -> None:
+        index.view.swap_in(beside, last=lambda: None)
+        happened.append("swapped")
 
-    renewing = threading.Thread(target=renew)
+    swapping = threading.Thread(target=swap)
     with index.view.searching() as opened:
-        renewing.start()
+        swapping.start()
         while not index.view._gate._is_closed:
             pass  # until it waits for this search
-        happened.append(f"{opened.backend.count()} chunks seen")
-    renewing.join()
+        shown = opened.books.standings([document_id_of(REPORT)])[document_id_of(REPORT)]
+        happened.append(f"{opened.backend.count()} chunks seen of version {shown.version}")
+    swapping.join()
 
-    assert happened == ["2 chunks seen", "renewed"]
+    assert happened == ["2 chunks seen of version 1", "swapped"]
     assert index.entries() == {}
 
 

@@ -119,7 +119,7 @@ def test_the_alias_follows_the_row_that_says_what_is_live(
     assert server.alias_stands_on() == {f"{server.alias}-g1"}
     assert server.count(server.alias) == 3
 
-    index.view.renew()
+    index.begin_anew()
     assert server.names() == {f"{server.alias}-g2"}
     assert server.alias_stands_on() == set()  # it is being built
 
@@ -185,7 +185,7 @@ def test_a_zombie_cannot_write_to_a_generation_that_is_gone(
     zombie, successor = (open_index(world, tmp_path, index_name, server) for _ in range(2))
     world.complete(REPORT, texts_of(REPORT, 1, 3))
     (batch,) = zombie.batches(zombie.view.position())
-    successor.view.renew()
+    successor.begin_anew()
 
     with pytest.raises(IndexForeign):
         zombie.view.apply(*batch)

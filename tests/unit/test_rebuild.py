@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from index_backends import DURABLE_BACKENDS, INDEX_OF, open_store_of
 from index_worlds import BOOKS, Index, World, lose_books, projection_of, texts_of
 
 from projections.index_backend import IndexForeign
+from projections.index_view import IndexView
 from projections.rebuild import RebuildReport, finish_rebuild, rebuild_index
 from projections.verify import verify
 from schemas.errors import PoisonError, UsageError
@@ -54,14 +55,25 @@ def index(world: World, tmp_path: Path, backend: str) -> Iterator[Index]:
     index.close()
 
 
-def rebuild(index: Index) -> RebuildReport:
-    return rebuild_index(
+def rebuild(index: Index, *, on_progress: Callable[[int], None] | None = None) -> RebuildReport:
+    return written_by(rebuild_index, index, on_progress)
+
+
+def finish(index: Index, *, on_progress: Callable[[int], None] | None = None) -> RebuildReport:
+    return written_by(finish_rebuild, index, on_progress)
+
+
+def written_by(
+    write: Callable[..., RebuildReport], index: Index, on_progress: Callable[[int], None] | None
+) -> RebuildReport:
+    return write(
         index.view,
         index.projection,
         index.world.log,
         scratch=index.directory.parent,
         pipeline_id="run-2",
         clock=index.world.clock,
+        on_progress=on_progress,
     )
 
 
@@ -144,43 +156,118 @@ def test_generations_are_told_in_the_log_once(world: World, index: Index) -> Non
     assert dropped.generation == "g1"
 
 
-@pytest.mark.parametrize("batches_done", [0, 1])
-def test_a_rebuild_that_was_cut_short_is_finished(
-    world: World, index: Index, tmp_path: Path, backend: str, batches_done: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index.collect_all()
-    entries = index.entries()
-    monkeypatch.setattr("projections.rebuild.BATCH_DOCUMENTS", 5)
+class Stopped(BaseException):
+    """What happens to a process, or to a library beneath it."""
 
-    class Stopped(Exception):  # noqa: N818 - what happens to a process
-        pass
 
+def stopped_after(batches: int) -> Callable[[int], None]:
+    """Lets a rebuild go on for that many batches."""
     done = 0
 
     def stop(_: int) -> None:
         nonlocal done
         done += 1
-        if done > batches_done:
+        if done > batches:
             raise Stopped
 
+    return stop
+
+
+@pytest.mark.parametrize("batches_done", [0, 1])
+def test_a_rebuild_that_ends_early_leaves_what_was_served(
+    world: World, index: Index, batches_done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.collect_all()
+    entries = index.entries()
+    monkeypatch.setattr("projections.rebuild.BATCH_DOCUMENTS", 5)
+
     with pytest.raises(Stopped):
-        rebuild_index(
-            index.view,
-            index.projection,
-            world.log,
-            scratch=tmp_path,
-            pipeline_id="r",
-            clock=world.clock,
-            on_progress=stop,
-        )
+        rebuild(index, on_progress=stopped_after(batches_done))
+
+    assert (index.view.generation.name, index.view.generation.is_live) == ("g1", True)
+    assert index.entries() == entries
+    assert [folder.name for folder in index.directory.iterdir()] == ["g1"]
+    world.complete(LETTER, texts_of(LETTER, 1, 2))
+    index.catch_up()
+    assert is_consistent(index)
+    assert rebuild(index).generation == "g2"
+    assert is_consistent(index)
+
+
+@pytest.mark.parametrize("batches_done", [0, 1])
+def test_what_a_killed_rebuild_has_written_is_dropped_at_the_next_opening(
+    world: World, index: Index, tmp_path: Path, backend: str, batches_done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.collect_all()
+    entries = index.entries()
+    monkeypatch.setattr("projections.rebuild.BATCH_DOCUMENTS", 5)
+    with monkeypatch.context() as killed:
+        killed.setattr(IndexView, "drop", lambda *_: None)
+        with pytest.raises(Stopped):
+            rebuild(index, on_progress=stopped_after(batches_done))
+    index.close()
+    assert {folder.name for folder in index.directory.iterdir()} == {"g1", "g2"}
+
+    index = make(world, tmp_path, backend)
+    assert not index.view.open()
+    assert (index.view.generation.name, index.view.generation.is_live) == ("g1", True)
+    assert [folder.name for folder in index.directory.iterdir()] == ["g1"]
+    assert index.entries() == entries
+    assert is_consistent(index)
+    index.close()
+
+
+def test_what_is_served_is_found_all_through_a_rebuild_and_goes_on(
+    world: World, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.rebuild.BATCH_DOCUMENTS", 5)
+    found: list[bool] = []
+
+    def look(_: int) -> None:
+        if not found:  # an update comes while the rebuild is under way, and is applied to what is served
+            world.complete(LETTER, texts_of(LETTER, 1, 2))
+            index.catch_up()
+        found.append({document_id_of(LETTER), document_id_of(REPORT)} <= set(index.find("letter report", limit=100)))
+
+    report = rebuild(index, on_progress=look)
+
+    assert len(found) > 1
+    assert all(found)
+    assert (report.generation, index.view.generation.name) == ("g2", "g2")
+    assert {document_id_of(LETTER), document_id_of(REPORT)} <= set(index.find("letter report", limit=100))
+    assert is_consistent(index)
+
+
+def test_an_index_is_never_sent_back_by_a_rebuild(world: World, index: Index) -> None:
+    before: list[Position] = []
+
+    def write_once(_: int) -> None:
+        if not before:  # the rebuild has read the log by then
+            world.complete(LETTER, texts_of(LETTER, 1, 2))
+            index.catch_up()
+            before.append(index.view.position())
+
+    rebuild(index, on_progress=write_once)
+    assert index.view.position().reaches(before[0])
+    assert index.served_version(LETTER) == (1, 2)
+
+
+@pytest.mark.parametrize("batches_done", [0, 1])
+def test_a_generation_that_others_began_is_finished_where_it_stands(
+    world: World, index: Index, tmp_path: Path, backend: str, batches_done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.collect_all()
+    entries = index.entries()
+    monkeypatch.setattr("projections.rebuild.BATCH_DOCUMENTS", 5)
+    index.begin_anew()
+    with pytest.raises(Stopped):
+        finish(index, on_progress=stopped_after(batches_done))
     index.close()
 
     index = make(world, tmp_path, backend)
     index.view.open()
     assert index.view.generation.name == "g2"
-    report = finish_rebuild(
-        index.view, index.projection, world.log, scratch=tmp_path, pipeline_id="r", clock=world.clock
-    )
+    report = finish(index)
 
     assert report.generation == "g2"
     assert index.view.generation.is_live
@@ -194,14 +281,14 @@ def test_a_rebuild_that_died_before_the_folder_was_whole_begins_again(
 ) -> None:
     index.collect_all()
     entries = index.entries()
-    index.view.renew()
+    index.begin_anew()
     index.close()
     shutil.rmtree(index.directory / "g2")
     (index.directory / "g2").mkdir()
 
     index = make(world, tmp_path, backend)
     index.view.open()
-    finish_rebuild(index.view, index.projection, world.log, scratch=tmp_path, pipeline_id="r", clock=world.clock)
+    finish(index)
 
     assert index.entries() == entries
     index.close()
@@ -214,7 +301,7 @@ def test_a_rebuild_stops_at_a_version_that_cannot_be_written(world: World, index
 
     with pytest.raises(PoisonError, match=document_id_of(LETTER)):
         rebuild(index)
-    assert not index.view.generation.is_live
+    assert (index.view.generation.name, index.view.generation.is_live) == ("g1", True)
 
 
 def test_an_index_written_with_another_embedder_is_refused(world: World, tmp_path: Path) -> None:

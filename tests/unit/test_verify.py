@@ -230,7 +230,7 @@ def test_a_document_that_the_index_believes_to_be_at_another_version_needs_a_reb
 
 
 def test_an_index_that_was_not_built_to_its_end_is_not_compared(index: Index) -> None:
-    index.view.renew()
+    index.begin_anew()
 
     report = verify([index.view], index.world.log, artifacts=index.world.artifacts, scratch=index.directory.parent)
     assert (report.is_consistent, report.indexes) == (False, {})
