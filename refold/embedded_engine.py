@@ -11,6 +11,7 @@ from typing import Any
 from projections.index_state import IndexState
 from projections.rebuild import RebuildReport, news_of
 from projections.runner import ProjectionStatus, Runner
+from refold.agreement import refuse_other_settings
 from refold.commands import Emit
 from refold.control.messages import Call
 from refold.control.server import ControlServer
@@ -18,7 +19,7 @@ from refold.data_folder import DataFolder
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
 from refold.kept_index import KeptIndex
 from refold.sqlite_group_positions import SqliteGroupPositions
-from schemas.errors import RefoldError, UsageError
+from schemas.errors import RefoldError
 from schemas.positions import Position
 
 
@@ -178,12 +179,7 @@ class EmbeddedEngine(Engine):
         self._running.server = server
 
     def _answer(self, call: Call, emit: Emit, caller_left: threading.Event) -> Mapping[str, Any]:
-        if call.settings_fingerprint != self.parts.settings.fingerprint:
-            raise UsageError(
-                f"the owner of {self.parts.folder.path} has other settings",
-                op=call.command,
-                hint="use the same settings, or wait until its work has ended",
-            )
+        refuse_other_settings(call, self.parts.settings, owner=str(self.parts.folder.path))
         return self.run(call, emit, caller_left)
 
     # -- the end

@@ -5,17 +5,28 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from refold.commands import COMMANDS
 from refold.control.client import OwnerAway, forward
-from refold.control.messages import Call, Json
+from refold.control.messages import Call, Interrupted, Json
 from refold.data_folder import DataFolder, Ownership
 from refold.settings import Settings
 from schemas.errors import DataFolderLocked, UsageError
 
 RETRY_S = 0.05
 """Between two tries to reach an owner that is starting or ending."""
+
+
+class OnPlace(Protocol):
+    """Is told where a command runs."""
+
+    def __call__(self, *, is_here: bool) -> None:
+        """In this process, or in the one that owns the folder."""
+
+
+def not_told(*, is_here: bool) -> None:
+    """For those who do not care."""
 
 
 class Session:
@@ -27,8 +38,9 @@ class Session:
     by the caller (`job_id`), so that going on is not beginning again.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._monotonic = monotonic
         self._folder = DataFolder(settings.data)
 
     def call(
@@ -37,30 +49,46 @@ class Session:
         arguments: Mapping[str, Any],
         *,
         on_event: Callable[[Json], None] = lambda _: None,
+        on_place: OnPlace = not_told,
         stop: threading.Event | None = None,
     ) -> Json:
         """The result of `command`.
 
+        `on_place` is told where it runs, again whenever that changes. Once `stop` is set the
+        command ends in good order, wherever it runs; those that do not look at it run to their end.
+
         Raises:
             RefoldError: whatever the command raises, here or at the owner.
             DataFolderLocked: an owner is there and does not answer within `lock_wait_s`.
+            Interrupted: `stop` came before there was a result.
         """
+        stop = stop or threading.Event()
         if self._settings.engine == "cluster":
-            return self._run_beside_cluster(command, arguments, on_event, stop or threading.Event())
-        call = Call(command=command, arguments=arguments, settings_fingerprint=self._settings.fingerprint)
-        deadline = time.monotonic() + self._settings.lock_wait_s
+            return self._run_beside_cluster(command, arguments, on_event, stop)
+        call = Call(
+            command=command,
+            arguments=arguments,
+            settings_fingerprint=self._settings.fingerprint,
+            settings=self._settings.agreed,
+        )
         self._refuse_missing(command)
+        deadline_s = self._monotonic() + self._settings.lock_wait_s
         while True:
             ownership = Ownership(self._folder)
             if ownership.try_take():
+                on_place(is_here=True)
                 with ownership:
-                    return self._run_as_owner(call, on_event, stop or threading.Event())
+                    return self._run_as_owner(call, on_event, stop)
             try:
-                return forward(self._folder.path, call, on_event)
-            except OwnerAway:
-                if time.monotonic() >= deadline:
+                on_place(is_here=False)
+                return forward(self._folder.path, call, on_event, stop)
+            except OwnerAway as away:
+                if away.was_reached:  # how long it had worked on this says nothing of how long it takes to end
+                    deadline_s = self._monotonic() + self._settings.lock_wait_s
+                if self._monotonic() >= deadline_s:
                     raise self._locked(ownership) from None
-                time.sleep(RETRY_S)
+            if stop.wait(RETRY_S):
+                raise Interrupted(op=command, hint="what it had begun goes on with the next ingest")
 
     def _run_beside_cluster(
         self, command: str, arguments: Mapping[str, Any], on_event: Callable[[Json], None], stop: threading.Event
@@ -88,6 +116,8 @@ class Session:
         prepare(self._settings)
         with open_engine(self._settings, folder=self._folder) as engine:
             engine.listen()
+            if stop.is_set():
+                raise Interrupted(op=call.command, hint="nothing was begun")
             return dict(engine.run(call, on_event, stop))
 
     def _locked(self, ownership: Ownership) -> DataFolderLocked:

@@ -151,9 +151,17 @@ class Settings(BaseSettings):
         agreed = self.model_dump(mode="json", include=set(AGREED))
         return hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def agreed(self) -> Mapping[str, Any]:
+        """What a forwarded command tells the owner of its settings."""
+        return self.model_dump(mode="json", include={*AGREED, *PLANNING})
+
 
 AGREED = ("engine", "stage_cache", "chunking", "limits", "indexes")
 """Sections in which a forwarded command may not differ from the owner: they decide what versions contain."""
+
+PLANNING = ("sources", "retries")
+"""The same for a command that plans: they decide what is asked for, and what is removed, and how often it is tried."""
 
 _config_file: ContextVar[Path | None] = ContextVar("_config_file", default=None)
 """The file of the call of `load_settings` that is under way: pydantic-settings asks the class for its sources."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +10,7 @@ import typer
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
 from refold.cli.output import EXIT_INTERRUPTED, EXIT_NO, err, out, print_facts, print_json, print_line, print_table
 from refold.cli.progress import IngestProgress
+from refold.cli.stopping import Stopping
 from schemas.ids import random_id
 
 SourcesArgument = Annotated[list[str], typer.Argument(help="Folders, files or globs.", metavar="SOURCE...")]
@@ -75,7 +72,7 @@ def ingest(
         "wait": not no_wait,
         "job_id": random_id(),
     }
-    with _stopping() as stop, IngestProgress() as progress:
+    with Stopping(arguments["job_id"]) as stopping, IngestProgress() as progress:
 
         def show(event: dict[str, Any]) -> None:
             if event.get("type") == "event":
@@ -83,7 +80,7 @@ def ingest(
             elif not as_json or event.get("type") == "failure":
                 progress.show(event)
 
-        answer = call(settings, "ingest", arguments, on_event=show, stop=stop)
+        answer = call(settings, "ingest", arguments, on_event=show, on_place=stopping.runs, stop=stopping.asked)
     return _show_ingested(answer, as_json=as_json or stream)
 
 
@@ -150,25 +147,3 @@ def _planned(
 def _absolute(source: str) -> str:
     """A forwarded path must mean the same in the owner's working directory."""
     return source if "://" in source or source.startswith("file:") else str(Path.cwd() / source)
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set: the first asks for an orderly end, a second one interrupts."""
-    stop = threading.Event()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        err().print("stopping: what is in work is finished or given back (again to stop at once)")
-        del number
-
-    for number in previous:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

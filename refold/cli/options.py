@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from refold.control.messages import Json
-from refold.session import Session
+from refold.session import OnPlace, Session, not_told
 from refold.settings import Settings, load_settings
 
 DataOption = Annotated[
@@ -34,7 +34,8 @@ def call(
     arguments: Mapping[str, Any] | None = None,
     *,
     on_event: Callable[[Json], None] = lambda _: None,
+    on_place: OnPlace = not_told,
     stop: threading.Event | None = None,
 ) -> Json:
     """The result of `command` against the data folder, whoever owns it."""
-    return Session(settings).call(command, arguments or {}, on_event=on_event, stop=stop)
+    return Session(settings).call(command, arguments or {}, on_event=on_event, on_place=on_place, stop=stop)

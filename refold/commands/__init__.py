@@ -22,11 +22,12 @@ Run = Callable[["Engine", Mapping[str, Any], Emit, threading.Event], Mapping[str
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: where its function is, and whether it may make a new data folder."""
+    """A command: where its function is, whether it may make a new data folder, and whether it plans from sources."""
 
     module: str
     function: str
     creates_folder: bool = False
+    plans: bool = False
 
     @property
     def run(self) -> Run:
@@ -36,8 +37,8 @@ class Command:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "ingest": Command("ingest", "ingest", creates_folder=True),
-    "plan": Command("ingest", "plan", creates_folder=True),
+    "ingest": Command("ingest", "ingest", creates_folder=True, plans=True),
+    "plan": Command("ingest", "plan", creates_folder=True, plans=True),
     "search": Command("search", "search"),
     "status": Command("status", "status"),
     "jobs list": Command("jobs", "list_jobs"),

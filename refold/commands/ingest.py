@@ -34,6 +34,7 @@ NEW_FAILURES = 50
 
 def ingest(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """Submit a job, follow it to its end and tell what became of it; the same job id goes on with the same job."""
+    wait_for_position(engine, engine.end(), stop, SQL_VIEWS)
     job = job_of(engine, arguments)
     began_s = time.monotonic()
     before = engine.end()

@@ -17,8 +17,8 @@ from streams.artifacts import ArtifactDamaged
 
 Json = dict[str, Any]
 
-LINE_LIMIT_BYTES = 64 * 1024 * 1024
-"""The longest message: a pushed document of 32 MiB in base64, and room."""
+LINE_LIMIT_BYTES = 96 * 1024 * 1024
+"""The longest message: a pushed document of 64 MiB, the default of `limits.document_bytes`, in base64, and room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Call:
     command: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings_fingerprint: str = ""
+    settings: Mapping[str, Any] | None = None
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -53,6 +54,7 @@ def call_of(message: Mapping[str, Any]) -> Call:
         command=str(message.get("command", "")),
         arguments=message.get("arguments") or {},
         settings_fingerprint=str(message.get("settings_fingerprint", "")),
+        settings=message.get("settings"),
     )
 
 

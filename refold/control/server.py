@@ -80,7 +80,12 @@ class ControlServer:
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
+        try:
+            line = await reader.readline()
+        except ValueError:
+            line = b""
+            writer.write(encode(error_message(UsageError("the call is too long", op="call"))))
+            await writer.drain()
         if not line:
             return
         loop = asyncio.get_running_loop()

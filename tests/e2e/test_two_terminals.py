@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gated_refold import Gate
-from refold_cli import Cli, age
+from refold_cli import ROOT, Cli, age
 
 DOCUMENTS = 40
 PARAGRAPH = "Number {n}: the quick brown fox writes every transition down before it jumps over the lazy dog.\n\n"
@@ -172,3 +173,65 @@ def test_an_owner_with_other_settings_is_told_apart(cli: Cli, gated: Cli, gate: 
     assert "settings" in refused.stderr
     gate.open()
     assert result(owner)["completed"] == DOCUMENTS
+
+
+def test_an_ingest_under_other_rules_for_sources_is_refused_and_removes_nothing(
+    cli: Cli, gated: Cli, gate: Gate, tmp_path: Path
+) -> None:
+    docs = corpus(tmp_path / "a", 3)
+    owner = gated.start("ingest", str(docs), "--json")
+    running_job(cli, gate, completed=1)
+    other = Cli(cli.data, {"REFOLD_SOURCES__SUFFIXES": '[".md"]'})
+    for command in (["ingest"], ["ingest", "--dry-run"], ["plan"]):
+        assert "sources.suffixes" in other(*command, str(docs), exit_code=2).stderr
+    gate.open()
+    assert result(owner)["completed"] == 3
+    assert cli("status", "--json").json["documents"]["live_documents"] == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_ends_a_forwarded_ingest_in_order_and_its_owner_goes_on(
+    cli: Cli, gated: Cli, gate: Gate, tmp_path: Path, number: int
+) -> None:
+    owner = gated.start("ingest", str(corpus(tmp_path / "a", 5)), "--json")
+    first = running_job(cli, gate, completed=1)
+    forwarded = cli.start("ingest", str(corpus(tmp_path / "b", 5)), "--json")
+    eventually(lambda: jobs_begun(cli) == 2)
+    second = next(j["job_id"] for j in cli("jobs", "list", "--json").json["jobs"] if j["job_id"] != first)
+    forwarded.send_signal(number)
+    stdout, stderr = forwarded.communicate(timeout=120)
+    assert (forwarded.returncode, json.loads(stdout)["outcome"]) == (130, "INTERRUPTED")
+    assert "the process that owns the folder plans no more of this" in stderr
+    assert f"refold jobs cancel {second}" in stderr
+    assert owner.poll() is None
+    gate.open()
+    assert result(owner)["completed"] == 5
+
+
+STUBBORN = """
+import threading, time
+from refold.cli.stopping import Stopping
+
+with Stopping("1") as stopping:
+    threading.Thread(target=time.sleep, args=(3600,)).start()  # what a drain may wait for
+    print("ready", flush=True)
+    stopping.asked.wait()
+    print("asked", flush=True)
+    time.sleep(3600)
+"""
+
+
+def test_the_second_signal_ends_at_once_whatever_is_waited_for() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "asked\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    told = process.stderr.read()
+    assert "stopping: what is in work is finished or given back" in told
+    assert "stopped at once" in told
