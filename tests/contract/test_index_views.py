@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, open_store_of
+from index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, SERVED_BACKENDS, open_store_of
 from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
 from projections.index_backend import DocumentAttributes, IndexedChunk, IndexForeign
@@ -22,6 +22,12 @@ from schemas.positions import Position
 
 REPORT = "folder:docs/report.md"
 LETTER = "folder:docs/letter.md"
+
+USED_TOGETHER = [
+    *(("sqlite", backend) for backend in BACKENDS if backend not in SERVED_BACKENDS),
+    *(("postgres", backend) for backend in ("memory", *SERVED_BACKENDS)),
+]
+"""A database and a backend as an engine puts them together, for what takes too long with all of both."""
 
 
 @pytest.fixture(params=BOOKS)
@@ -400,6 +406,7 @@ def test_an_index_that_is_not_open_says_how_to_rebuild_it(world: World, tmp_path
     assert caught.value.hint == f"refold rebuild {index.view.name}"
 
 
+@pytest.mark.parametrize(("world", "backend"), USED_TOGETHER, indirect=["world"])
 @pytest.mark.usefixtures("quickly_switching_threads")
 def test_during_200_updates_a_document_is_never_missing(world: World, index: Index) -> None:
     world.complete(REPORT, texts_of(REPORT, 1, 2))

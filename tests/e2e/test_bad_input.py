@@ -16,7 +16,19 @@ def cli(tmp_path: Path) -> Cli:
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
-    folder = tmp_path / "docs"
+    return notes(tmp_path / "docs")
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A folder that is filled once, for what is refused before it changes anything."""
+    folder = tmp_path_factory.mktemp("ingested")
+    cli = Cli(folder / "data")
+    cli("ingest", str(notes(folder / "docs")))
+    return cli
+
+
+def notes(folder: Path) -> Path:
     folder.mkdir()
     for number in range(12):
         (folder / f"note-{number}.txt").write_text(f"note number {number}")
@@ -61,9 +73,8 @@ def test_a_search_where_nothing_was_ever_ingested(cli: Cli) -> None:
         (("log", "tail", "--after", "here"), "here"),
     ],
 )
-def test_words_nobody_knows(cli: Cli, docs: Path, arguments: tuple[str, ...], word: str) -> None:
-    cli("ingest", str(docs))
-    assert word in told(cli(*arguments, exit_code=2))[0]
+def test_words_nobody_knows(ingested: Cli, arguments: tuple[str, ...], word: str) -> None:
+    assert word in told(ingested(*arguments, exit_code=2))[0]
 
 
 def test_settings_nobody_knows(cli: Cli, tmp_path: Path) -> None:
