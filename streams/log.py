@@ -28,6 +28,10 @@ class PositionExpired(FatalError):  # noqa: N818 - as above
     """The log no longer holds what comes after the asked position."""
 
 
+class LogReplaced(FatalError):  # noqa: N818 - as above
+    """A part of the log was deleted and made anew while it was open: positions of the old one mean nothing in it."""
+
+
 class LogDamaged(FatalError):  # noqa: N818 - as above
     """A stored record does not read back."""
 

@@ -7,14 +7,13 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from schemas.codec import Codec
-from schemas.errors import UsageError
 from schemas.positions import Position, TopicPartition
 from schemas.registry import SchemaRegistry
-from streams.log import TOPIC_NAMES, Batch, Draft, Slot
+from streams.log import Batch, Draft, Slot
 from streams.logs.kafka_appends import KafkaAppends
 from streams.logs.kafka_clients import ClientSettings, driver, make_admin, make_consumer, make_producer
-from streams.logs.kafka_faults import translated
-from streams.logs.kafka_marks import ANSWER_TIMEOUT_S, KafkaMarks
+from streams.logs.kafka_identity import CHECK_EVERY_S, KafkaIdentity
+from streams.logs.kafka_marks import KafkaMarks
 from streams.logs.kafka_names import KafkaNames
 from streams.logs.kafka_read import STALL_TIMEOUT_S, KafkaReads, expired
 from streams.logs.kafka_records import Framing, Times
@@ -24,7 +23,6 @@ from streams.logs.placement import check_partitions, check_slot, partitions_of, 
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
-    from confluent_kafka.admin import AdminClient, TopicDescription
 
 
 class KafkaLog:
@@ -40,6 +38,7 @@ class KafkaLog:
         client: librdkafka's settings, for every client alike.
         registry: Where the ids of schemas are.
         stall_timeout_s: How long a read may stand still before it raises ReadStalled.
+        check_every_s: How often it is asked whether the topics are still the ones that were opened.
         traceparent: Gives the W3C trace context to send along, if there is one.
         new_slot_producer: Makes the producer of a transactional id; for tests with a faulty one.
 
@@ -55,13 +54,15 @@ class KafkaLog:
         registry: SchemaRegistry,
         *,
         stall_timeout_s: float = STALL_TIMEOUT_S,
+        check_every_s: float = CHECK_EVERY_S,
         traceparent: Callable[[], str | None] = lambda: None,
         new_slot_producer: Callable[[str], Producer] | None = None,
     ) -> None:
         names = self._names = KafkaNames(corpus)
         driver()
         admin = make_admin(client)
-        self.log_id, self._slot_count = _identity(admin, names)
+        self._identity = KafkaIdentity(admin, names, check_every_s=check_every_s)
+        self.log_id, self._slot_count = self._identity.log_id, self._identity.slot_count
         codec = Codec(registry)
         self._marks = KafkaMarks(admin, names)
         tail = KafkaTail(
@@ -96,6 +97,7 @@ class KafkaLog:
         check_slot(slot, slot_count=self._slot_count)
         with self._slots_lock:
             self._take(slot)
+        self._identity.check_now()
 
     def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
         """Append `drafts`, all or none if a slot is given; see the port, and the class for appends without a slot."""
@@ -133,14 +135,20 @@ class KafkaLog:
         return self._marks.begin(partitions)
 
     def end(self, partitions: Collection[TopicPartition]) -> Position:
-        """The high watermark of `partitions`, never the last stable offset."""
+        """The high watermark of `partitions`, never the last stable offset.
+
+        Raises:
+            LogReplaced: a topic was made anew since this log was opened; noticed within seconds.
+        """
         self._check(partitions)
+        self._identity.check()
         return self._marks.end(partitions)
 
     def trim(self, before: Position) -> None:
         """Forget the records of topic `requests` below `before`; other topics are refused with ValueError."""
         if any(tp.topic != "requests" for tp in before):
             raise ValueError(f"only topic requests can be trimmed, not {before}")
+        self._identity.check_now()  # what would be deleted of a new topic was never taken
         begin, end = self.begin(before.keys()), self._marks.end(before.keys())
         below = {tp: min(offset, end.offset(tp)) for tp, offset in before.items()}
         self._marks.trim(Position({tp: offset for tp, offset in below.items() if offset > begin.offset(tp)}))
@@ -184,24 +192,3 @@ class KafkaLog:
     def _check(self, partitions: Collection[TopicPartition]) -> None:
         self._marks.check_open()
         check_partitions(partitions, slot_count=self._slot_count)
-
-
-def _identity(admin: AdminClient, names: KafkaNames) -> tuple[str, int]:
-    """Kafka's id of topic `requests`, and the number of slots."""
-    from confluent_kafka import TopicCollection  # noqa: PLC0415 - an extra
-
-    full_names = {names.topic(topic): topic for topic in TOPIC_NAMES}
-    with translated("open", f"topics of corpus {names.corpus}"):
-        answers = admin.describe_topics(TopicCollection(list(full_names)), request_timeout=ANSWER_TIMEOUT_S)
-        topics: dict[str, TopicDescription] = {full_names[name]: answer.result() for name, answer in answers.items()}
-    counts = {topic: len(description.partitions) for topic, description in topics.items()}
-    slot_count = counts["documents"]
-    if any(counts[topic] != len(partitions_of(topic, slot_count)) for topic in TOPIC_NAMES):
-        raise UsageError(
-            f"the topics of corpus {names.corpus} are not partitioned as a log is: {counts}",
-            op="open",
-            subject=names.topic("documents"),
-            hint="refold topics check",
-        )
-    # As Kafka's own tools write it; librdkafka's alphabet has / and +.
-    return str(topics["requests"].topic_id).translate(str.maketrans("+/", "-_")), slot_count

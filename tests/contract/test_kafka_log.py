@@ -14,7 +14,18 @@ from test_log import NOON, acted, all_partitions, everything, names, queued, req
 from schemas.errors import PoisonError, UsageError
 from schemas.ids import document_id_of
 from schemas.positions import Position, TopicPartition
-from streams.log import TOPIC_NAMES, Batch, Draft, EventLog, Fenced, LogDamaged, PositionExpired, Slot, UnknownOutcome
+from streams.log import (
+    TOPIC_NAMES,
+    Batch,
+    Draft,
+    EventLog,
+    Fenced,
+    LogDamaged,
+    LogReplaced,
+    PositionExpired,
+    Slot,
+    UnknownOutcome,
+)
 from streams.logs.kafka_clients import make_producer
 from streams.logs.kafka_read import ReadStalled
 from streams.murmur2 import partition_of
@@ -239,6 +250,38 @@ def test_the_log_id_is_kept_by_its_topics_and_another_when_these_are_made_anew(c
     corpora.delete("log", TOPIC_NAMES)
     corpora.create("log")
     assert corpora.open().log_id != log.log_id
+
+
+def made_anew(corpora: KafkaCorpora, log: EventLog, topic: str) -> None:
+    """Delete a topic of the open `log` and make it again, with one record more than it had."""
+    had = log.end([TopicPartition(topic, 0)]).offset(TopicPartition(topic, 0))
+    corpora.delete("log", (topic,))
+    corpora.create("log")
+    producer = ForeignProducer(corpora, topic)
+    for _ in range(had + 1):
+        producer.send(b"of the new topic")
+
+
+@pytest.mark.parametrize("topic", ["requests", "documents"])
+def test_a_topic_that_is_made_anew_is_noticed_by_who_has_it_open(corpora: KafkaCorpora, topic: str) -> None:
+    log = corpora.open(check_every_s=0.0)
+    log.append(None, [requested("a.md"), requested("b.md")])
+    made_anew(corpora, log, topic)
+    with pytest.raises(LogReplaced, match=f"{topic} was deleted and made anew"):
+        list(log.read([TopicPartition("requests", 0)], Position()))
+    with pytest.raises(LogReplaced):
+        log.own(Slot(0))
+
+
+def test_nothing_is_trimmed_of_a_topic_that_was_made_anew(corpora: KafkaCorpora) -> None:
+    log = corpora.open(check_every_s=3_600.0)
+    log.append(None, [requested("a.md"), requested("b.md")])
+    taken = log.end(log.partitions("requests"))
+    made_anew(corpora, log, "requests")
+    with pytest.raises(LogReplaced):
+        log.trim(taken)
+    heir = corpora.open()
+    assert heir.begin(heir.partitions("requests")) == Position()
 
 
 def test_a_corpus_without_topics_is_refused_with_the_command_that_makes_them(corpora: KafkaCorpora) -> None:

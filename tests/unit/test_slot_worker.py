@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pytest
 from folded_states import FoldedStates
@@ -12,9 +12,9 @@ from slot_world import PRODUCED, SlotWorld, events_of, names_in_slot
 
 from schemas.errors import TransientError
 from schemas.events import DocumentReleased, DocumentStarted
-from schemas.positions import Position
+from schemas.positions import Position, TopicPartition
 from streams.attempt import Attempt, AttemptOutcome
-from streams.log import Draft, EventLog, UnknownOutcome
+from streams.log import Draft, EventLog, LogReplaced, UnknownOutcome
 from streams.log import Slot as SlotNumber
 from streams.logs.memory import MemoryLog
 from streams.worker import SlotWorker
@@ -99,6 +99,12 @@ class LosingLog:
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
         self.failures: list[Exception] = []
+        self.is_replaced = False
+
+    def end(self, partitions: Collection[TopicPartition]) -> Position:
+        if self.is_replaced:
+            raise LogReplaced("made anew")
+        return self._log.end(partitions)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._log, name)
@@ -160,6 +166,23 @@ def test_what_is_in_work_at_the_end_is_released_though_the_first_commit_fails(
     assert worker.error is None
     kinds = [type(event) for event in events_of(world.log, "documents")]
     assert kinds.count(DocumentStarted) == kinds.count(DocumentReleased) == 2
+
+
+def test_a_slot_whose_log_was_made_anew_ends_and_says_so(loop: asyncio.AbstractEventLoop) -> None:
+    log, told = LosingLog(MemoryLog()), threading.Event()
+    worker = SlotWorker(
+        log=log,  # type: ignore[arg-type]
+        attempts=CountedAttempts(),
+        loop=loop,
+        on_failure=lambda _: told.set(),
+        is_assigned=lambda: True,
+    )
+    worker.start(SlotWorld(log=log, begin=worker.begin).slot)  # type: ignore[arg-type]
+    log.is_replaced = True
+    worker.wake()
+    assert told.wait(DEADLINE_S)
+    worker.stop()
+    assert isinstance(worker.error, LogReplaced)
 
 
 def test_a_suspect_gets_its_turn_while_another_slot_of_the_process_has_work(loop: asyncio.AbstractEventLoop) -> None:
