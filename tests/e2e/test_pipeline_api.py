@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from refold_cli import Cli, age
 
 import refold
 from refold import events
+from schemas.ids import random_id
 
 DOCUMENTS = 60
 
@@ -82,6 +84,20 @@ async def test_a_reader_may_wait_for_other_work_inside_its_loop(data: Path, docs
                     assert (await pipeline.run([other])).outcome == "SUCCEEDED"
                     await asyncio.to_thread(cli, "documents", "add", "from-elsewhere", "--text", "Another terminal.")
         assert seen == DOCUMENTS + 1
+
+
+async def test_a_push_that_is_sent_again_after_its_owner_ended_gets_the_answer_it_has(data: Path) -> None:
+    """A terminal whose owner ends sends the same call again, to the next owner or to itself: its answer is old then."""
+    call = {"name": "note", "data": base64.b64encode(b"A note about seals.").decode(), "request_id": random_id()}
+    async with refold.open(data) as pipeline:
+        first = await pipeline.call("documents add", **call)
+    async with refold.open(data) as pipeline, asyncio.timeout(60):
+        again = await pipeline.call("documents add", **call)
+        log = pipeline._open_engine.parts.log
+        batches = log.read(log.partitions("documents"), refold.Position())
+        answers = [r for batch in batches for r in batch.recorded if isinstance(r.event, events.DocumentCompleted)]
+    assert again == first
+    assert len(answers) == 1
 
 
 async def test_filters_combine_and_a_transformer_gives_what_is_wanted(data: Path, docs: Path) -> None:
