@@ -19,11 +19,13 @@ import pytest
 from kafka_corpora import KafkaCorpora
 from qdrant_server import qdrant_over_http
 from refold_cli import Cli
-from servers import address_of
+from server_leftovers import drop_collections, drop_indexes, drop_subjects
+from servers import RUN, address_of, qdrant_grpc_port
 
 from projections.sql.engine import open_postgres
 from refold.cluster.client_engine import ClientEngine
 from refold.cluster.client_wiring import open_client
+from refold.cluster.connections import index_prefix
 from refold.settings import Settings, load_settings
 from schemas.registries.confluent import register_schemas
 from schemas.registries.confluent_client import ConfluentClient
@@ -99,13 +101,13 @@ class ClusterWorld:
 def cluster_world(folder: Path, *, slots: int = SLOTS, **more: Any) -> Iterator[ClusterWorld]:
     """A new corpus on the servers of this run; everything of it is gone when it is left."""
     pytest.importorskip("faust", reason="needs pip install 'refold[kafka]'")
-    corpus = f"test-{uuid4().hex[:12]}"
+    corpus = f"test-{RUN}-{uuid4().hex[:12]}"
     addresses = {name: address_of(name) for name in ("kafka", "registry", "opensearch", "postgres")}
     client = {"bootstrap.servers": addresses["kafka"]}
     with contextlib.ExitStack() as stack:
         qdrant = os.environ.get("QDRANT_URL") or stack.enter_context(qdrant_over_http())
         KafkaTopics(corpus, client).apply(load_topics(partitions=slots, replication_factor=1))
-        stack.callback(forget_corpus, corpus)
+        stack.callback(forget_corpus, corpus, qdrant=qdrant)
         register_schemas(ConfluentClient(addresses["registry"]), prefix=f"refold.{corpus}.")
         values = {
             "engine": "cluster",
@@ -118,7 +120,7 @@ def cluster_world(folder: Path, *, slots: int = SLOTS, **more: Any) -> Iterator[
                 "postgres": addresses["postgres"],
                 "opensearch": addresses["opensearch"],
                 "qdrant": qdrant,
-                "qdrant_grpc_port": None,
+                "qdrant_grpc_port": qdrant_grpc_port(),
                 "artifacts": str(folder / "artifacts"),
                 "lease_s": LEASE_S,
                 "session_timeout_s": SESSION_TIMEOUT_S,
@@ -134,11 +136,13 @@ def cluster_world(folder: Path, *, slots: int = SLOTS, **more: Any) -> Iterator[
                 world.kill(process)
 
 
-def forget_corpus(corpus: str) -> None:
-    """Leave nothing of a corpus on Kafka, PostgreSQL and OpenSearch."""
+def forget_corpus(corpus: str, *, qdrant: str) -> None:
+    """Leave nothing of a corpus that a test has made: on Kafka, PostgreSQL, OpenSearch, Qdrant and the registry."""
     _delete_topics(corpus)
     _drop_schema(address_of("postgres"), f"refold_{corpus}")
-    _delete_indexes(address_of("opensearch"), f"refold-{corpus}")
+    drop_indexes(address_of("opensearch"), f"{index_prefix(corpus)}-")
+    drop_collections(qdrant, f"{index_prefix(corpus)}-")
+    drop_subjects(address_of("registry"), f"refold.{corpus}.")
 
 
 def _delete_topics(corpus: str) -> None:
@@ -152,9 +156,3 @@ def _drop_schema(address: str, schema: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
     engine.dispose()
-
-
-def _delete_indexes(address: str, prefix: str) -> None:
-    from opensearchpy import OpenSearch  # noqa: PLC0415 - an extra
-
-    OpenSearch([address]).indices.delete(index=f"{prefix}-*", ignore_unavailable=True)

@@ -47,6 +47,9 @@ def pytest_sessionfinish(session: Any) -> None:
     views = sys.modules.get("tests.sql_views")
     if views is not None:
         views.drop_schemas()
+    backends = sys.modules.get("index_backends")
+    if backends is not None:
+        backends.drop_leftovers()
     if _is_worker(session.config):
         session.config.workeroutput["servers"] = _told()
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from index_worlds import HashedWords, OpenStore
 from qdrant_server import qdrant_over_http
-from servers import ADDRESSES, address_of
+from server_leftovers import drop_collections, drop_indexes
+from servers import ADDRESSES, RUN, address_of, qdrant_grpc_port
 
 from projections.backends.folder_generations import FolderGenerations, OpenBackend
 from projections.backends.keyword.memory import MemoryKeywordBackend
@@ -35,11 +36,16 @@ QDRANT_URL = os.environ.get(ADDRESSES["qdrant"])
 """Of a real server, if there is one."""
 
 QDRANT_RUNS = (
-    f"on the server at {QDRANT_URL}"
+    f"on the server at {QDRANT_URL}, by {'HTTP' if qdrant_grpc_port() is None else 'gRPC'}"
     if QDRANT_URL
     else "qdrant-client's local mode, in process and behind HTTP (not a Qdrant server)"
 )
 """What the summary of a run says of that."""
+
+PREFIX = f"refold-test-{RUN}-"
+"""Of the names of all that this run makes on index servers."""
+
+_named: list[str] = []
 
 SERVED_QDRANT = "qdrant" if QDRANT_URL else "qdrant-http"
 """The name of the Qdrant backend that outlives its process."""
@@ -57,7 +63,7 @@ class ClearedQdrant(QdrantVectorBackend):
 
     def close(self) -> None:
         if not self._is_closed:
-            self._call("drop", lambda: self._client.delete_collection(self._name))
+            self._there.delete()
         super().close()
 
 
@@ -73,8 +79,8 @@ def qdrant_address() -> str:
 
 def on_qdrant(directory: Path) -> dict[str, Any]:
     """How the server is reached, and what an index in `directory` is called there."""
-    port = int(os.environ.get("QDRANT_GRPC_PORT", "6334")) if QDRANT_URL else None
-    return {"url": qdrant_address(), "grpc_port": port, "prefix": prefix_of(directory), "dim": HashedWords.dim}
+    where = {"url": qdrant_address(), "grpc_port": qdrant_grpc_port()}
+    return {**where, "prefix": prefix_of(directory), "dim": HashedWords.dim}
 
 
 def on_opensearch(directory: Path) -> dict[str, Any]:
@@ -84,7 +90,18 @@ def on_opensearch(directory: Path) -> dict[str, Any]:
 
 def prefix_of(directory: Path) -> str:
     """What the names on a server begin with for an index in `directory`."""
-    return f"refold-test-{sha256(str(directory).encode()).hexdigest()[:16]}"
+    _named.append(PREFIX)
+    return f"{PREFIX}{sha256(str(directory).encode()).hexdigest()[:16]}"
+
+
+def drop_leftovers() -> None:
+    """Delete what this process has left on servers, if it has made anything there."""
+    if not _named:
+        return
+    if QDRANT_URL:
+        drop_collections(QDRANT_URL, PREFIX)
+    if os.environ.get(ADDRESSES["opensearch"]):
+        drop_indexes(os.environ[ADDRESSES["opensearch"]], PREFIX)
 
 
 def _open_opensearch(directory: Path, generation: str, *, create: bool) -> OpenSearchKeywordBackend:

@@ -6,18 +6,18 @@ whoever started it.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from json_over_http import Answer, handler_of
 from local_qdrant import CONTROL, LocalQdrant
 
 END_S = 10
@@ -63,36 +63,18 @@ def _told(url: str, what: str, body: Any) -> None:
     httpx.post(f"{url}{CONTROL}/{what}", json=body).raise_for_status()
 
 
-def _handler_of(held: LocalQdrant) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # connections are kept
-        disable_nagle_algorithm = True
-        wbufsize = -1  # head and body leave together
+def _answers_of(held: LocalQdrant) -> Answer:
+    def answer(method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, Any]:
+        key = {name.lower(): value for name, value in headers.items()}.get("api-key")
+        return held.answer(method, urlsplit(path).path, body, key)
 
-        def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            body = json.loads(self.rfile.read(length)) if length else None
-            path, key = urlsplit(self.path).path, self.headers.get("api-key")
-            status, answer = held.answer(self.command, path, body, key)
-            content = json.dumps(answer, default=str).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_DELETE = do_PATCH = do_POST = do_PUT = do_GET  # noqa: N815 - named by the library
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
+    return answer
 
 
 def main() -> None:
     """Say where this server is, and answer until whoever started it closes our input or ends."""
     warnings.simplefilter("ignore")  # the driver's: payload indexes have no effect in its local mode
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(LocalQdrant()))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(_answers_of(LocalQdrant())))
     server.daemon_threads = True
     Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     sys.stdout.write(f"http://127.0.0.1:{server.server_port}\n")

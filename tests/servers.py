@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
+from uuid import uuid4
 
 import docker_servers
 import pytest
@@ -29,6 +30,12 @@ ADDRESSES: Mapping[str, str] = {
     "qdrant": "QDRANT_URL",
 }
 """The variable that holds each server's address, as the clients of that server know it."""
+
+RUN = os.environ.setdefault("TEST_RUN", uuid4().hex[:8]) + os.environ.get("PYTEST_XDIST_WORKER", "")
+"""In the names of what this process and its children make on servers: at its end that is deleted, and nothing else."""
+
+QDRANT_GRPC_PORT = "QDRANT_GRPC_PORT"
+"""The variable with the port by which a real Qdrant is spoken to; `off` for HTTP."""
 
 told: dict[str, str] = {}
 """What the summary says of each server that a test has asked for."""
@@ -49,6 +56,12 @@ def address_of(server: str) -> str:
         lacking(server, reason)
     told[server] = "a real one, started for this run"
     return os.environ[variable]
+
+
+def qdrant_grpc_port() -> int | None:
+    """Of the Qdrant server that the environment names; None for HTTP, which is all that the stand-in speaks."""
+    port = os.environ.get(QDRANT_GRPC_PORT, "6334")
+    return None if port == "off" or not os.environ.get(ADDRESSES["qdrant"]) else int(port)
 
 
 def lacking(tool: str, reason: str) -> NoReturn:

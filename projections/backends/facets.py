@@ -17,9 +17,9 @@ LONGEST_TERM = 500
 
 def facets_of(attributes: DocumentAttributes) -> list[str]:
     """The terms of a document."""
-    terms = [_term("media_type", "", attributes.media_type), *_pairs(attributes.metadata.items())]
+    terms = [term_of("media_type", "", attributes.media_type), *_pairs(attributes.metadata.items())]
     if attributes.source_root is not None:
-        terms.append(_term("source", "", attributes.source_root))
+        terms.append(term_of("source", "", attributes.source_root))
     return terms
 
 
@@ -27,16 +27,17 @@ def wanted_facets(filters: Filters) -> list[str]:
     """The terms that every document has which passes `filters`."""
     terms = _pairs(filters.metadata.items())
     if filters.source is not None:
-        terms.append(_term("source", "", filters.source))
+        terms.append(term_of("source", "", filters.source))
     if filters.media_type is not None:
-        terms.append(_term("media_type", "", filters.media_type))
+        terms.append(term_of("media_type", "", filters.media_type))
     return terms
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [_term("metadata", key, value) for key, value in pairs]
+    return [term_of("metadata", key, value) for key, value in pairs]
 
 
-def _term(attribute: str, key: str, value: str) -> str:
+def term_of(attribute: str, key: str, value: str) -> str:
+    """The term that says `value` of the `key` of an attribute."""
     term = f"{attribute}:{len(key)}:{key}{value}"
     return term if len(term) <= LONGEST_TERM else f"sha256:{sha256(term.encode()).hexdigest()}"

@@ -86,7 +86,7 @@ def fill(backend: QdrantVectorBackend, *, going: int, staying: int) -> tuple[lis
 def test_a_search_beside_deletions_finds_what_remains(where: dict[str, Any], limit: int) -> None:
     backend = opened(where, create=True)
     gone, stay = fill(backend, going=100, staying=40)
-    delete_meanwhile(where["url"], backend._name, gone)
+    delete_meanwhile(where["url"], backend._there.name, gone)
 
     found = search(backend, limit)
 
@@ -99,7 +99,7 @@ def test_a_search_beside_deletions_finds_what_remains(where: dict[str, Any], lim
 def test_a_search_finds_what_remains_though_each_of_its_answers_is_cut_short(where: dict[str, Any]) -> None:
     backend = opened(where, create=True)
     gone, stay = fill(backend, going=300, staying=40)
-    delete_meanwhile(where["url"], backend._name, gone[:40], gone[40:200], gone[200:])
+    delete_meanwhile(where["url"], backend._there.name, gone[:40], gone[40:200], gone[200:])
 
     assert {hit.chunk_id for hit in search(backend, 36)} <= set(stay)
     assert {hit.chunk_id for hit in search(backend, 100)} == set(stay)
@@ -108,7 +108,7 @@ def test_a_search_finds_what_remains_though_each_of_its_answers_is_cut_short(whe
 
 def test_an_answer_that_is_cut_short_in_all_there_is_still_has_its_end(backend: QdrantVectorBackend, url: str) -> None:
     gone, stay = fill(backend, going=10, staying=3)
-    delete_meanwhile(url, backend._name, gone)
+    delete_meanwhile(url, backend._there.name, gone)
 
     assert {hit.chunk_id for hit in search(backend, 50)} == set(stay)
     backend.delete(stay)

@@ -111,7 +111,7 @@ def test_a_dropped_generation_is_gone(name: str, tmp_path: Path) -> None:
 def test_an_index_that_is_deleted_under_its_writer_is_noticed(name: str, tmp_path: Path) -> None:
     backend = opened(name, tmp_path, create=True)
     if isinstance(backend, QdrantVectorBackend):
-        backend._client.delete_collection(backend._name)
+        backend._there.delete()
     else:
         backend._client.indices.delete(index=backend._name)
 

@@ -61,6 +61,11 @@ def troubles(report: IndexReport) -> dict[str, int]:
     return {name: count for name, count in report.counts.items() if count and name != "expected"}
 
 
+def looks_of(backend: Any) -> Looks:
+    looks: Looks = backend._looks if hasattr(backend, "_looks") else backend._there._looks
+    return looks
+
+
 def backend_of(index: Index) -> Any:
     with index.view.searching() as opened:
         return opened.backend
@@ -151,7 +156,7 @@ def test_a_reader_that_stays_notices_too(index: Index, server: Server, name: str
     assert len(find_like(backend, name, anything, limit=20)) == 6
     server.remake(f"{server.alias}-g1", dim=HashedWords.dim)
 
-    backend._looks.expire()  # as it does once a second
+    looks_of(backend).expire()  # as it does once a second
 
     with pytest.raises(IndexForeign):
         find_like(backend, name, anything, limit=20)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from cluster_world import forget_corpus
 from markdown_blocks import ROOT, blocks
 from qdrant_server import qdrant_over_http
-from servers import ADDRESSES, address_of
+from servers import ADDRESSES, RUN, address_of
 
 PAGE = ROOT / "ops" / "cluster.md"
 TIMEOUT_S = 300
+
+CORPORA = {name: f"test-{RUN}-{uuid4().hex[:8]}-{name}" for name in ("papers", "moved")}
+"""What the corpora of the page are called here: the servers may be somebody's, who has corpora of these names."""
 
 
 @pytest.fixture
@@ -34,8 +39,8 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     with contextlib.ExitStack() as stack:
         qdrant = os.environ.get("QDRANT_URL") or stack.enter_context(qdrant_over_http())
         path = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "QDRANT_URL": qdrant}
-        for corpus in ("papers", "moved"):
-            stack.callback(forget_corpus, corpus)
+        for corpus in CORPORA.values():
+            stack.callback(forget_corpus, corpus, qdrant=qdrant)
         yield {**clean, **named, **path}
 
 
@@ -60,10 +65,22 @@ def shell(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Po
     shell.wait()
 
 
+def here(commands: str) -> str:
+    """`commands` with the corpora called as they are here, wherever their names stand."""
+    return re.sub(rf"\b({'|'.join(CORPORA)})\b", lambda name: CORPORA[name[0]], commands)
+
+
+def test_no_corpus_of_the_page_bears_a_name_that_somebody_may_use() -> None:
+    commands = here("\n".join(block.text for block in blocks(PAGE) if block.is_run and block.language == "bash"))
+    named = set(re.findall(r"(?:corpus:|--corpus|--prefix refold\.)\s*([\w-]+)", commands))
+    assert named == set(CORPORA.values())
+    assert all(RUN in name for name in named)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(TIMEOUT_S + 100)
 def test_every_shell_block_of_the_page_works(shell: subprocess.Popen[str], tmp_path: Path) -> None:
-    commands = "\n".join(block.text for block in blocks(PAGE) if block.is_run and block.language == "bash")
+    commands = here("\n".join(block.text for block in blocks(PAGE) if block.is_run and block.language == "bash"))
     # What the page stops at its end ends well.
     shell.communicate(f"set -x\n{commands}\nwait\n", timeout=TIMEOUT_S)
     told = (tmp_path / "shell.log").read_text()

@@ -9,6 +9,7 @@ from math import ceil
 import pytest
 from markdown_blocks import ROOT
 
+from projections.backends.vector.qdrant import POINT_BYTES
 from streams.logs.topic_plan import load_topics
 
 PAGE = ROOT / "ops" / "scale.md"
@@ -118,3 +119,9 @@ def test_every_figure_that_a_formula_names_is_told() -> None:
     formulas = PAGE.read_text().split("\n## Loading\n")[1]
     named = set(re.findall(r"\*`(\w+)`\*", formulas))
     assert named - figures().keys() == set()
+
+
+def test_what_status_estimates_of_a_collection_is_what_was_measured() -> None:
+    (row,) = [row for row in tables("What was measured") if row[0] == "`qdrant_bytes`"]
+    most, least = number(row[1]), number(row[2])
+    assert least <= 4 * figures()["dimensions"] + POINT_BYTES <= most

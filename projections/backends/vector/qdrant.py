@@ -11,44 +11,29 @@ local mode, in memory, one process and one call at a time: for tests.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from threading import Lock
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from projections.backends.folder import FolderMark, foreign
-from projections.backends.generation_names import GenerationNames
 from projections.backends.matching import Admission, admission, is_unicode
 from projections.backends.ranking import GROWTH, best
-from projections.backends.server_calls import SEARCH_TIMEOUT_S, Looks, Retries, write_or_halve
-from projections.backends.vector.qdrant_errors import translated
-from projections.backends.vector.qdrant_filter import PAYLOAD_INDEXES, FilterablePacker, server_filter
+from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries, write_or_halve
+from projections.backends.vector.qdrant_collection import QdrantCollection
+from projections.backends.vector.qdrant_filter import FilterablePacker, server_filter
 from projections.backends.vector.qdrant_payload import DOCUMENT, ORDINAL, stored_in
-from projections.backends.vector.qdrant_server import (
-    GRPC_PORT,
-    IN_MEMORY,
-    MARK,
-    REPLAY_POLL_S,
-    connect,
-    described,
-    mark_in,
-    unreplayed,
-)
+from projections.backends.vector.qdrant_server import GRPC_PORT
 from projections.backends.vector.vectors import checked_rows, vector_digest
 from projections.chunk_ids import is_chunk_id
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector, foreign_entry
-from schemas.errors import PoisonError, TransientError, UsageError
+from schemas.errors import PoisonError
 from schemas.extras import extra
 from schemas.ids import ChunkId
 
 with extra("qdrant"):
-    from qdrant_client import QdrantClient, models
+    from qdrant_client import models
 
 ResultT = TypeVar("ResultT")
 
@@ -107,29 +92,22 @@ class QdrantVectorBackend:
         retries: Retries | None = None,
     ) -> None:
         self.dim = dim
-        self._name = GenerationNames(prefix, "vector").of(generation)
-        self._mark = FolderMark(index="vector", generation=generation, backend="qdrant", layout=f"1 dim={dim}")
-        self._retries = retries or Retries()
-        self._is_local = url == IN_MEMORY
-        self._turn: AbstractContextManager[Any] = Lock() if self._is_local else nullcontext()
         self._is_closed = False
-        self._looks = Looks(monotonic=self._retries.monotonic)
-        self._search_timeout_s = search_timeout_s
-        opens = partial(connect, url, api_key=api_key, grpc_port=grpc_port)
-        self._client = self._call("open index", opens, opens=True)
-        self._reader = self._client if self._is_local else opens(timeout_s=search_timeout_s)
-        (self._create if create else self._check)()
+        self._there = QdrantCollection(
+            generation,
+            dim=dim,
+            url=url,
+            prefix=prefix,
+            api_key=api_key,
+            grpc_port=grpc_port,
+            search_timeout_s=search_timeout_s,
+            retries=retries or Retries(),
+        )
+        (self._there.create if create else self._there.check)()
 
     def check_mark(self) -> None:
-        """Raise unless the collection is the one that was opened; see the port.
-
-        Payload indexes that are lacking are made: whoever created the collection may have died before it made them.
-        """
-        if self._is_local:
-            return
-        info = self._looked("write", self._client)
-        if PAYLOAD_INDEXES.keys() - info.payload_schema.keys():
-            self._index_payloads()
+        """Raise unless the collection is the one that was opened; see the port."""
+        self._there.check_mark()
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks`; see the port. They are visible at once.
@@ -152,18 +130,18 @@ class QdrantVectorBackend:
         """Delete by id; gone at once."""
         for start in range(0, len(chunk_ids), SCAN_POINTS):
             some = models.PointIdsList(points=list(chunk_ids[start : start + SCAN_POINTS]))
-            self._call("delete", partial(self._client.delete, self._name, some, wait=True))
+            self._there.call("delete", partial(self._there.client.delete, self._there.name, some, wait=True))
 
     def flush(self) -> None:
         """Nothing: every call waits until the server has what it was given, and shows it."""
 
     def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
         """All ids that are really there, in batches of at most SCAN_POINTS."""
-        self._look_again("scan")
-        scroll = partial(self._client.scroll, self._name, limit=SCAN_POINTS, with_payload=False)
+        self._there.look_again("scan")
+        scroll = partial(self._there.client.scroll, self._there.name, limit=SCAN_POINTS, with_payload=False)
         offset: Any = None
         while True:
-            records, offset = self._call("scan", partial(scroll, offset=offset))
+            records, offset = self._there.call("scan", partial(scroll, offset=offset))
             if records:
                 yield [_chunk_id(record) for record in records]
             if offset is None:
@@ -171,52 +149,57 @@ class QdrantVectorBackend:
 
     def read(self, chunk_ids: Sequence[ChunkId]) -> Sequence[IndexEntry]:
         """What is held under `chunk_ids`."""
-        self._look_again("read")
+        self._there.look_again("read")
         wanted = [one for one in dict.fromkeys(chunk_ids) if is_chunk_id(one)]
         entries = [foreign_entry(one) for one in dict.fromkeys(chunk_ids) if not is_chunk_id(one)]
         for start in range(0, len(wanted), READ_POINTS):
             some: list[Any] = list(wanted[start : start + READ_POINTS])
-            retrieve = partial(self._client.retrieve, self._name, some, with_payload=_READ_BACK, with_vectors=True)
-            entries += [_entry(record) for record in self._call("read", retrieve)]
+            retrieve = partial(
+                self._there.client.retrieve,
+                self._there.name,
+                some,
+                with_payload=_READ_BACK,
+                with_vectors=True,
+            )
+            entries += [_entry(record) for record in self._there.call("read", retrieve)]
         return entries
 
     def count(self) -> int:
         """How many chunks are there."""
-        self._look_again("count")
-        return self._call("count", lambda: self._client.count(self._name, exact=True)).count
+        self._there.look_again("count")
+        return self._there.call("count", lambda: self._there.client.count(self._there.name, exact=True)).count
 
     def vacuum(self) -> None:
         """Nothing: servers write segments anew by themselves once a fifth of one is deleted."""
 
     def size_bytes(self) -> int:
         """Bytes on disk; estimated by dimensions and number of chunks on a server, which does not tell."""
-        return 0 if self._is_local else self.count() * (4 * self.dim + POINT_BYTES)
+        return 0 if self._there.is_local else self.count() * (4 * self.dim + POINT_BYTES)
 
     def close(self) -> None:
         """Let go of connections, or of the folder."""
         if not self._is_closed:
             self._is_closed = True
-            for client in (self._client, self._reader):
-                self._call("close", client.close)
+            self._there.close()
 
     def drop(self) -> None:
         """Delete the collection from the server and close; for a generation that nobody needs any more."""
         if not self._is_closed:
-            self._call("drop", lambda: self._client.delete_collection(self._name))
+            self._there.delete()
         self.close()
 
     def search(self, vector: Vector, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` most similar chunks, best first, equal scores by chunk id."""
         if filters is not None and not is_unicode(filters):
             return []
-        self._look_again("search")
+        self._there.look_again("search")
         admits = admission(filters)
         query = partial(
-            self._reader.query_points,
-            self._name,
+            self._there.reader.query_points,
+            self._there.name,
             query=vector.tolist(),
             query_filter=server_filter(filters),
-            search_params=None if self._is_local else models.SearchParams(exact=True),
+            search_params=None if self._there.is_local else models.SearchParams(exact=True),
         )
         return best(lambda wanted: self._found(query, wanted), lambda point: _hit(point, admits), limit=limit)
 
@@ -228,10 +211,10 @@ class QdrantVectorBackend:
         """
         limit = wanted if wanted <= UNCOUNTED_HITS else min(wanted, self._counted() + UNCOUNTED_GROWTH)
         while True:
-            points = self._asked(partial(query, limit=limit, with_payload=_READ_BACK)).points
+            points = self._there.asked(partial(query, limit=limit, with_payload=_READ_BACK)).points
             if len(points) >= min(limit, wanted):
                 return points[:wanted]
-            named = self._asked(partial(query, limit=limit, with_payload=False)).points
+            named = self._there.asked(partial(query, limit=limit, with_payload=False)).points
             if len(named) < limit:
                 return self._completed(named, points)
             limit *= GROWTH
@@ -244,15 +227,14 @@ class QdrantVectorBackend:
         unknown: list[Any] = [point.id for point in named if point.id not in payloads]
         for start in range(0, len(unknown), SCAN_POINTS):
             some = unknown[start : start + SCAN_POINTS]
-            records = self._asked(partial(self._reader.retrieve, self._name, some, with_payload=_READ_BACK))
+            records = self._there.asked(
+                partial(self._there.reader.retrieve, self._there.name, some, with_payload=_READ_BACK)
+            )
             payloads |= {record.id: record.payload for record in records}
         return [point.model_copy(update={"payload": payloads[point.id]}) for point in named if point.id in payloads]
 
     def _counted(self) -> int:
-        return self._asked(lambda: self._reader.count(self._name, exact=True)).count
-
-    def _asked(self, ask: Callable[[], ResultT]) -> ResultT:
-        return self._call("search", ask, within_s=self._search_timeout_s)
+        return self._there.asked(lambda: self._there.reader.count(self._there.name, exact=True)).count
 
     def _upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         packer = FilterablePacker()
@@ -260,99 +242,7 @@ class QdrantVectorBackend:
             models.PointStruct(id=chunk.chunk_id, vector=row.tolist(), payload=packer.payload(chunk))
             for chunk, row in zip(chunks, checked_rows(chunks, self.dim), strict=True)
         ]
-        self._call("upsert", lambda: self._client.upsert(self._name, points, wait=True))
-
-    def _create(self) -> None:
-        found = self._found_mark()
-        if found is not None and "backend" not in found:
-            raise UsageError(
-                f"the collection {self._name} is not one of refold's",
-                op="create index",
-                subject=self._name,
-                hint="delete it, or set another prefix for refold's collections",
-            )
-        if found is not None:
-            self._call("create index", lambda: self._client.delete_collection(self._name))
-        self._call("create index", self._create_collection)
-        if self._found_mark() != asdict(self._mark):
-            raise UsageError(
-                "this Qdrant does not keep a collection's metadata",
-                op="create index",
-                subject=self._name,
-                hint="run Qdrant 1.16 or newer",
-            )
-        self._index_payloads()
-
-    def _create_collection(self) -> None:
-        self._client.create_collection(
-            self._name,
-            # Dot leaves vectors as they are, where Cosine would write them scaled: the digest is of what is stored.
-            vectors_config=models.VectorParams(size=self.dim, distance=models.Distance.DOT),
-            hnsw_config=models.HnswConfigDiff(m=0),
-            on_disk_payload=True,
-            metadata={MARK: asdict(self._mark)},
-        )
-
-    def _check(self) -> None:
-        found = self._found_mark()
-        if found is None:
-            raise foreign(self._mark, self._name, "there is no collection")
-        self._compare(found)
-
-    def _compare(self, found: Mapping[str, Any]) -> None:
-        if found != asdict(self._mark):
-            raise foreign(self._mark, self._name, f"there is {found or 'a collection of something else'}")
-
-    def _found_mark(self) -> dict[str, Any] | None:
-        """The mark of the collection of this name: empty where it has none, None where there is no collection."""
-        look = partial(described, self._reader, self._name)
-        info = self._call("open index", look, opens=True, within_s=self._search_timeout_s)
-        return None if info is None else mark_in(info)
-
-    def _look_again(self, op: str) -> None:
-        """Before reading, if it is time: the collection is the one that was opened, and all of it can be seen.
-
-        A server that was started again answers before it has replayed its log; it says how much is to come.
-        """
-        if not self._looks.is_due or self._is_local:
-            return
-        ends_s = self._retries.monotonic() + self._search_timeout_s
-        while left := unreplayed(self._looked(op, self._reader)):
-            if self._retries.monotonic() >= ends_s:
-                raise TransientError(
-                    f"Qdrant replays its log: {left} operations are to come",
-                    op=op,
-                    subject=self._name,
-                    hint="try again",
-                )
-            self._retries.sleep(REPLAY_POLL_S)
-        self._looks.note()
-
-    def _looked(self, op: str, client: QdrantClient) -> models.CollectionInfo:
-        info = self._call(op, partial(client.get_collection, self._name), within_s=self._search_timeout_s)
-        self._compare(mark_in(info))
-        return info
-
-    def _index_payloads(self) -> None:
-        """Have what filters look at indexed."""
-        if self._is_local:
-            return
-        for field, kind in PAYLOAD_INDEXES.items():
-            make = partial(self._client.create_payload_index, self._name, field, kind, wait=True)
-            self._call("create index", make)
-
-    def _call(
-        self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = math.inf
-    ) -> ResultT:
-        def translated_call() -> Any:
-            with self._turn, translated(op, self._mark, self._name, opens=opens):
-                return call()
-
-        try:
-            return cast(ResultT, self._retries.run(translated_call, within_s=within_s))
-        except TransientError:
-            self._looks.expire()  # the server may have been started again by the next call
-            raise
+        self._there.call("upsert", lambda: self._there.client.upsert(self._there.name, points, wait=True))
 
 
 def _chunk_id(point: models.Record | models.ScoredPoint) -> ChunkId:
