@@ -141,7 +141,7 @@ def _trickle() -> None:
 
 
 def _boast() -> None:
-    _say((2**62).to_bytes(8, "little"))
+    _say((512 * MIB + 1).to_bytes(8, "little"))
     _hang()
 
 

@@ -97,7 +97,7 @@ MISBEHAVIOURS = {
     "!hang": ("parse_timeout", "not done after 5 s"),
     "!answer-half": ("parse_timeout", "not done after 5 s"),
     "!trickle": ("parse_timeout", "not done after 5 s"),
-    "!boast": ("pool_process_died", f"a frame of {2**62} bytes, more than {512 * MIB}"),
+    "!boast": ("pool_process_died", f"a frame of {512 * MIB + 1} bytes, more than {512 * MIB}"),
     "!count": ("pool_process_died", "a count that is none"),
     "!mark-strangely": ("pool_process_died", "killed by signal"),
     "!take-1024": ("memory_limit", "512 MiB"),

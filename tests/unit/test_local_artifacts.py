@@ -277,6 +277,32 @@ def test_a_file_that_cannot_be_linked_is_copied(
     assert store.get(ref) == LARGE
 
 
+@pytest.mark.parametrize("is_file", [False, True], ids=["bytes", "file"])
+def test_a_large_blob_and_the_folders_of_its_name_are_durable_before_its_key_is(
+    open_store: Open, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_file: bool
+) -> None:
+    store = open_store()
+    (tmp_path / "download").write_bytes(LARGE)
+    (ref,) = [store.put_file(tmp_path / "download")] if is_file else store.put([LARGE])
+    place, really, synced = place_of(folder, ref), os.fsync, set[int]()
+
+    def sync(descriptor: int) -> None:
+        really(descriptor)
+        if os.fstat(descriptor).st_size == len(LARGE):
+            assert not place.exists()  # the content before its name
+        synced.add(os.fstat(descriptor).st_ino)
+
+    def write(*args: Any) -> None:
+        assert synced == {path.stat().st_ino for path in (place, place.parent, folder / "files")}
+        write_really(*args)
+
+    write_really = store._packed.write
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(store._packed, "write", write)
+    store.sync()
+    assert store.get(ref) == LARGE
+
+
 # Damage
 
 

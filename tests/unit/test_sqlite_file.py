@@ -47,6 +47,17 @@ def test_a_connection_that_read_well_is_used_again_and_one_that_failed_is_closed
         first.execute("SELECT 1")
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "opened again"])
+def test_a_transaction_is_synced_before_it_is_answered(tmp_path: Path, *, is_new: bool) -> None:
+    """FULL is 2 (sqlite.org/pragma.html): with a write-ahead log nothing less survives a power cut."""
+    path = tmp_path / "diary.sqlite"
+    if not is_new:
+        SqliteFile(path, DIARY, read_only=False).close()
+    with closing(SqliteFile(path, DIARY, read_only=False)) as file, file.transaction("look") as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_a_new_file_and_its_first_rows_are_made_together_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "diary.sqlite"
 
