@@ -29,6 +29,8 @@ FUSION_DEPTH = 30
 DEPTH_PER_HIT = 3
 """Hits of each index that fusion looks at for each hit of the answer."""
 
+NOTHING: Mapping[str, RefoldError] = {}
+
 MAX_RUNS = 8
 """How often a query runs before it is given up because documents switch meanwhile."""
 
@@ -135,8 +137,11 @@ class Search:
         mode: SearchMode = SearchMode.HYBRID,
         limit: int = DEFAULT_LIMIT,
         filters: Filters | None = None,
+        without: Mapping[str, RefoldError] = NOTHING,
     ) -> SearchAnswer:
         """The `limit` best chunks for `query`; of the index that can be asked, where two were meant and one cannot.
+
+        Those in `without` are not asked, for what stands there.
 
         Raises:
             UsageError: there is nothing to search for.
@@ -151,7 +156,7 @@ class Search:
         asks = self._asks(query, mode, filters)
         for _ in range(MAX_RUNS):
             try:
-                hits, found = self._run(asks, limit)
+                hits, found = self._run(asks, limit, without)
             except DocumentsMoved:
                 continue
             return SearchAnswer(
@@ -184,20 +189,24 @@ class Search:
 
         return visible_hits(self._keyword, ask, wanted=wanted)
 
-    def _run(self, asks: Mapping[str, _Ask], limit: int) -> tuple[Sequence[Hit], _Found]:
+    def _run(
+        self, asks: Mapping[str, _Ask], limit: int, without: Mapping[str, RefoldError]
+    ) -> tuple[Sequence[Hit], _Found]:
         began_s = self._monotonic()
-        found = self._ask_all(asks, max(limit * DEPTH_PER_HIT, FUSION_DEPTH))
+        found = self._ask_all(asks, max(limit * DEPTH_PER_HIT, FUSION_DEPTH), without)
         fused = fuse({name: visible.hits for name, visible in found.visible.items()})[:limit]
         hits = self._hits(fused, {name: visible.standings for name, visible in found.visible.items()})
         if self._monotonic() - began_s > self._longest_query_s:
             raise DocumentsMoved  # what it found may have been deleted while it looked
         return hits, found
 
-    def _ask_all(self, asks: Mapping[str, _Ask], wanted: int) -> _Found:
+    def _ask_all(self, asks: Mapping[str, _Ask], wanted: int, without: Mapping[str, RefoldError]) -> _Found:
         visible: dict[str, VisibleHits] = {}
         positions: dict[str, Position] = {}
-        unavailable: dict[str, RefoldError] = {}
+        unavailable = {name: without[name] for name in asks if name in without}
         for name, ask in asks.items():
+            if name in unavailable:
+                continue
             try:
                 position = self._views[name].position()  # before the hits: what is found is at least as new as this
                 visible[name] = ask(wanted)

@@ -93,7 +93,7 @@ class Planning:
             )
         except RefoldError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 - whoever waits for the job must be told
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the job must be told, of a panic too
             self.error = FatalError(f"planning stopped: {error!r}", op="plan", hint="this is a bug; please report it")
 
     def _permission(self) -> Permission:

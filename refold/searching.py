@@ -12,7 +12,7 @@ from projections.search import SearchAnswer, SearchMode
 from refold.commands import Emit
 from refold.engine import INDEXES, Engine, NotThereYet
 from refold.waiting import wait_for_position, wait_until_searchable
-from schemas.errors import UsageError
+from schemas.errors import DiskFull, RefoldError, UsageError
 from schemas.ids import DocumentId
 
 FRESH_TIMEOUT_S = 30.0
@@ -47,23 +47,23 @@ def find(
     stop: threading.Event,
 ) -> SearchAnswer:
     """The answer to `query`, once `wait_for` is searchable and the indexes hold what was there when the owner began."""
-    names = _searchable(engine, mode)
+    errors = engine.index_errors  # asking may open what somebody has mended
+    names = _searchable(mode, errors)
     parked: Collection[DocumentId] = ()
     if wait_for is not None:
         parked = wait_until_searchable(engine, wait_for, stop, names)
     behind = _caught_up(engine, names, emit, stop)
-    answer = engine.parts.search.search(query, mode=mode, limit=limit, filters=filters)
+    answer = engine.parts.search.search(query, mode=mode, limit=limit, filters=filters, without=errors)
     return replace(answer, parked=sorted(parked), behind=behind)
 
 
-def _searchable(engine: Engine, mode: SearchMode) -> Collection[str]:
-    """The indexes that are asked, but for one of two that cannot be; asking may open what somebody has mended.
+def _searchable(mode: SearchMode, errors: Mapping[str, RefoldError]) -> Collection[str]:
+    """The indexes that are asked, but for one of two that cannot be.
 
     Raises:
         RefoldError: what is wrong with the only one, or with both.
     """
     names = [name for name in INDEXES if mode.value in {name, "hybrid"}]
-    errors = engine.index_errors
     searchable = [name for name in names if name not in errors]
     if not searchable:
         raise errors[names[0]]
@@ -85,6 +85,8 @@ def _caught_up(engine: Engine, names: Collection[str], emit: Emit, stop: threadi
             if left_s <= TELL_EVERY_S:
                 return behind
             emit({"type": "behind", "events": dict(behind)})
+        except DiskFull:
+            return _behind(engine, names)  # it does not go on; what it holds can be searched
         else:
             return {}
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from projections.panics import is_panic
 from refold import __version__
 from refold.cli import (
     cache,
@@ -93,8 +94,9 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
         sys.exit(0)
-    except Exception as error:  # a person gets a line and a hint, never a traceback
-        if os.environ.get("REFOLD_LOG_LEVEL") == "debug":
+    except BaseException as error:  # a person gets a line and a hint, never a traceback
+        is_ours = isinstance(error, Exception) or is_panic(error)
+        if not is_ours or os.environ.get("REFOLD_LOG_LEVEL") == "debug":
             raise
         print_error(_unforeseen(error), as_json=as_json)
         sys.exit(EXIT_MACHINE)
@@ -106,7 +108,7 @@ def _help_hint(error: TyperException) -> str:
     return f"see: {context.command_path if context is not None else 'refold'} --help"
 
 
-def _unforeseen(error: Exception) -> FatalError:
+def _unforeseen(error: BaseException) -> FatalError:
     """What nobody translated where it happened, as a line for a person."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFull(f"{error.filename or 'the data folder'}: {error.strerror}", hint="free some space and go on")

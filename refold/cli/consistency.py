@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +23,9 @@ COUNTS = (
     "unreadable",
 )
 """What `refold verify` tells of an index, in this order."""
+
+MENDED_BY_INGEST = ("parked", "awaiting", "unreadable")
+MENDED_BY_REBUILD = tuple(name for name in COUNTS[1:] if name not in MENDED_BY_INGEST)
 
 
 def register(app: typer.Typer) -> None:
@@ -47,9 +51,17 @@ def verify(
     out().print("consistent" if answer["consistent"] else "NOT consistent")
     for one in answer["unavailable"]:
         print_warning(f"the {one['index']} index was not compared: {one['error']}", one["hint"])
-    if not answer["consistent"] and not answer["unavailable"]:
-        err().print("hint: refold rebuild all")
+    for hint in _hints(answer["indexes"]):
+        err().print(f"hint: {hint}")
     return 0 if answer["consistent"] else EXIT_NO
+
+
+def _hints(indexes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What mends what was found; what a rebuild would read has to be there before."""
+    if any(index[name] for index in indexes.values() for name in MENDED_BY_INGEST):
+        yield "refold ingest SOURCE --force, for documents whose artifacts are lost or without vectors"
+    if any(index[name] for index in indexes.values() for name in MENDED_BY_REBUILD):
+        yield "refold rebuild all"
 
 
 def rebuild(

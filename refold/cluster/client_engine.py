@@ -83,7 +83,10 @@ class ClientEngine(Engine):
     def _state(self, name: str) -> IndexState:
         current, error = self.parts.homes[name].current(), self._errors.get(name)
         if current is not None and not current.is_live:
-            return IndexState(name, Condition.BEING_WRITTEN, error, is_searchable=error is None)
+            unwritten = IndexForeign(
+                f"the {name} index is being written", op="use index", subject=name, hint="see: refold status"
+            )
+            return IndexState(name, Condition.BEING_WRITTEN, error or unwritten, is_searchable=False)
         if error is not None:
             return IndexState(name, Condition.DAMAGED, error, is_searchable=False)
         wanted = self.end().only(self.parts.projections[name].topics)
@@ -94,7 +97,7 @@ class ClientEngine(Engine):
         current = self.parts.homes[name].current()
         try:
             return current is not None and self.parts.views.indexes[name].generation.key == current.key
-        except IndexForeign:  # not open: a rebuild has closed it
+        except FatalError:  # not open: a rebuild has closed it
             return False
 
     def _reopen(self, name: str) -> None:
@@ -106,7 +109,8 @@ class ClientEngine(Engine):
 
     def statuses(self) -> Sequence[ProjectionStatus]:
         """How far the projections are."""
-        names = [*SQL_VIEWS, *(name for name in INDEXES if name not in self.index_errors)]
+        states = self.index_states()
+        names = [*SQL_VIEWS, *(name for name in states if name not in self._errors)]
         return [
             status_of(self._view(name), self.parts.projections[name], self.parts.log, clock=self.parts.clock)
             for name in names

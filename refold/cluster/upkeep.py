@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from projections.panics import error_of
 from projections.runner import ProjectionStatus, Runner
 from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
@@ -110,8 +111,9 @@ class Upkeep:
     def _open(self) -> None:
         try:
             kept = self._make(self._note_progress)
-        except Exception as exc:  # noqa: BLE001 - it must be told by whoever keeps it, and is tried again
-            self._error = exc
+        except BaseException as exc:  # noqa: BLE001 - a panic too must be told by whoever keeps it, and is tried again
+            hint = f"refold rebuild {self.name}"
+            self._error = exc if isinstance(exc, Exception) else error_of(exc, op="open", subject=self.name, hint=hint)
             return
         with self._lock:
             if not self._is_stopping:

@@ -119,7 +119,7 @@ class ControlServer:
             return {"result": dict(self._handler(call, emit, caller_left))}
         except RefoldError as error:
             return error_message(error)
-        except Exception as error:  # noqa: BLE001 - the caller must be told; the owner goes on
+        except BaseException as error:  # noqa: BLE001 - the caller must be told, of a panic too; the owner goes on
             _log.exception("call failed")
             return error_message(FatalError(f"internal error: {error!r}", hint="this is a bug; please report it"))
 

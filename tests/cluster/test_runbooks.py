@@ -82,13 +82,16 @@ def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
     library = pages(tmp_path / "library", edition=1)
     world.cli("ingest", str(library))
     away = Cli(tmp_path / "unused", environment={**world.cli.environment, ADDRESS_OF[index]: NOBODY})
-    assert away("search", "heron", "--json", exit_code=3).json["error"]["hint"].startswith("start it")
+    assert away("search", "heron", "--mode", index, "--json", exit_code=3).json["error"]["hint"].startswith("start it")
+    assert [one["index"] for one in away("search", "heron", "--json").json["unavailable"]] == [index]
     assert away("search", "heron", "--mode", other, "--json").json["hits"]
     lose(world)
-    refused = world.cli("search", "heron", "--json", exit_code=4).json["error"]
+    refused = world.cli("search", "heron", "--mode", index, "--json", exit_code=4).json["error"]
     assert f"the {index} index is not where it was written" in refused["message"]
     assert refused["hint"] == f"refold rebuild {index}"
     assert world.cli("search", "heron", "--mode", other, "--json").json["hits"]
+    hybrid = world.cli("search", "heron", "--json").json
+    assert [bool(hybrid["hits"]), [one["index"] for one in hybrid["unavailable"]]] == [True, [index]]
     told = {one["name"]: one.get("error") for one in world.cli("status", "--json").json["projections"]}
     assert f"the {index} index is not where it was written" in told.pop(index)
     assert set(told.values()) == {None}

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import qdrant_edge
 from refold_cli import Cli, age
 
 import refold
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.index_backend import IndexedChunk
 from projections.panics import Panicked
-from schemas.errors import RefoldError
+from schemas.errors import DiskFull, RefoldError
 
 WORDS = ("kestrel", "heron", "dipper")
 
@@ -162,6 +163,44 @@ async def test_a_driver_that_panics_while_it_is_written_ends_the_wait_and_not_th
             assert (await pipeline.add("crake", text="A crake in the reeds.")).status == "completed"
             assert (await pipeline.search("crake", mode="keyword")).hits[0].uri == "push:crake"
             assert (await pipeline.call("verify", deep=True))["consistent"]
+
+
+async def test_an_index_that_has_no_room_to_be_opened_leaves_the_other_one(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise RuntimeError("Service runtime error: IO Error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as full:
+        full.setattr(qdrant_edge.EdgeShard, "load", no_room)
+        async with refold.open(cli.data) as pipeline:
+            assert len((await pipeline.search("heron", mode="keyword")).hits) == 1
+            answer = await pipeline.search("heron")
+            assert (len(answer.hits), list(answer.unavailable)) == (1, ["vector"])
+            with pytest.raises(DiskFull) as caught:
+                await pipeline.search("heron", mode="vector")
+            assert "free some space" in str(caught.value.hint)
+    async with refold.open(cli.data) as pipeline:
+        assert (await pipeline.search("heron", mode="vector")).unavailable == {}
+
+
+async def test_an_index_that_has_no_room_to_go_on_answers_with_what_it_holds(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise DiskFull("there is no room", hint="free some space")
+
+    monkeypatch.setattr(TantivyKeywordBackend, "upsert", no_room)
+    async with refold.open(cli.data) as pipeline:
+        with pytest.raises(DiskFull):
+            await pipeline.add("wren", text="A wren in the hedge.")
+        (told,) = [one for one in (await pipeline.call("status"))["projections"] if one["name"] == "keyword"]
+        assert (told["state"], told["hint"]) == ("behind", "free some space")
+        assert len((await pipeline.search("heron", mode="keyword")).hits) == 1
+    async with refold.open(cli.data) as pipeline:
+        answer = await pipeline.search("heron", mode="keyword")
+        assert len(answer.hits) == 1
+        assert answer.behind["keyword"] > 0
 
 
 async def test_both_indexes_may_be_damaged_and_are_put_right_in_the_same_process(cli: Cli) -> None:
