@@ -28,10 +28,11 @@ RATE_WINDOW = timedelta(seconds=60)
 class _Watch:
     """What this process remembers of an unfinished job.
 
-    `answers` is how many there were when, over the last minute; `fence` is where `documents` ended when the job was
-    first seen cancelled.
+    `since` is when it was seen first, or told of last, by this process's clock; `answers` is how many there were when,
+    over the last minute; `fence` is where `documents` ended when the job was first seen cancelled.
     """
 
+    since: datetime
     answers: deque[tuple[datetime, int]] = field(default_factory=deque)
     fence: Position | None = None
 
@@ -73,10 +74,10 @@ class JobProgress:
     def step(self) -> None:
         """Append what is due now."""
         jobs, position = self._jobs.unfinished()
-        self._watched = {job.job_id: self._watched.get(job.job_id) or _Watch() for job in jobs}
+        now = self._clock()
+        self._watched = {job.job_id: self._watched.get(job.job_id) or _Watch(since=now) for job in jobs}
         if not jobs or not position.reaches(self._log.end(self._log.partitions("jobs"))):
             return
-        now = self._clock()
         drafts = []
         for job in jobs:
             event = self._finished(job, position, now) or self._progress(job, position, now)
@@ -93,7 +94,7 @@ class JobProgress:
             outcome=outcome_of(job),
             counts=_counts_of(job),
             stages=job.stages,
-            duration_ms=int((now - job.submitted_at) / timedelta(milliseconds=1)) if job.submitted_at else 0,
+            duration_ms=_duration_ms(job.submitted_at, now),
         )
 
     def _is_cancelled_to_the_end(self, job: JobState, position: Position) -> bool:
@@ -107,10 +108,13 @@ class JobProgress:
         answers = job.counts.answered
         per_minute = self._documents_per_minute(job, now)
         new_answers = answers - (job.pace.answers if job.pace else 0)
-        since = job.pace.at if job.pace else job.submitted_at
-        is_due = new_answers >= self._every_answers or (since is not None and now - since >= self._every)
+        watch, since = self._watched[job.job_id], job.pace.at if job.pace else job.submitted_at
+        if since is None or since > now:  # by a clock that goes before this one's
+            since = watch.since
+        is_due = new_answers >= self._every_answers or now - since >= self._every
         if new_answers <= 0 or not is_due:
             return None
+        watch.since = now
         counts = job.counts
         return BatchProgress(
             meta=self._meta(job, event_id_of(job.job_id, "BatchProgress", answers), now),
@@ -133,6 +137,11 @@ class JobProgress:
 
     def _meta(self, job: JobState, event_id: EventId, now: datetime) -> Meta:
         return Meta(event_id=event_id, occurred_at=now, pipeline_id=self._pipeline_id, job_id=job.job_id)
+
+
+def _duration_ms(submitted_at: datetime | None, now: datetime) -> int:
+    """How long a job took; 0 where whoever submitted it has a clock that goes before this one."""
+    return max(0, int((now - submitted_at) / timedelta(milliseconds=1))) if submitted_at else 0
 
 
 def outcome_of(job: JobState) -> JobOutcome:

@@ -231,6 +231,23 @@ def test_a_cancelled_job_waits_for_documents_the_view_has_not_read(office: Offic
     assert isinstance(only(office.told()), JobFinished)
 
 
+def test_who_submits_with_a_clock_that_goes_before_is_told_of_progress_all_the_same(office: Office) -> None:
+    """Submitted at noon, and by the clock of who tells of progress it is eleven."""
+    office.now = NOON - timedelta(hours=1)
+    office.made.job_planned("import", requested=3)
+    assert office.told() == []  # it is seen
+    office.ingest(1)
+    assert office.told(after_s=1) == []
+    assert isinstance(only(office.told(after_s=1)), BatchProgress)
+    office.ingest(1, start=1)
+    assert office.told(after_s=1) == []  # a moment after the last: not at every look
+    assert isinstance(only(office.told(after_s=1)), BatchProgress)
+    office.ingest(1, start=2)
+    finished = only(office.told())
+    assert isinstance(finished, JobFinished)
+    assert finished.duration_ms == 0
+
+
 def test_nothing_is_told_while_the_view_has_not_read_what_was_told(office: Office) -> None:
     office.made.job_planned("import", requested=1)
     office.ingest(1)
