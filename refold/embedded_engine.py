@@ -142,6 +142,12 @@ class EmbeddedEngine(Engine):
                 self._running.work = self.parts.make_work(self)
             return self._running.work
 
+    def drain(self) -> None:
+        """Finish or give back what is in work; see the base class."""
+        if self._running.work is not None:
+            self._running.work.stop()
+            self.wait_for(self.end(), SQL_VIEWS)
+
     @property
     def is_working(self) -> bool:
         """Whether documents are being processed here."""

@@ -142,6 +142,8 @@ class Engine(ABC):
         self.parts = parts
         self.gates: list[Gate] = []
         self.began_at = Position()  # how far the log was when this engine began to follow it, if it does
+        self.ends_with: threading.Event | None = None
+        """Set by whoever runs one command and then closes the engine: what stops the command, and with it all else."""
 
     def __enter__(self) -> Self:
         self.open()
@@ -225,6 +227,15 @@ class Engine(ABC):
     @abstractmethod
     def is_working(self) -> bool:
         """Whether documents are being processed, without this process or by it."""
+
+    @property
+    def plans_alone(self) -> bool:
+        """Whether no other process plans jobs of this corpus: a job without JobPlanned is under way here or nowhere."""
+        return self.parts.home.folder is not None
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Finish or give back what is in work here, so that the log and the SQL views know of it; `close` is next."""
 
     def held_jobs(self) -> Collection[JobId]:
         """The jobs with a reader that is behind: no document of theirs starts, and nothing more is planned."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from projections.job_entries import JobState
 from refold.engine import Engine
 from refold.planning import Planning
+from refold.unfinished_jobs import job_of_row
 from schemas.ids import EventId, JobId
 from streams.job import Job, requests_in_log
-from streams.plan import PlanRules
 from streams.publisher import Publisher
 
 
@@ -47,7 +47,7 @@ class Plannings:
             UsageError: one of its sources cannot be reached from here.
         """
         if row.plan is None and row.submitted_at is not None:
-            self.plan(_job_of(row))
+            self.plan(job_of_row(row))
 
     @property
     def is_idle(self) -> bool:
@@ -92,15 +92,3 @@ class Plannings:
         log = self._engine.parts.log
         self._engine.wait_for(log.end(log.partitions("documents")), ["jobs"])
         yield from self._engine.parts.views.jobs.request_ids(job_id)
-
-
-def _job_of(row: JobState) -> Job:
-    parameters: Mapping[str, str] = row.parameters
-    return Job(
-        job_id=row.job_id,
-        sources=row.sources,
-        rules=PlanRules.from_parameters(row.mode, parameters),
-        priority=row.priority,
-        settings_fingerprint=row.settings_fingerprint,
-        parameters=parameters,
-    )

@@ -116,6 +116,7 @@ class Session:
         prepare(self._settings)
         with open_engine(self._settings, folder=self._folder) as engine:
             engine.listen()
+            engine.ends_with = stop
             if stop.is_set():
                 raise Interrupted(op=call.command, hint="nothing was begun")
             return dict(engine.run(call, on_event, stop))

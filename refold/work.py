@@ -8,6 +8,7 @@ from projections.job_entries import JobState
 from refold.engine import Engine
 from refold.planning import Planning
 from refold.plannings import Plannings
+from refold.unfinished_jobs import first_of_each
 from schemas.errors import UsageError
 from streams.job import Job
 from streams.slot import Slot
@@ -39,7 +40,7 @@ class EmbeddedWork:
         self._close_attempts = close_attempts
         worker.start(slot)
         rows, _ = engine.parts.views.jobs.unfinished()
-        for row in rows:
+        for row in first_of_each(rows):
             try:
                 self.resume(row)
             except UsageError:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import EXIT_NO, err, out, print_facts, print_json, print_table, short_time
+from refold.cli.output import EXIT_NO, err, out, print_facts, print_json, print_table, short_time, tell_open_of_others
 from schemas.errors import UsageError
 from schemas.ids import random_id
 
@@ -128,6 +128,7 @@ def add(
         out().print(f"{answer['answer']}: {answer['uri']}, version {answer['version']}, {answer['chunks']} chunks")
         if answer.get("message"):
             err().print(_trouble(answer["error_code"], answer["message"], answer["hint"]))
+        tell_open_of_others(answer)
     return EXIT_NO if answer["answer"] in {"failed", "parked"} else 0
 
 
@@ -161,6 +162,7 @@ def remove(
         print_json(answer)
     else:
         out().print(f"{answer['removed']} removed, {answer['absent']} were not there")
+        tell_open_of_others(answer)
     return EXIT_NO if answer["absent"] else 0
 
 

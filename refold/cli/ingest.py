@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import EXIT_INTERRUPTED, EXIT_NO, err, out, print_facts, print_json, print_line, print_table
+from refold.cli.output import (
+    EXIT_INTERRUPTED,
+    EXIT_NO,
+    err,
+    out,
+    print_facts,
+    print_json,
+    print_line,
+    print_table,
+    tell_open_of_others,
+)
 from refold.cli.progress import IngestProgress
 from refold.cli.stopping import Stopping
 from schemas.ids import random_id
@@ -92,6 +102,7 @@ def _show_ingested(answer: dict[str, Any], *, as_json: bool) -> int:
         told = ", ".join(f"{answer[name]:,} {name}" for name in counts if answer[name])
         speed = f"{answer['documents_per_s']:,.1f} documents/s, {answer['chunks']:,} chunks"
         out().print(f"{answer['outcome'].lower()}: {told or 'nothing to do'} in {answer['seconds']:.1f} s ({speed})")
+        tell_open_of_others(answer)
         if answer["left_out"]:
             err().print(LEFT_OUT.format(answer["left_out"]))
         if answer["failed"]:

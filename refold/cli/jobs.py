@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import out, print_facts, print_json, print_table, short_time
+from refold.cli.output import out, print_facts, print_json, print_table, short_time, tell_open_of_others
 
 app = typer.Typer(help="What was asked for, and how far it is.", no_args_is_help=False, invoke_without_command=True)
 
@@ -90,6 +90,7 @@ def _steer(action: str, done: str, job: str, *where: object) -> int:
         print_json(answer)
     else:
         out().print(f"job {answer['job_id']} {done}")
+        tell_open_of_others(answer)
     return 0
 
 

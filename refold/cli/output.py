@@ -83,6 +83,13 @@ def print_warning(message: str, hint: str | None) -> None:
         console.print(Text("  hint: ", style="bold"), Text(_one_line(hint)), sep="")
 
 
+def tell_open_of_others(answer: Mapping[str, Any]) -> None:
+    """Say on standard error what a command leaves open that others have asked for."""
+    count = answer.get("open_of_others", 0)
+    if count:
+        err().print(f"{count:,} requests of other jobs are open; they go on when somebody ingests: refold jobs list")
+
+
 def human_bytes(size_bytes: float) -> str:
     """A size as people write it, in powers of 1,024."""
     for unit in ("B", "KiB", "MiB", "GiB"):

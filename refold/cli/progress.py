@@ -22,7 +22,7 @@ FAILURES_SHOWN = 3
 
 
 class IngestProgress:
-    """Shows `progress` and `failure` events of an ingest on standard error."""
+    """Shows `resumed`, `progress` and `failure` events of an ingest on standard error."""
 
     def __init__(self) -> None:
         self._is_live = sys.stderr.isatty()
@@ -47,7 +47,7 @@ class IngestProgress:
             self._live.stop()
 
     def show(self, event: dict[str, Any]) -> None:
-        """Take in an event; others than progress and failures are ignored."""
+        """Take in an event; others than these are ignored."""
         match event.get("type"):
             case "failure":
                 self._failures.append(f"{event['uri']}: {event['message']}")
@@ -56,6 +56,9 @@ class IngestProgress:
             case "progress":
                 self._latest = event
                 self._advance(event)
+            case "resumed":
+                done = f"{event['completed']:,} documents are completed, {event['remaining']:,} requests are open"
+                err().print(Text(f"going on with the unfinished job {event['job_id'][:8]}: {done}"))
             case _:
                 pass
 

@@ -192,6 +192,9 @@ class ClientEngine(Engine):
             self._work = self.parts.make_plannings(self)
         return self._work
 
+    def drain(self) -> None:
+        """Nothing is in work here: workers go on without this process."""
+
     @property
     def is_working(self) -> bool:
         """Workers go on without this process."""

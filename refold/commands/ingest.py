@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
-from projections.job_entries import JobState, JobStatus
 from refold.commands import Emit, Json
-from refold.commands.jobs import job_json
-from refold.control.messages import Interrupted
 from refold.engine import SQL_VIEWS, Engine
-from refold.event_json import recorded_json
-from refold.job_events import JobEvents
-from refold.planning import Planning, sources_of
-from refold.waiting import parked_of_job, wait_for_position
+from refold.ingest_run import IngestRun
+from refold.planning import sources_of
+from refold.waiting import wait_for_position
 from refold.words import mode_named, priority_named
 from schemas.ids import JobId
-from schemas.positions import Position
 from streams.adapters.folder import FolderOptions
 from streams.job import Job
 from streams.plan import PlannedAction, PlanRules
 
-LOOK_EVERY_S = 0.1
-"""How often a watched job's row is looked at: a query of a millisecond."""
-
-NEW_FAILURES = 50
-"""Failures told at once; the rest is in the documents' list."""
-
 
 def ingest(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
-    """Submit a job, follow it to its end and tell what became of it; the same job id goes on with the same job."""
+    """Submit a job, follow it to its end and tell what became of it; the same job id goes on with the same job.
+
+    Where a job of the same sources and rules is unfinished, that one goes on first, and what has changed since it was
+    planned is the new job's: a second plan beside it would ask for all of it again.
+    """
     wait_for_position(engine, engine.end(), stop, SQL_VIEWS)
     job = job_of(engine, arguments)
-    began_s = time.monotonic()
-    before = engine.end()
-    planning = engine.work().plan(job)
-    if arguments.get("stream"):
-        threading.Thread(
-            target=_emit_events, args=(engine, job.job_id, before, emit, stop), name="stream", daemon=True
-        ).start()
-    row = _follow(engine, planning, emit, stop, wait=bool(arguments.get("wait", True)))
-    if planning.error is not None:
-        raise planning.error
-    return _result(engine, planning, row, seconds=time.monotonic() - began_s, stop=stop)
+    run = IngestRun(
+        engine, emit, stop, waits=bool(arguments.get("wait", True)), is_streamed=bool(arguments.get("stream"))
+    )
+    engine.work()
+    begun = engine.parts.views.jobs.job(job.job_id)
+    if begun is not None:
+        run.resume(begun)
+    elif run.go_on(job):
+        if not run.resumed:
+            run.follow(job)
+        elif job.rules.limit is None:  # a limit is used up, and what was forced has run
+            run.follow(replace(job, rules=replace(job.rules, force=False)))
+    return run.result(job)
 
 
 def plan(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
@@ -103,90 +96,4 @@ def job_of(engine: Engine, arguments: Mapping[str, Any]) -> Job:
         parameters=options.as_parameters(),
     )
     opened = sources_of(job)
-    return Job(**{**_fields(job), "sources": tuple(source.source_uri for source in opened)})
-
-
-def _fields(job: Job) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in Job.__slots__}
-
-
-def _follow(engine: Engine, planning: Planning, emit: Emit, stop: threading.Event, *, wait: bool) -> JobState | None:
-    """The job's row when it has finished (or is planned, without `wait`); None when `stop` came first."""
-    job_id, failures_told = planning.job.job_id, 0
-    while not stop.is_set():
-        engine.check()
-        row = engine.parts.views.jobs.job(job_id)
-        if row is not None:
-            failures_told = _tell(engine, row, failures_told, emit)
-            if row.finished_at is not None or (not wait and row.plan is not None):
-                return row
-        if planning.error is not None and (row is None or row.plan is None):
-            return row
-        stop.wait(LOOK_EVERY_S)
-    planning.leave()
-    return None
-
-
-def _tell(engine: Engine, row: JobState, failures_told: int, emit: Emit) -> int:
-    """Emit how far the job is, and its new failures; returns how many failures were told so far."""
-    new = min(row.counts.failed - failures_told, NEW_FAILURES)
-    if new > 0:
-        for failure in reversed(engine.parts.views.jobs.failures(row.job_id, limit=new)):
-            emit({"type": "failure", **asdict(failure), "failed_at": failure.failed_at.isoformat()})
-    emit(
-        {
-            "type": "progress",
-            **job_json(row),
-            "phase": "planning" if row.status is JobStatus.PLANNING else str(row.status),
-            "documents_per_minute": _per_minute(engine, row),
-            "eta_s": row.pace.eta_s if row.pace else None,
-        }
-    )
-    return row.counts.failed
-
-
-def _per_minute(engine: Engine, row: JobState) -> float:
-    if row.pace is not None:
-        return row.pace.documents_per_minute
-    now: datetime = engine.parts.clock()
-    elapsed_s = (now - row.submitted_at).total_seconds() if row.submitted_at else 0.0
-    return row.counts.answered * 60 / elapsed_s if elapsed_s > 0 else 0.0
-
-
-def _result(engine: Engine, planning: Planning, row: JobState | None, *, seconds: float, stop: threading.Event) -> Json:
-    job_id = planning.job.job_id
-    row = row or engine.parts.views.jobs.job(job_id)
-    is_finished = row is not None and row.finished_at is not None
-    is_searchable = is_finished and _is_searchable(engine, job_id, stop)
-    told = job_json(row) if row is not None else {"requested": 0}
-    unfinished = "INTERRUPTED" if stop.is_set() else "RUNNING"
-    outcome = told["outcome"] if is_finished else unfinished
-    counts = {
-        name: told.get(name, 0) for name in ("completed", "skipped", "unchanged", "failed", "removed", "cancelled")
-    }
-    return {
-        "job_id": job_id,
-        "outcome": outcome,
-        "requested": told["requested"],
-        **counts,
-        "not_started": told.get("remaining", 0),
-        "left_out": planning.published.left_out if planning.published is not None else 0,
-        "chunks": told.get("chunks", 0),
-        "seconds": round(seconds, 3),
-        "documents_per_s": round(counts["completed"] / seconds, 3) if seconds > 0 else 0.0,
-        "searchable": is_searchable or (not is_finished and not stop.is_set()),
-        "position": str(engine.end()),
-    }
-
-
-def _is_searchable(engine: Engine, job_id: JobId, stop: threading.Event) -> bool:
-    try:
-        wait_for_position(engine, engine.end(), stop)
-    except Interrupted:
-        return False
-    return not parked_of_job(engine, job_id)
-
-
-def _emit_events(engine: Engine, job_id: JobId, after: Position, emit: Emit, stop: threading.Event) -> None:
-    for recorded in JobEvents(engine, job_id, after=after, stop=stop):
-        emit({"type": "event", "event": recorded_json(recorded)})
+    return replace(job, sources=tuple(source.source_uri for source in opened))

@@ -11,6 +11,7 @@ from projections.job_entries import JobState
 from refold.commands import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.naming import job_named
+from refold.unfinished_jobs import open_of_others
 from refold.waiting import wait_for_job
 from schemas.errors import UsageError
 from schemas.events import JobCancelled, JobPaused, JobResumed, Meta
@@ -42,7 +43,8 @@ def show_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: thr
 def pause_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """What has not started waits."""
     del emit, stop
-    return _say(engine, _unfinished(engine, arguments), JobPaused)
+    job = _unfinished(engine, arguments)
+    return _left_behind(engine, _say(engine, job, JobPaused), job)
 
 
 def resume_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
@@ -52,10 +54,8 @@ def resume_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: t
     said = _say(engine, job, JobResumed)
     is_working = engine.is_working
     engine.work().resume(job)
-    if is_working:
-        return said
-    finished = wait_for_job(engine, job.job_id, stop)
-    return said if finished is None else job_json(finished)
+    finished = None if is_working else wait_for_job(engine, job.job_id, stop)
+    return _left_behind(engine, said, finished or job)
 
 
 def cancel_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
@@ -64,8 +64,7 @@ def cancel_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: t
     job = _unfinished(engine, arguments)
     said = _say(engine, job, JobCancelled)
     engine.work()
-    finished = wait_for_job(engine, job.job_id, stop)
-    return said if finished is None else job_json(finished)
+    return _left_behind(engine, said, wait_for_job(engine, job.job_id, stop) or job)
 
 
 def job_json(job: JobState) -> Json:
@@ -89,6 +88,12 @@ def job_json(job: JobState) -> Json:
         "chunks": job.counts.chunks,
         "remaining": job.remaining,
     }
+
+
+def _left_behind(engine: Engine, said: Json, job: JobState) -> Json:
+    """The job as it is known now, with the open requests of others."""
+    told = said if job.finished_at is None else job_json(job)
+    return {**told, "open_of_others": open_of_others(engine, [job])}
 
 
 def _say(engine: Engine, job: JobState, kind: type[JobPaused | JobResumed | JobCancelled]) -> Json:

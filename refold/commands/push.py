@@ -12,6 +12,7 @@ from refold.document_results import result_of, searchable_result
 from refold.engine import Engine
 from refold.requests import Answer, ask, request
 from refold.results import DocumentResult
+from refold.unfinished_jobs import open_of_others
 from refold.waiting import wait_for_position
 from refold.words import priority_named
 from schemas.events import Action, DocumentSkipped
@@ -33,7 +34,8 @@ def add_document(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop:
     )
     answer = ask(engine, [asked], stop)[asked.meta.event_id]
     told = searchable_result(engine, result_of(answer, uri), stop)
-    return {"uri": uri, "document_id": asked.document_id, **_answer_json(engine, answer, told)}
+    added = {"uri": uri, "document_id": asked.document_id, **_answer_json(engine, answer, told)}
+    return {**added, "open_of_others": open_of_others(engine)}
 
 
 def _answer_json(engine: Engine, answer: Answer, told: DocumentResult) -> Json:

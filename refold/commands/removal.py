@@ -14,6 +14,7 @@ from refold.commands import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.naming import uri_named
 from refold.requests import ask, request
+from refold.unfinished_jobs import open_of_others
 from refold.waiting import wait_for_position
 from schemas.errors import UsageError
 from schemas.events import Action, DocumentRemoved
@@ -93,7 +94,7 @@ def remove_documents(engine: Engine, arguments: Mapping[str, Any], emit: Emit, s
         asked += len(answers)
         removed += sum(isinstance(answer, DocumentRemoved) for answer in answers)
     wait_for_position(engine, engine.end(), stop)
-    return {"removed": removed, "absent": asked - removed}
+    return {"removed": removed, "absent": asked - removed, "open_of_others": open_of_others(engine)}
 
 
 def selected_by(engine: Engine, name: str) -> Selected:

@@ -6,6 +6,9 @@ The hundred kills that are too many for every test run::
 
 It takes about ten minutes on two cores and prints its figures as JSON; exit code 1 when a promise was broken. The ten
 kills of every test run: `test_kill_campaign.py`.
+
+With ``--lives 0.8 3.5`` each life lasts so many seconds, whatever it has come to: a loop of crashes. Then what the log
+holds of requests, and how many documents each life has completed, are what matters.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ TESTS = Path(__file__).parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
 
 from check_export import entries, partitions  # noqa: E402 - a test folder is no package
-from kill_moments import Kill, Watch, at_start_up, seeded_kills  # noqa: E402 - as above
+from kill_moments import Kill, Watch, at_start_up, seeded_kills, timed_kills  # noqa: E402 - as above
 from refold_cli import Cli, age, kill_group  # noqa: E402 - as above
 
 CHECK = Path(__file__).parent / "check_export.py"
@@ -35,12 +38,16 @@ COUNTED_REFOLD = Path(__file__).parent / "counted_refold.py"
 MAX_LAST_INGESTS = 5
 """An ingest that is not killed ends its own job; jobs that were killed while they planned may take another one."""
 
+MAX_QUEUED_PER_DOCUMENT = 3
+"""An ingest goes on with the interrupted one; a kill between the look for it and the next job may ask once more."""
+
 
 @dataclass(frozen=True)
 class CampaignReport:
     """What was done and what came of it; `problems` is empty when every promise was kept.
 
     `trips` counts the documents handed to a pool process: one each, and one more for each that a kill interrupted.
+    `queued` counts the requests that were taken, `completed_by_life` the documents that each life has completed.
     """
 
     documents: int
@@ -49,6 +56,8 @@ class CampaignReport:
     lives: int
     seconds: float
     trips: int
+    queued: int
+    completed_by_life: Sequence[int]
     log: Mapping[str, Any]
     verified: Mapping[str, Any]
     problems: Sequence[str]
@@ -63,6 +72,7 @@ class _Campaign:
     kills: Counter[str] = field(default_factory=Counter)
     lives: int = 0
     completed: int = 0
+    completed_by_life: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def live_and_die(self, kill: Kill) -> None:
@@ -76,6 +86,7 @@ class _Campaign:
             kill_group(process)
             watch.close()
         _, stderr = process.communicate()
+        self.completed_by_life.append(max(watch.completed - self.completed, 0))
         self.completed = max(self.completed, watch.completed)
         if is_to_die:
             self.kills[kill.name] += 1
@@ -97,15 +108,20 @@ class _Campaign:
         self.problems.append(f"jobs are left over: {[job for job in jobs if job['status'] != 'finished']}")
 
 
-def run(documents: int, kills: int, seed: int, data: Path) -> CampaignReport:
-    """Ingest `documents` in `data`, an empty folder, through `kills` SIGKILLs of the whole process group."""
+def run(
+    documents: int, kills: int, seed: int, data: Path, *, lives_s: tuple[float, float] | None = None
+) -> CampaignReport:
+    """Ingest `documents` in `data`, an empty folder, through `kills` SIGKILLs of the whole process group.
+
+    With `lives_s`, the shortest and the longest life in seconds, the moments are the clock's.
+    """
     rng = random.Random(seed)
     began_s = time.monotonic()
     docs = write_documents(data / "docs", documents, rng)
     trips = data / "trips"
     cli = Cli(data / "data", {"TRIPS_FILE": str(trips)}, program=(str(COUNTED_REFOLD),))
     campaign = _Campaign(cli, docs, documents, rng)
-    for kill in seeded_kills(documents, kills, rng):
+    for kill in timed_kills(kills, rng, lives_s) if lives_s else seeded_kills(documents, kills, rng):
         campaign.live_and_die(kill)
     while campaign.kills.total() < kills:  # some lives came to their end before their moment
         campaign.live_and_die(at_start_up(rng))
@@ -119,12 +135,15 @@ def run(documents: int, kills: int, seed: int, data: Path) -> CampaignReport:
         lives=campaign.lives,
         seconds=round(time.monotonic() - began_s, 1),
         trips=len(trips.read_text().splitlines()),
+        queued=log.get("requests", 0),
+        completed_by_life=campaign.completed_by_life,
         log=log,
         verified=verified,
         problems=[
             *campaign.problems,
             *log["problems"],
             *unequal(documents, log, verified),
+            *_asked_too_often(documents, log),
             *_parsed_again(trips, data / "export"),
         ],
     )
@@ -165,6 +184,13 @@ def unequal(documents: int, log: Mapping[str, Any], verified: Mapping[str, Any])
     return problems
 
 
+def _asked_too_often(documents: int, log: Mapping[str, Any]) -> list[str]:
+    queued = log.get("requests", 0)
+    if queued <= MAX_QUEUED_PER_DOCUMENT * documents:
+        return []
+    return [f"{queued} requests were queued for {documents} documents, more than {MAX_QUEUED_PER_DOCUMENT} for each"]
+
+
 def _parsed_again(trips: Path, export: Path) -> list[str]:
     """What was handed to a pool process after its document was completed."""
     completed_at_us = {
@@ -183,11 +209,13 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=1_000)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lives", type=float, nargs=2, metavar="SECONDS", help="the shortest and the longest life")
     parser.add_argument("--keep", type=Path, help="an empty folder to work in and leave behind")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="refold-kills-") as scratch:
         folder = arguments.keep or Path(scratch)
-        report = run(arguments.documents, arguments.kills, arguments.seed, folder)
+        lives_s = tuple(arguments.lives) if arguments.lives else None
+        report = run(arguments.documents, arguments.kills, arguments.seed, folder, lives_s=lives_s)
     sys.stdout.write(json.dumps(asdict(report), indent=2) + "\n")
     sys.exit(1 if report.problems else 0)
 

@@ -114,6 +114,12 @@ def at_start_up(rng: random.Random) -> Kill:
     return Kill("start-up", lambda _: True, rng.uniform(0, START_UP_S))
 
 
+def timed_kills(count: int, rng: random.Random, lives_s: tuple[float, float]) -> Iterator[Kill]:
+    """`count` kills by the clock: each life lasts between the two `lives_s`, wherever it has come to."""
+    for _ in range(count):
+        yield Kill("life", lambda _: True, rng.uniform(*lives_s))
+
+
 def seeded_kills(documents: int, count: int, rng: random.Random) -> Iterator[Kill]:
     """`count` kills spread evenly over the completion of `documents`; four of ten at moments of other kinds."""
     kinds = [KINDS[number % len(KINDS)] for number in range(count)]

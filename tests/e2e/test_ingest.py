@@ -101,7 +101,7 @@ def test_pushed_text_is_searchable_and_can_be_removed(cli: Cli) -> None:
     assert (added["answer"], added["version"], added["uri"]) == ("completed", 1, "push:milk")
     found = cli("search", "milk", "--filter", "metadata.list=shopping", "--json").json["hits"]
     assert [hit["uri"] for hit in found] == ["push:milk"]
-    assert cli("documents", "remove", "push:milk", "--json").json == {"removed": 1, "absent": 0}
+    assert cli("documents", "remove", "push:milk", "--json").json == {"removed": 1, "absent": 0, "open_of_others": 0}
     cli("search", "milk", exit_code=1)
 
 

@@ -81,14 +81,22 @@ def test_folders_and_globs_leave_when_that_is_confirmed_though_they_are_gone(
     asked = cli("documents", "remove", name, "--json", exit_code=2).json["error"]
     assert (asked["message"], "--yes" in asked["hint"]) == (f"{count} documents would be removed", True)
     assert len(live(cli)) == 5
-    assert cli("documents", "remove", name, "--yes", "--json").json == {"removed": count, "absent": 0}
+    assert cli("documents", "remove", name, "--yes", "--json").json == {
+        "removed": count,
+        "absent": 0,
+        "open_of_others": 0,
+    }
     assert len(live(cli)) == 5 - count
 
 
 def test_one_document_leaves_without_a_question_and_none_is_an_error(cli: Cli, docs: Path) -> None:
     (docs / "a.md").unlink()
-    assert cli("documents", "remove", "docs/a.md", "--json").json == {"removed": 1, "absent": 0}
-    assert cli("documents", "remove", "docs/a.md", "--json", exit_code=1).json == {"removed": 0, "absent": 1}
+    assert cli("documents", "remove", "docs/a.md", "--json").json == {"removed": 1, "absent": 0, "open_of_others": 0}
+    assert cli("documents", "remove", "docs/a.md", "--json", exit_code=1).json == {
+        "removed": 0,
+        "absent": 1,
+        "open_of_others": 0,
+    }
     for name in ("docs/none.md", "docs/*.pdf", "elsewhere/"):
         assert "there is no document" in cli("documents", "remove", name, "--yes", exit_code=2).stderr
 

@@ -1,0 +1,60 @@
+"""Jobs that were begun and not finished: which of them ask for the same, and what others' requests are still open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from projections.job_entries import JobState, JobStatus
+from refold.engine import Engine
+from streams.job import Job
+from streams.plan import PlanRules
+
+_GOES_ON = (JobStatus.PLANNING, JobStatus.RUNNING)
+"""A job that somebody has paused or cancelled is nobody else's to go on with."""
+
+
+def job_of_row(row: JobState) -> Job:
+    """The job as its JobSubmitted told it."""
+    return Job(
+        job_id=row.job_id,
+        sources=row.sources,
+        rules=PlanRules.from_parameters(row.mode, row.parameters),
+        priority=row.priority,
+        settings_fingerprint=row.settings_fingerprint,
+        parameters=row.parameters,
+    )
+
+
+def unfinished_like(engine: Engine, job: Job) -> JobState | None:
+    """The oldest unfinished job of the same sources and rules, under way or interrupted; None if there is none.
+
+    In a cluster only one whose requests are all in the log: whether the planner of another still lives, nobody knows.
+    """
+    rows, _ = engine.parts.views.jobs.unfinished()
+    known = (row for row in rows if row.status in _GOES_ON and (row.plan is not None or engine.plans_alone))
+    return next((row for row in known if asks_the_same(job_of_row(row), job)), None)
+
+
+def first_of_each(rows: Sequence[JobState]) -> Iterable[JobState]:
+    """Of `rows` that ask for the same only the first: the others would ask for the same documents beside it."""
+    seen: list[Job] = []
+    for row in rows:
+        job = job_of_row(row)
+        if not any(asks_the_same(job, other) for other in seen):
+            seen.append(job)
+            yield row
+
+
+def asks_the_same(one: Job, other: Job) -> bool:
+    """Whether two jobs differ in nothing but their ids."""
+    return _asked(one) == _asked(other)
+
+
+def _asked(job: Job) -> object:
+    return tuple(job.sources), job.rules, job.priority, job.settings_fingerprint, job.parameters.get("folder")
+
+
+def open_of_others(engine: Engine, own: Iterable[JobState] = ()) -> int:
+    """How many open requests the log holds of other jobs, or of none, than `own`."""
+    of_own = sum(row.counts.taken - row.counts.answered for row in own)
+    return max(engine.parts.views.manifest.counts().open_requests - of_own, 0)

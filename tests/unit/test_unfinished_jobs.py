@@ -1,0 +1,74 @@
+"""Which unfinished jobs ask for the same as another."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from projections.job_entries import JobCounts, JobState, JobStatus
+from refold.unfinished_jobs import asks_the_same, first_of_each, job_of_row
+from schemas.events import Meta, Mode, Priority
+from schemas.ids import EventId, JobId
+from streams.adapters import FolderOptions
+from streams.job import Job
+from streams.plan import PlanRules
+
+JOB = Job(
+    job_id=JobId("one"),
+    sources=("file:///docs/", "file:///notes/"),
+    rules=PlanRules(limit=7),
+    settings_fingerprint="f",
+    parameters=FolderOptions(suffixes=(".md",)).as_parameters(),
+)
+OTHERS: Mapping[str, Job] = {
+    "sources": replace(JOB, sources=("file:///docs/",)),
+    "mode": replace(JOB, rules=replace(JOB.rules, mode=Mode.ADD_ONLY)),
+    "force": replace(JOB, rules=replace(JOB.rules, force=True)),
+    "allow removals": replace(JOB, rules=replace(JOB.rules, allow_removals=True)),
+    "limit": replace(JOB, rules=replace(JOB.rules, limit=None)),
+    "priority": replace(JOB, priority=Priority.BATCH),
+    "settings": replace(JOB, settings_fingerprint="g"),
+    "suffixes": replace(JOB, parameters=FolderOptions().as_parameters()),
+    "name": replace(JOB, parameters=FolderOptions(suffixes=(".md",), name="share").as_parameters()),
+}
+
+
+def row_of(job: Job, job_id: str) -> JobState:
+    """The row of a job that was submitted and not planned."""
+    submitted = job.submitted(
+        Meta(event_id=EventId("e"), occurred_at=datetime(2026, 1, 1, tzinfo=UTC), pipeline_id="r")
+    )
+    return JobState(
+        job_id=JobId(job_id),
+        status=JobStatus.PLANNING,
+        is_cancelled=False,
+        submitted_at=submitted.meta.occurred_at,
+        sources=list(submitted.sources),
+        mode=submitted.mode,
+        priority=submitted.priority,
+        settings_fingerprint=submitted.settings_fingerprint,
+        parameters=submitted.parameters,
+        plan=None,
+        counts=JobCounts(),
+        skips={},
+        stages={},
+        pace=None,
+        finished_at=None,
+        outcome=None,
+        duration_ms=None,
+    )
+
+
+def test_a_job_and_its_row_ask_for_the_same() -> None:
+    assert asks_the_same(job_of_row(row_of(JOB, "two")), JOB)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_jobs_that_differ_in_what_they_ask_do_not(other: str) -> None:
+    assert not asks_the_same(job_of_row(row_of(JOB, "two")), OTHERS[other])
+
+
+def test_of_rows_that_ask_for_the_same_the_first_stays() -> None:
+    rows = [row_of(JOB, "1"), row_of(OTHERS["force"], "2"), row_of(JOB, "3"), row_of(OTHERS["force"], "4")]
+    assert [row.job_id for row in first_of_each(rows)] == ["1", "2"]
