@@ -263,6 +263,7 @@ def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: Stag
             publisher=Publisher(parts.log, pipeline_id=parts.pipeline_id, now=now, scratch=parts.folder.views),
             is_cancelled=partial(is_cancelled, parts.views.jobs),
         ),
+        warm_up=attempts.warm_up,
         close_attempts=lambda: asyncio.run_coroutine_threadsafe(attempts.close(), engine.loop).result(),
     )
 

@@ -18,11 +18,15 @@ from streams.worker import SlotWorker
 class EmbeddedWork:
     """Begins with the construction: the slot is taken, and jobs that were interrupted go on.
 
+    What is open is begun at once, so the pool is made ready first: a start is written before its work is done, and in a
+    loop of crashes, each while the pool was starting, the first documents would be given up though none was at fault.
+
     Args:
         engine: The engine it works for.
         worker: The slot's thread, not started.
         slot: The slot, whose parts name the worker's `begin`.
         plannings: Plans jobs.
+        warm_up: Returns when the pool is ready.
         close_attempts: Ends the pool.
     """
 
@@ -33,11 +37,14 @@ class EmbeddedWork:
         worker: SlotWorker,
         slot: Slot,
         plannings: Plannings,
+        warm_up: Callable[[], None],
         close_attempts: Callable[[], None],
     ) -> None:
         self._worker = worker
         self._plannings = plannings
         self._close_attempts = close_attempts
+        if engine.parts.views.manifest.counts().open_requests:
+            warm_up()
         worker.start(slot)
         rows, _ = engine.parts.views.jobs.unfinished()
         for row in first_of_each(rows):

@@ -57,6 +57,7 @@ class WorkerParts:
             in_flight_bytes=settings.pool.in_flight_bytes,
             uses_cache=settings.stage_cache,
         )
+        self._attempts.warm_up()  # before a start is written: no document is to blame for what happens until then
         self.slots = SlotSet(self._make)
 
     def not_ready(self) -> Sequence[str]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
-from schemas.errors import FatalError, PoisonError, TransientError
+from schemas.errors import FatalError, MachineError, PoisonError, TransientError
 from schemas.events import Action, DocumentQueued, ErrorClass, Finding, Stage, StageReport, VectorsRef
 from streams.artifacts import ArtifactStore
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts, Produced, Unchanged, VectorsProduced
@@ -84,6 +84,11 @@ class PooledAttempts(Attempts):
     def start(self) -> None:
         """Start the pool's processes ahead of the first attempt, without waiting for them."""
         self._pool.start()
+
+    def warm_up(self) -> None:
+        """Return when the pool is ready, or has failed to be: then the first attempt tells."""
+        with suppress(MachineError, PoolClosed):
+            self._pool.warm_up()
 
     @property
     def parser_calls(self) -> int:

@@ -50,6 +50,23 @@ class StagePool:
             finally:
                 self._idle.put(process)
 
+    def warm_up(self) -> None:
+        """Return when every process is ready for a task; called before the first.
+
+        Raises:
+            PoolClosed: `close` was called.
+            MachineError: processes cannot be started at all; the first task tries again and tells.
+        """
+        self.start()
+        for _ in range(self.processes):
+            process = self._idle.get()  # the one that has waited longest: each has its turn
+            try:
+                self._refuse_if_closed()
+                if process is not None:
+                    process.wait_until_ready()
+            finally:
+                self._idle.put(process)
+
     def run(self, task: StageTask) -> StageAnswer:
         """What the stages make of `task`; a process that dies or hangs is a failure of this document alone.
 

@@ -92,8 +92,7 @@ class PoolProcess:
             StageFailed: it died, hung, or answered nonsense.
             MachineError: it did not start.
         """
-        if not self._is_ready:
-            self._wait_until_ready()
+        self.wait_until_ready()
         self._forget_last_words()
         try:
             frame = self._exchanged(task.packed())
@@ -109,6 +108,15 @@ class PoolProcess:
         except Exception as exc:  # whatever reading it raises: it is no answer of ours
             raise self._unsound(task, exc) from exc
         return answer
+
+    def wait_until_ready(self) -> None:
+        """Return when it can be given a task; one that raised must be ended.
+
+        Raises:
+            MachineError: it did not start.
+        """
+        if not self._is_ready:
+            self._prepare()
 
     def kill(self) -> None:
         """End it at once; whoever waits for its answer learns of it, even if the pipe has other holders."""
@@ -153,7 +161,7 @@ class PoolProcess:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _wait_until_ready(self) -> None:
+    def _prepare(self) -> None:
         told = {
             "settings": asdict(self._configuration.settings),
             "embedder": self._configuration.embedder.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections import Counter
@@ -12,11 +13,14 @@ import pytest
 from kill_moments import Watch
 from refold_cli import Cli, age, kill_group
 
+from refold.settings import Settings
 from schemas.events import DocumentCompleted, DocumentQueued, PipelineEvent
 from schemas.positions import Position, TopicPartition
 from streams.logs.sqlite import SqliteLog
 
 DOCUMENTS = 60
+COLD_REFOLD = Path(__file__).parent / "cold_refold.py"
+MAX_CRASHES = Settings().retries.max_crashes
 TOPICS = [TopicPartition("documents", 0), TopicPartition("jobs", 0)]
 
 
@@ -117,6 +121,19 @@ def test_a_paused_job_is_nobody_elses_to_go_on_with(cli: Cli, docs: Path) -> Non
     assert (told["resumed"], told["outcome"]) == ([], "SUCCEEDED")
     assert told["open_of_others"] > 0
     assert f"{told['open_of_others']} requests of other jobs are open" in cli("ingest", str(docs)).stderr
+
+
+def test_no_document_is_blamed_for_kills_while_the_pool_was_starting(cli: Cli, docs: Path, tmp_path: Path) -> None:
+    killed(cli, str(docs), completed_documents=1)
+    waiting = tmp_path / "waiting"
+    os.mkfifo(waiting)
+    cold = Cli(cli.data, {**cli.environment, "COLD_POOL": str(waiting)}, program=(str(COLD_REFOLD),))
+    for _ in range(MAX_CRASHES):
+        process = cold.start("ingest", str(docs))
+        assert waiting.read_text() == "it waits\n"
+        kill_group(process)
+    told = cli("ingest", str(docs), "--json").json
+    assert (told["completed"], told["failed"]) == (DOCUMENTS, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

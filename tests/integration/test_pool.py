@@ -154,6 +154,19 @@ def test_every_way_to_end_a_process_has_its_class() -> None:
     assert FAILURES["parse_timeout"].error_class is ErrorClass.TIMEOUT
 
 
+def test_a_pool_that_is_warmed_up_has_every_process_ready(make_pool: Callable[..., StagePool]) -> None:
+    pool = make_pool(processes=2)
+    pool.warm_up()
+    idle = [pool._idle.get() for _ in range(2)]
+    for process in idle:
+        pool._idle.put(process)
+    assert [process is not None and process._is_ready for process in idle] == [True, True]
+    assert text_of(pool.run(text_task("hello"))) == "hello"
+    pool.close()
+    with pytest.raises(PoolClosed):
+        pool.warm_up()
+
+
 def test_a_pool_outlives_any_number_of_deaths(make_pool: Callable[..., StagePool]) -> None:
     pool = make_pool(processes=1)
     for number in range(3):
