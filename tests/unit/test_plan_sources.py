@@ -194,6 +194,15 @@ def test_what_cannot_be_looked_at_is_never_taken_for_removed(corpus: Corpus, bro
         assert as_nobody(lambda rules=rules: corpus.actions(rules=rules)) == {"": "unreadable", "b.md": "unchanged"}
 
 
+def test_what_is_left_out_and_cannot_be_looked_at_stays(corpus: Corpus) -> None:
+    write(corpus.docs / "closed" / "a.md")
+    corpus.ingest()
+    write(corpus.docs / ".refoldignore", "closed/\n")
+    corpus.scratch.chmod(0o777)
+    (corpus.docs / "closed").chmod(0o000)
+    assert as_nobody(corpus.actions) == {"a.md": "left_out"}
+
+
 def test_the_guard_counts_what_lies_in_the_source_whoever_brought_it(corpus: Corpus) -> None:
     for number in range(20):
         write(corpus.docs / f"{number % 2}" / f"{number}.md")
