@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Self
 
 from refold import forked
+from refold.folder_access import FolderAccess
 from schemas.errors import DataFolderDamaged, DataFolderLocked, DataFolderVersion, MachineError, UsageError
 
 FORMAT = 1
@@ -39,6 +40,7 @@ class DataFolder:
     """Where everything of one corpus is kept; opening one creates what is missing."""
 
     path: Path
+    access: FolderAccess = FolderAccess.USER
 
     @property
     def log(self) -> Path:
@@ -78,12 +80,14 @@ class DataFolder:
             DataFolderVersion: a newer release wrote it.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.access.make_folder(self.path)
             if not self.exists():
                 self._refuse_foreign()
                 self._write_format()
             for folder in (self.views, self.indexes, self.artifacts):
-                folder.mkdir(exist_ok=True)
+                self.access.make_folder(folder)
+            for file in (self.log, self.path / "format.json"):
+                self.access.make_file(file)
         except OSError as error:
             raise folder_error(error, self.path) from error
         self._check_format()
@@ -99,7 +103,7 @@ class DataFolder:
             )
 
     def _write_format(self) -> None:
-        temporary = self.path / "format.json.new"
+        temporary = self.access.make_file(self.path / "format.json.new")
         temporary.write_text(json.dumps({"format": FORMAT}) + "\n")
         temporary.rename(self.path / "format.json")
 
@@ -130,8 +134,8 @@ class Ownership:
     def try_take(self) -> bool:
         """Become the owner now, or return False."""
         try:
-            self._folder.path.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._folder.access.make_folder(self._folder.path)
+            fd = os.open(self._folder.access.make_file(self._folder.lock), os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise folder_error(error, self._folder.path) from error
         try:

@@ -126,7 +126,9 @@ class EmbeddedEngine(Engine):
 
     def group_positions(self) -> SqliteGroupPositions:
         """How far each group of subscribers has come, in a file of the data folder."""
-        return SqliteGroupPositions(self.parts.folder.path / "subscriptions.sqlite", log_id=self.parts.log.log_id)
+        folder = self.parts.folder
+        path = folder.access.make_file(folder.path / "subscriptions.sqlite")
+        return SqliteGroupPositions(path, log_id=self.parts.log.log_id)
 
     # -- work
 
@@ -180,7 +182,7 @@ class EmbeddedEngine(Engine):
 
     def listen(self) -> None:
         """Answer the commands of other processes on the folder's socket."""
-        server = ControlServer(self.parts.folder.path, self._answer)
+        server = ControlServer(self.parts.folder.path, self._answer, access=self.parts.folder.access)
         asyncio.run_coroutine_threadsafe(server.start(), self.loop).result()
         self._running.server = server
 

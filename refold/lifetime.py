@@ -26,7 +26,7 @@ class Lifetime:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folder = DataFolder(settings.data)
+        self._folder = DataFolder(settings.data, settings.folder_access)
         self._ownership = Ownership(self._folder)
         self._engine: Engine | None = None
         self._to_close: Engine | None = None

@@ -41,7 +41,7 @@ class Session:
     def __init__(self, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._monotonic = monotonic
-        self._folder = DataFolder(settings.data)
+        self._folder = DataFolder(settings.data, settings.folder_access)
 
     def call(
         self,
@@ -114,7 +114,7 @@ class Session:
         from refold.wiring import open_engine  # noqa: PLC0415 - as above
 
         prepare(self._settings)
-        with open_engine(self._settings, folder=self._folder) as engine:
+        with self._folder.access.mask(), open_engine(self._settings, folder=self._folder) as engine:
             engine.listen()
             engine.ends_with = stop
             if stop.is_set():

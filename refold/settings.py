@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from refold.cluster.settings import ClusterSettings
+from refold.folder_access import FolderAccess
 from schemas.errors import UsageError
 
 MIB = 1024 * 1024
@@ -118,6 +119,9 @@ class Settings(BaseSettings):
     stage_cache: bool = Field(default=True, description="Whether known stage results are used again.")
     lock_wait_s: float = Field(
         default=LOCK_WAIT_S, ge=0, description="How long to wait for another owner of the folder."
+    )
+    folder_access: FolderAccess = Field(
+        default=FolderAccess.USER, description="Who may read the data folder: user, group or all."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Of the process's own log."

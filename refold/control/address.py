@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from refold.folder_access import FolderAccess
+
 PATH_LIMIT_BYTES = 100
 """Unix socket paths hold 104 (macOS) to 108 (Linux) bytes with their end."""
 
@@ -13,7 +15,7 @@ _POINTER = "control.path"
 _SOCKET = "control.sock"
 
 
-def listening_path(folder: Path) -> Path:
+def listening_path(folder: Path, access: FolderAccess = FolderAccess.USER) -> Path:
     """Where a new owner is to listen: in the folder, or in a short directory of its own that the folder names."""
     own = folder.resolve() / _SOCKET
     pointer = folder / _POINTER
@@ -21,7 +23,8 @@ def listening_path(folder: Path) -> Path:
         pointer.unlink(missing_ok=True)
         return own
     directory = Path(tempfile.mkdtemp(prefix="refold-"))
-    pointer.write_text(str(directory / _SOCKET))
+    access.make_folder(directory)
+    access.make_file(pointer).write_text(str(directory / _SOCKET))
     return directory / _SOCKET
 
 

@@ -14,13 +14,11 @@ from typing import Any
 from refold import forked
 from refold.control import address
 from refold.control.messages import LINE_LIMIT_BYTES, Call, Json, call_of, decode, encode, error_message
+from refold.folder_access import FolderAccess
 from schemas.errors import FatalError, RefoldError, UsageError
 from streams.process_log import ProcessLogger
 
 _log = ProcessLogger(__name__)
-
-MODE = 0o600
-"""Of the socket: only its user may connect."""
 
 Emit = Callable[[Json], None]
 Handler = Callable[[Call, Emit, threading.Event], Mapping[str, Any]]
@@ -28,10 +26,17 @@ Handler = Callable[[Call, Emit, threading.Event], Mapping[str, Any]]
 
 
 class ControlServer:
-    """Answers calls on the folder's socket (mode 0600), each in a thread of its own."""
+    """Answers calls on the folder's socket, each in a thread of its own.
 
-    def __init__(self, folder: Path, handler: Handler) -> None:
+    Args:
+        folder: The data folder.
+        handler: Runs a call.
+        access: Who may call.
+    """
+
+    def __init__(self, folder: Path, handler: Handler, *, access: FolderAccess = FolderAccess.USER) -> None:
         self._folder = folder
+        self._access = access
         self._handler = handler
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
@@ -44,9 +49,9 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen; a socket that a dead owner left is replaced."""
-        self._path = address.listening_path(self._folder)
+        self._path = address.listening_path(self._folder, self._access)
         self._path.unlink(missing_ok=True)
-        listening = _bound(self._path)
+        listening = _bound(self._path, self._access.socket_mode)
         forked.withhold(listening.fileno())
         self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=LINE_LIMIT_BYTES)
 
@@ -124,14 +129,14 @@ class ControlServer:
             return error_message(FatalError(f"internal error: {error!r}", hint="this is a bug; please report it"))
 
 
-def _bound(path: Path) -> socket.socket:
-    """A socket at `path` that only this user may connect to, from the first moment on."""
+def _bound(path: Path, mode: int) -> socket.socket:
+    """A socket at `path` that nobody else may connect to than `mode` says, from the first moment on."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with contextlib.suppress(OSError):  # Linux makes the file with the mode of the socket; elsewhere it is refused
-            os.fchmod(listening.fileno(), MODE)
+            os.fchmod(listening.fileno(), mode)
         listening.bind(str(path))
-        path.chmod(MODE)
+        path.chmod(mode)
     except BaseException:
         listening.close()
         raise

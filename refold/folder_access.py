@@ -1,0 +1,63 @@
+"""Who may read a data folder, beside the user whose process it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+_FOLDER_MODES = {"user": 0o700, "group": 0o770, "all": 0o775}
+
+
+class FolderAccess(StrEnum):
+    """USER: nobody else. GROUP: the folder's group reads, and asks its owner. ALL: and everybody may read."""
+
+    USER = "user"
+    GROUP = "group"
+    ALL = "all"
+
+    @property
+    def folder_mode(self) -> int:
+        """Of folders."""
+        return _FOLDER_MODES[self.value]
+
+    @property
+    def file_mode(self) -> int:
+        """Of files."""
+        return self.folder_mode & 0o666
+
+    @property
+    def socket_mode(self) -> int:
+        """Of the socket where the owner answers: whoever may write to it commands the corpus."""
+        return self.folder_mode & 0o660
+
+    def make_folder(self, path: Path) -> None:
+        """Make `path` and what is missing above it; nobody can enter it who may not, at no moment."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=self.folder_mode)
+        self._settle(path, self.folder_mode)
+
+    def make_file(self, path: Path) -> Path:
+        """`path`, where an empty file is made if there is none; SQLite takes that for a new one of its own."""
+        path.touch(mode=self.file_mode)
+        self._settle(path, self.file_mode)
+        return path
+
+    @contextlib.contextmanager
+    def mask(self) -> Iterator[None]:
+        """Within the block every file that this process makes is for the same people; for a process of our own."""
+        before = os.umask(0o777 & ~self.folder_mode)
+        try:
+            yield
+        finally:
+            os.umask(before)
+
+    def _settle(self, path: Path, mode: int) -> None:
+        """Give what is there, of whatever umask or release, the mode it has to have, if it is this user's."""
+        found = path.stat()
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o777 != mode:
+            path.chmod(mode | (stat.S_IMODE(found.st_mode) & ~0o777))
