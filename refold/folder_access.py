@@ -60,4 +60,5 @@ class FolderAccess(StrEnum):
         """Give what is there, of whatever umask or release, the mode it has to have, if it is this user's."""
         found = path.stat()
         if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o777 != mode:
-            path.chmod(mode | (stat.S_IMODE(found.st_mode) & ~0o777))
+            with contextlib.suppress(OSError):  # a file system that keeps no modes: what is there is used as it is
+                path.chmod(mode | (stat.S_IMODE(found.st_mode) & ~0o777))

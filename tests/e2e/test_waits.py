@@ -15,8 +15,11 @@ from refold_cli import Cli, age
 import refold
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.index_backend import IndexedChunk
+from refold.requests import request
 from schemas.errors import PoisonError
+from schemas.events import Action
 from schemas.ids import random_id
+from streams.log import Draft
 
 REFUSED = "unindexable"
 
@@ -159,3 +162,11 @@ def test_the_first_search_of_a_new_owner_waits_for_indexes_that_are_behind(tmp_p
     found: dict[str, Any] = cli("search", "latecomer077", "--mode", "keyword", "--json").json
     assert [Path(hit["uri"]).name for hit in found["hits"]] == ["077.md"]
     assert found["behind"] == {}
+
+
+async def test_a_request_that_nobody_has_taken_in_yet_is_waited_for(pipeline: refold.Pipeline) -> None:
+    engine = pipeline._open_engine  # nobody works on the folder: what was asked for lies in the log
+    asked = request(engine, "push:early", request_id=random_id(), action=Action.INGEST, content=b"whales at dawn")
+    engine.parts.log.append(None, [Draft("requests", asked.document_id, asked)])
+    answer = await pipeline.search("dawn", mode="keyword", wait_for="push:early")
+    assert [hit.uri for hit in answer.hits] == ["push:early"]
