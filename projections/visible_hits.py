@@ -55,7 +55,7 @@ def visible_hits(
             # Read after the hits were found: what was served by then, or before, is known from here on.
             standings = opened.books.standings({hit.document_id for hit in found})
             shown = _shown(found, [verdict(h.version, standings.get(h.document_id), since_us=since_us) for h in found])
-            if len(shown) >= wanted or len(found) < asked:
+            if len(shown) >= wanted or len(found) < asked:  # a backend that finds fewer has no more: see its port
                 return VisibleHits(shown[:wanted], standings)
             asked *= GROWTH
 

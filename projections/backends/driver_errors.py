@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from projections.backends.server_calls import one_line
 from projections.panics import error_of, is_panic
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError
 
@@ -37,7 +38,7 @@ def translated(op: str, index: str, directory: Path) -> Iterator[None]:
 
 
 def _error(exc: Exception, op: str, index: str, subject: str) -> MachineError:
-    said = f"the {index} index: {exc}"
+    said = f"the {index} index: {one_line(exc)}"
     if any(text in said for text in _NO_SPACE):
         return DiskFull(said, op=op, subject=subject, hint="free some space and start again")
     if op == "open index":

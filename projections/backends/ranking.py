@@ -24,8 +24,8 @@ def best(
 ) -> list[ScoredChunk]:
     """The `limit` best hits, best first, equal scores by chunk id.
 
-    `fetch(n)` gives the n best that the driver finds, in order, fewer where there are no more; `admit` makes a hit of
-    one, or None of one that a filter keeps out.
+    `fetch(n)` gives the n best that the driver finds, in order, fewer only where there are no more: a short answer is
+    taken for the end. `admit` makes a hit of one, or None of one that a filter keeps out.
     """
     if limit < 1:
         return []

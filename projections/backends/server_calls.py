@@ -19,6 +19,9 @@ LONGEST_WAIT_S = 5.0
 SEARCH_TIMEOUT_S = 10.0
 """For what a search asks a server, and for opening an index: somebody waits for it."""
 
+PATIENCE_S = 60.0
+"""After which a call is not tried again: two that got no answer at all. Whoever writes is told then, and goes on."""
+
 LOOK_EVERY_S = 1.0
 """How often whoever reads looks whether the index is still the one that was opened: one small question."""
 

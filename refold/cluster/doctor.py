@@ -68,7 +68,8 @@ def _opensearch(cluster: ClusterSettings) -> str:
 
     if cluster.opensearch is None:
         raise UsageError("no address is set", hint="OPENSEARCH_URL")
-    answer = connect(cluster.opensearch.get_secret_value()).info()
+    limit = {"request_timeout": cluster.search_timeout_s}
+    answer = connect(cluster.opensearch.get_secret_value()).info(params=limit)
     return f"{answer['version'].get('distribution', 'elasticsearch')} {answer['version']['number']}"
 
 
@@ -79,7 +80,10 @@ def _qdrant(cluster: ClusterSettings) -> str:
         raise UsageError("no address is set", hint="QDRANT_URL")
     key = cluster.qdrant_api_key
     client = connect(
-        cluster.qdrant, api_key=key.get_secret_value() if key else None, grpc_port=cluster.qdrant_grpc_port
+        cluster.qdrant,
+        api_key=key.get_secret_value() if key else None,
+        grpc_port=cluster.qdrant_grpc_port,
+        timeout_s=cluster.search_timeout_s,
     )
     client.collection_exists(f"refold-{cluster.corpus}-vector-g1")
     return "answers"

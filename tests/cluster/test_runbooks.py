@@ -50,6 +50,29 @@ def lose_collections(world: ClusterWorld) -> None:
             client.delete_collection(collection.name)
 
 
+def replace_collections(world: ClusterWorld) -> None:
+    """Somebody makes collections of the same names, for vectors of his own."""
+    from qdrant_client import QdrantClient, models  # noqa: PLC0415 - an extra
+
+    client = QdrantClient(url=world.values["cluster"]["qdrant"], check_compatibility=False)
+    names = [one.name for one in client.get_collections().collections if one.name.startswith(f"refold-{world.corpus}-")]
+    lose_collections(world)
+    for name in names:
+        vectors = models.VectorParams(size=3, distance=models.Distance.COSINE)
+        client.create_collection(name, vectors_config=vectors)
+
+
+def replace_indexes(world: ClusterWorld) -> None:
+    """Somebody makes indexes of the same names, which would take everything."""
+    from opensearchpy import OpenSearch  # noqa: PLC0415 - an extra
+
+    client = OpenSearch([world.values["cluster"]["opensearch"]])
+    names = list(client.indices.get(index=f"refold-{world.corpus}-*"))
+    lose_indexes(world)
+    for name in names:
+        client.indices.create(index=name, body={"aliases": {f"{name}-writes": {}}})
+
+
 def lose_indexes(world: ClusterWorld) -> None:
     from opensearchpy import OpenSearch  # noqa: PLC0415 - an extra
 
@@ -72,7 +95,13 @@ def world(tmp_path: Path) -> Iterator[ClusterWorld]:
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize(
-    ("index", "other", "lose"), [("vector", "keyword", lose_collections), ("keyword", "vector", lose_indexes)]
+    ("index", "other", "lose"),
+    [
+        ("vector", "keyword", lose_collections),
+        ("keyword", "vector", lose_indexes),
+        ("vector", "keyword", replace_collections),
+        ("keyword", "vector", replace_indexes),
+    ],
 )
 def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
     world: ClusterWorld, tmp_path: Path, index: str, other: str, lose: Callable[[ClusterWorld], None]
@@ -97,6 +126,7 @@ def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
     assert set(told.values()) == {None}
     pages(library, edition=2)
     world.cli("ingest", str(library), exit_code=4)  # the documents are done; that they can be found is not claimed
+    assert "a projection does not go on" in world.logs()
     rebuilt = world.cli("rebuild", index, "--json").json["rebuilt"][index]
     assert (rebuilt["generation"], rebuilt["parser_calls"], rebuilt["embedder_calls"]) == ("g2", 0, 0)
     assert world.cli("verify", "--json").json["consistent"]

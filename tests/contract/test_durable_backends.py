@@ -242,5 +242,12 @@ def test_what_a_driver_says_becomes_an_error_with_a_hint(
     assert said in str(raised.value)
 
 
+def test_what_a_driver_says_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as raised, translated("upsert", "vector", tmp_path):
+        raise RuntimeError("Service runtime error:\n  segment 3\n  is not whole")
+
+    assert str(raised.value) == "the vector index: Service runtime error: segment 3 is not whole"
+
+
 def test_every_backend_is_either_durable_or_on_a_server_or_says_that_it_is_not() -> None:
     assert sorted([*DURABLE_BACKENDS, *FORGETFUL_BACKENDS, *SERVED_BACKENDS]) == BACKENDS

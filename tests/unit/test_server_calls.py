@@ -51,6 +51,22 @@ def test_what_the_server_asks_to_wait_is_waited_within_reason() -> None:
     assert waited == [0.5, LONGEST_WAIT_S]
 
 
+@pytest.mark.parametrize(("within_s", "calls"), [(60, 2), (20, 1), (1_000, 7)])
+def test_a_server_that_hangs_is_not_asked_again_once_the_time_is_over(within_s: float, calls: int) -> None:
+    now_s, called = 0.0, 0
+
+    def hang() -> None:
+        nonlocal now_s, called
+        now_s += 30
+        called += 1
+        raise TransientError
+
+    with pytest.raises(TransientError):
+        Retries(sleep=lambda _: None, monotonic=lambda: now_s).run(hang, within_s=within_s)
+
+    assert called == calls
+
+
 @pytest.mark.parametrize("place", [0, 1, 6, 12])
 def test_a_refused_batch_is_halved_until_the_chunk_to_blame_stands_alone(place: int) -> None:
     chunks, written = chunks_of("folder:a", 13), list[IndexedChunk]()

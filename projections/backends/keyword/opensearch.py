@@ -12,7 +12,6 @@ are foreign: told by `read`, never found.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -40,7 +39,7 @@ from projections.backends.keyword.opensearch_index import (
 from projections.backends.keyword.opensearch_server import TIMEOUT_S, connect, marks, whole
 from projections.backends.matching import admission, is_unicode
 from projections.backends.ranking import best
-from projections.backends.server_calls import SEARCH_TIMEOUT_S, Looks, Retries, refusal, write_or_halve
+from projections.backends.server_calls import PATIENCE_S, SEARCH_TIMEOUT_S, Looks, Retries, refusal, write_or_halve
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk
 from projections.words import parse_query
 from schemas.errors import PoisonError, TransientError, UsageError
@@ -318,7 +317,7 @@ class OpenSearchKeywordBackend:
         return self._call("open index", look, opens=opens, within_s=timeout_s).get(self._name)
 
     def _call(
-        self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = math.inf
+        self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = PATIENCE_S
     ) -> ResultT:
         def translated_call() -> Any:
             with translated(op, self._mark, self._name, opens=opens):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from projections.backends.folder import FolderMark, foreign
 from projections.backends.generation_names import GenerationNames
-from projections.backends.server_calls import Looks, Retries
+from projections.backends.server_calls import PATIENCE_S, Looks, Retries
 from projections.backends.vector.qdrant_errors import translated
 from projections.backends.vector.qdrant_filter import PAYLOAD_INDEXES
 from projections.backends.vector.qdrant_server import (
@@ -168,7 +167,9 @@ class QdrantCollection:
         """What a search asks the reader."""
         return self.call("search", ask, within_s=self._search_timeout_s)
 
-    def call(self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = math.inf) -> ResultT:
+    def call(
+        self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = PATIENCE_S
+    ) -> ResultT:
         """What `call` returns, tried again while the server is busy, though not later than `within_s`."""
 
         def translated_call() -> Any:
