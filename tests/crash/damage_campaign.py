@@ -10,7 +10,8 @@ It prints its figures as JSON; exit code 1 when a promise was broken. The few da
 Each round edits some documents, ingests, and is killed at a seeded moment. Then one byte of the artifacts, of the
 indexes or of the log is another one, or one of their files is cut. What must hold:
 
-- A command answers what is right, or tells in one line and a hint that it cannot; never a traceback.
+- A command answers what is right, or tells in one line and a hint that it cannot; never a traceback. A search that an
+  index misleads (nothing sums up what it reads) is counted, and `verify --deep` has to tell.
 - What is told names the command that heals, or a backup where nothing else can; `verify --deep` finds nothing then.
 - The log has lost nothing, whatever was damaged beside it. A damaged log is told with exit code 4, or reads as before;
   a copy of it that is put back heals it, as ops/runbooks/damaged-log.md says.
@@ -62,12 +63,14 @@ class DamageReport:
     """What was done and what came of it; `problems` is empty when every promise was kept.
 
     `told` counts the damages that a command told of, by their part of the folder; nothing had to be told of the others.
+    `misled` are the searches that damage led to a wrong answer, until `verify --deep` told of it.
     """
 
     documents: int
     damages: Sequence[str]
     damages_by_part: Mapping[str, int]
     told: Mapping[str, int]
+    misled: Sequence[str]
     healed_by: Mapping[str, int]
     kills: int
     seconds: float
@@ -86,6 +89,7 @@ class _Campaign:
     told: Counter[str] = field(default_factory=Counter)
     healed_by: Counter[str] = field(default_factory=Counter)
     kills: int = 0
+    misled: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
@@ -118,6 +122,7 @@ class _Campaign:
         before = events_of(kept / "log.sqlite")
         damage = seeded_damage(self.cli.data, part, self.rng)
         self.damages.append(damage)
+        sys.stderr.write(f"{len(self.damages)}: {damage}\n")
         damage.happen()
         known = len(self.problems)
         hints = self._ask(damage)
@@ -141,15 +146,15 @@ class _Campaign:
             ("verify", "--deep"),
         ]
         self.rng.shuffle(questions)
+        misled = len(self.misled)
         hints: list[str] = []
-        is_told = False
         for question in questions:
             answer = self._answer(damage, *question)
-            if answer is None or self._is_right(damage, question, answer, number):
-                continue
-            is_told = True
-            hints += [self._hint(damage, question, answer)]
-        return hints if is_told else None
+            if answer is not None and not self._is_right(damage, question, answer, number):
+                hints.append(self._hint(damage, question, answer))
+        if len(self.misled) > misled and not hints:
+            self._problem(damage, f"nothing tells what is wrong with the last of {self.misled}")
+        return hints or None
 
     def _answer(self, damage: Damage, *question: str) -> Answer | None:
         """None where it is not even an answer, which is a problem."""
@@ -170,7 +175,7 @@ class _Campaign:
             case "search":
                 found = [Path(hit["uri"]).stem for hit in said["hits"][:1]]
                 if found != [name_of(number)]:
-                    self._problem(damage, f"{question} is answered by {found}, and nothing is said")
+                    self.misled.append(f"{damage}: {question[-2:]} found {found}, not {number}")
                 return True
             case "ingest":
                 return answer.exit_code == 0
@@ -256,6 +261,7 @@ def run(documents: int, damages: int, seed: int, folder: Path) -> DamageReport:
         damages=[str(damage) for damage in campaign.damages],
         damages_by_part=dict(Counter(damage.part for damage in campaign.damages)),
         told=dict(campaign.told),
+        misled=campaign.misled,
         healed_by=dict(campaign.healed_by),
         kills=campaign.kills,
         seconds=round(time.monotonic() - began_s, 1),

@@ -39,6 +39,16 @@ def test_a_suspect_that_waits_closes_the_door_until_it_came_in() -> None:
     assert suspect.admit(alone=True)
 
 
+def test_a_suspect_comes_in_before_the_others_of_its_own_slot() -> None:
+    workload = Workload(4)
+    slot, other = workload.entrance(), workload.entrance()
+    assert other.admit(alone=False)
+    assert not slot.admit(alone=True)
+    other.leave()
+    assert not slot.admit(alone=False)
+    assert slot.admit(alone=True)
+
+
 def test_suspects_of_several_slots_come_in_one_after_the_other() -> None:
     workload = Workload(4)
     first, second, other = workload.entrance(), workload.entrance(), workload.entrance()
