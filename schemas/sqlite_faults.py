@@ -70,3 +70,5 @@ def translated(op: str, path: Path, *, damaged: type[RefoldError] = DataFolderDa
         yield
     except sqlite3.Error as exc:
         raise refold_error(exc, op=op, path=path, damaged=damaged) from exc
+    except UnicodeDecodeError as exc:  # of SQLite's own message, which quotes what is damaged
+        raise damaged(_DAMAGED.message.format(path=path), op=op, subject=str(path), hint=_DAMAGED.hint) from exc

@@ -113,7 +113,7 @@ def decode_text(data: bytes) -> str:
     """
     try:
         return zstandard.decompress(data).decode()
-    except (zstandard.ZstdError, UnicodeDecodeError) as exc:
+    except (zstandard.ZstdError, UnicodeDecodeError, MemoryError) as exc:  # a length that was damaged
         raise _unreadable("text", exc) from exc
 
 

@@ -16,7 +16,7 @@ from schemas.events import PipelineEvent
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Draft, UnknownOutcome
 from streams.logs.placement import not_before
-from streams.logs.sqlite_layout import checksum_of
+from streams.logs.sqlite_layout import checksum_of, damaged_row
 from streams.logs.sqlite_marks import Marks, Watermarks
 from streams.sqlite_file import SqliteFile
 
@@ -135,16 +135,25 @@ class GroupCommit:
 
     def _commit(self, group: Sequence[_Append]) -> None:
         with self._file.transaction("append") as connection:
-            tails = {
-                topic: _Tail(end_offset, datetime.fromisoformat(last) if last else None)
-                for topic, end_offset, last in connection.execute(_TAILS)
-            }
+            tails = self._tails(connection)
             positions = [self._insert(connection, asked.runs, tails) for asked in group]
             moved = {topic: tails[topic] for asked in group for topic in asked.runs}
             connection.executemany(_MOVE_TAIL, [_row(topic, tail) for topic, tail in moved.items()])
         self._watermarks.moved({topic: Marks(0, tail.end_offset) for topic, tail in moved.items()})
         for asked, position in zip(group, positions, strict=True):
             asked.position = position
+
+    def _tails(self, connection: Connection) -> dict[str, _Tail]:
+        try:
+            tails = {
+                topic: _Tail(end_offset, datetime.fromisoformat(last) if last else None)
+                for topic, end_offset, last in connection.execute(_TAILS)
+            }
+        except (ValueError, TypeError) as exc:
+            raise damaged_row(self._file, "topics") from exc
+        if tails.keys() != set(TOPIC_NAMES):
+            raise damaged_row(self._file, "topics")
+        return tails
 
     def _insert(self, connection: Connection, runs: dict[str, _Run], tails: dict[str, _Tail]) -> Position:
         ends: dict[TopicPartition, int] = {}

@@ -59,9 +59,13 @@ def read_log_id(file: SqliteFile) -> str:
 
     Raises:
         ImportUnfinished: what it holds is part of another log.
+        LogDamaged: it is not there.
     """
     with file.reader("open log") as connection:
-        log_id, importing_from = connection.execute("SELECT log_id, importing_from FROM log").fetchone()
+        row = connection.execute("SELECT log_id, importing_from FROM log").fetchone()
+    if row is None or not isinstance(row[0], str):
+        raise damaged_row(file, "log")
+    log_id, importing_from = row
     if importing_from is not None:
         raise ImportUnfinished(
             f"{file.path} holds only part of log {importing_from}, whose import has not come to its end",
@@ -70,6 +74,13 @@ def read_log_id(file: SqliteFile) -> str:
             hint=f"unless it is still running, delete {file.path.parent} and import again",
         )
     return str(log_id)
+
+
+def damaged_row(file: SqliteFile, table: str) -> LogDamaged:
+    """The error to raise where a row of `table`, which has no checksum, holds what was never written."""
+    return LogDamaged(
+        f"table {table} of {file.path} does not read back", op="read", subject=str(file.path), hint="restore a backup"
+    )
 
 
 def mark_import(file: SqliteFile, importing_from: str | None) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import starmap
 from threading import Condition
 from time import monotonic
 from typing import NamedTuple
 
+from streams.log import TOPIC_NAMES
+from streams.logs.sqlite_layout import damaged_row
 from streams.sqlite_file import SqliteFile
 
 POLL_S = 0.05
@@ -23,9 +26,16 @@ class Marks(NamedTuple):
 
 
 def read_marks(file: SqliteFile) -> dict[str, Marks]:
-    """The kept offsets of every topic, as they stand in `file`."""
+    """The kept offsets of every topic, as they stand in `file`.
+
+    Raises:
+        LogDamaged: they cannot be true.
+    """
     with file.reader("read") as connection:
-        return {topic: Marks(begin, end) for topic, begin, end in connection.execute(_SELECT)}
+        marks = {topic: Marks(begin, end) for topic, begin, end in connection.execute(_SELECT)}
+    if marks.keys() != set(TOPIC_NAMES) or not all(starmap(_can_be, marks.values())):
+        raise damaged_row(file, "topics")
+    return marks
 
 
 class Watermarks:
@@ -84,6 +94,10 @@ class Watermarks:
         with self._changed:
             self._wakes += 1
             self._changed.notify_all()
+
+
+def _can_be(begin_offset: object, end_offset: object) -> bool:
+    return isinstance(begin_offset, int) and isinstance(end_offset, int) and 0 <= begin_offset <= end_offset
 
 
 def _later(known: Marks, moved: Marks) -> Marks:

@@ -596,6 +596,56 @@ def test_flipped_bytes_never_change_an_event_and_never_raise_anything_but_our_er
     assert noticed > 30
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE topics SET topic = 'requesus' WHERE topic = 'requests'",
+        "UPDATE topics SET last_occurred_at = '2026-01-01T:2:00:00' WHERE topic = 'requests'",
+        "UPDATE topics SET begin_offset = 70 WHERE topic = 'requests'",
+        "UPDATE topics SET end_offset = 70 WHERE topic = 'requests'",
+        "UPDATE topics SET end_offset = 2 WHERE topic = 'requests'",
+        "DELETE FROM log",
+    ],
+)
+def test_what_has_no_checksum_is_told_as_damage_when_it_cannot_be_true(path: Path, harm: str) -> None:
+    with closing(SqliteLog(path)) as log:
+        log.append(None, [requested("a"), requested("b"), requested("c")])
+    tamper(path, harm)
+    with pytest.raises(LogDamaged) as told, closing(SqliteLog(path)) as damaged:  # noqa: PT012 - at the latest
+        list(damaged.read([REQUESTS], Position()))
+        damaged.append(None, [requested("d")])
+    assert told.value.hint
+
+
+def test_wherever_a_bit_turns_over_it_is_told_in_our_own_words_or_harmless(path: Path) -> None:
+    with closing(SqliteLog(path)) as log:
+        for number in range(60):
+            log.append(None, [requested(f"{number}")])
+    original = path.read_bytes()
+    used = [at for at in range(12 * 4_096) if original[at]]
+    rng = random.Random(5)
+    hints: list[str | None] = []
+    for _ in range(150):
+        content = bytearray(original)
+        content[rng.choice(used)] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+        try:
+            with closing(SqliteLog(path)) as damaged:
+                list(damaged.read([REQUESTS], Position()))
+                damaged.append(None, [requested("one more")])
+        except RefoldError as exc:
+            hints.append(exc.hint)
+    assert len(hints) > 20
+    assert all(hints)
+
+
+def test_a_schema_that_is_no_text_any_more_is_damage(path: Path) -> None:
+    SqliteLog(path).close()
+    path.write_bytes(path.read_bytes().replace(b"crc32 INTEGER", b"crc32 \xc9NTEGER"))
+    with pytest.raises(LogDamaged, match="does not read back"):
+        SqliteLog(path)
+
+
 def test_frames_are_those_of_the_codec(log: SqliteLog, path: Path) -> None:
     draft = acted("x")
     log.append(None, [draft])
