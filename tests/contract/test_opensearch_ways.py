@@ -20,6 +20,7 @@ from projections.backends.keyword.opensearch_index import LAYOUT
 from projections.backends.keyword.opensearch_server import TIMEOUT_S
 from projections.backends.server_calls import Retries
 from schemas.errors import TransientError, UnreachableError
+from schemas.ids import ChunkId
 
 MARK = FolderMark(index="keyword", generation="g1", backend="opensearch", layout=LAYOUT)
 NAME = "refold-test-keyword-g1"
@@ -41,6 +42,8 @@ class AilingServer:
             return 200, {NAME: {"mappings": {"_meta": {"refold": asdict(MARK)}}}}
         if self.ails == "hangs":
             self.ends.wait()
+        if path.partition("?")[0].endswith("/_mget"):
+            return 200, {"docs": [{"_id": "any", "error": {"type": "no_shard", "reason": "recovering"}}]}
         failed = 1 if self.ails == "lost a shard" else 0
         return 200, {"_shards": {"failed": failed}, "hits": {"hits": []}, "count": 0, "timed_out": self.ails == "late"}
 
@@ -94,6 +97,14 @@ def test_an_answer_of_a_part_of_the_index_is_none(server: AilingServer, url: str
         backend.search("heron", limit=5)
     with pytest.raises(TransientError, match="shards of the index failed"):
         backend.count()
+    backend.close()
+
+
+def test_an_id_that_cannot_be_read_for_now_is_not_absent(url: str) -> None:
+    backend = opened(url, retries=Retries(waits_s=(0,)))
+
+    with pytest.raises(TransientError, match="no_shard: recovering"):
+        backend.read([ChunkId("00000000-0000-5000-8000-000000000000")])
     backend.close()
 
 

@@ -124,6 +124,26 @@ def test_an_index_that_is_deleted_under_its_writer_is_noticed(name: str, tmp_pat
         opened(name, tmp_path)
 
 
+@pytest.mark.parametrize("call", ["read", "scan", "count", "search"])
+def test_an_index_that_is_deleted_under_its_reader_is_no_empty_one(name: str, tmp_path: Path, call: str) -> None:
+    write_and_close(name, tmp_path)
+    backend, writer = opened(name, tmp_path), opened(name, tmp_path)
+    written = chunks_of(REPORT, 3)
+    calls = {
+        "read": lambda: backend.read(ids_of(written)),
+        "scan": lambda: list(backend.scan_ids()),
+        "count": backend.count,
+        "search": lambda: find(backend, name),
+    }
+    assert calls[call]()  # who asks within the next second does not look whether it is still there
+    writer.drop()
+
+    with pytest.raises(IndexForeign):
+        calls[call]()
+
+    backend.close()
+
+
 def test_what_the_server_refuses_stands_alone_and_the_others_are_written(name: str, tmp_path: Path) -> None:
     backend = opened(name, tmp_path, create=True)
     whole = chunks_of(REPORT, 40)

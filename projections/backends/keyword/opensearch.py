@@ -149,8 +149,8 @@ class OpenSearchKeywordBackend:
         wanted, entries = list(dict.fromkeys(chunk_ids)), list[IndexEntry]()
         for start in range(0, len(wanted), READ_CHUNKS):
             body = {"ids": wanted[start : start + READ_CHUNKS]}
-            answer = self._call("read", partial(self._client.mget, index=self._name, body=body, params=options))
-            entries += [entry_of(ChunkId(one["_id"]), one["_source"]) for one in answer["docs"] if one.get("found")]
+            documents = self._call("read", partial(self._got, body, options))
+            entries += [entry_of(ChunkId(one["_id"]), one["_source"]) for one in documents if one["found"]]
         return entries
 
     def count(self) -> int:
@@ -229,7 +229,8 @@ class OpenSearchKeywordBackend:
     def _pages(self, body: Json, *, op: str) -> Iterator[Sequence[Json]]:
         """All hits of a sorted query as the index stands now, PAGE_HITS at a time."""
         keep_alive = {"keep_alive": PIT_KEEP_ALIVE}
-        pit_id = self._call(op, lambda: self._client.create_pit(index=self._name, params=keep_alive))["pit_id"]
+        whole_only = {**keep_alive, "allow_partial_pit_creation": "false"}
+        pit_id = self._call(op, lambda: self._client.create_pit(index=self._name, params=dict(whole_only)))["pit_id"]
         try:
             asked = {**body, "size": PAGE_HITS, "pit": {"id": pit_id, **keep_alive}, "track_total_hits": False}
             while hits := _hits(self._searched(asked, op, {"params": {}})):
@@ -250,6 +251,19 @@ class OpenSearchKeywordBackend:
             return whole(self._client.search(body=body, **{**where, "params": dict(params)}), op, self._name)
 
         return self._call(op, search, within_s=timeout_s)
+
+    def _got(self, body: Json, options: Json) -> Sequence[Json]:
+        """What the server says of each id; of an index that is not there, or not yet, it says it of each as well."""
+        documents = cast("Sequence[Json]", self._client.mget(index=self._name, body=body, params=dict(options))["docs"])
+        for one in documents:
+            if (said := item_refusal(one)) is not None:
+                self._raise_if_lost(one)
+                raise TransientError(f"OpenSearch: {said}", op="read", subject=self._name, hint="refold doctor")
+        return documents
+
+    def _raise_if_lost(self, item: Json) -> None:
+        if item.get("error", {}).get("type") == "index_not_found_exception":
+            raise foreign(self._mark, self._name, "there is no index")
 
     def _upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         lines: list[Json] = []
@@ -275,9 +289,7 @@ class OpenSearchKeywordBackend:
     def _raise_for_all(self, op: str, items: Sequence[Json]) -> None:
         """Raise what an item was answered with that is not the item's own fault."""
         for item in items:
-            kind = item.get("error", {}).get("type")
-            if kind == "index_not_found_exception":
-                raise foreign(self._mark, self._name, "there is no index")
+            self._raise_if_lost(item)
             if (said := item_refusal(item)) is not None and is_disk_full(said):
                 raise disk_full(op, self._name, said)
             if item["status"] in BUSY:
