@@ -113,7 +113,7 @@ def test_an_index_that_is_deleted_under_its_writer_is_noticed(name: str, tmp_pat
     if isinstance(backend, QdrantVectorBackend):
         backend._there.delete()
     else:
-        backend._client.indices.delete(index=backend._name)
+        backend._client.indices.delete(index=backend._there.name)
 
     with pytest.raises(IndexForeign):
         backend.upsert(chunks_of(REPORT, 1))

@@ -62,7 +62,7 @@ def troubles(report: IndexReport) -> dict[str, int]:
 
 
 def looks_of(backend: Any) -> Looks:
-    looks: Looks = backend._looks if hasattr(backend, "_looks") else backend._there._looks
+    looks: Looks = backend._there._looks
     return looks
 
 

@@ -12,37 +12,33 @@ are foreign: told by `read`, never found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-from projections.backends.folder import FolderMark, foreign
-from projections.backends.generation_names import GenerationNames
 from projections.backends.keyword.opensearch_errors import BUSY, disk_full, is_disk_full, item_refusal, translated
+from projections.backends.keyword.opensearch_generation import OpenSearchGeneration
 from projections.backends.keyword.opensearch_index import (
     CHUNK_ID,
     ENTRY_FIELDS,
     HIT_FIELDS,
-    LAYOUT,
     OURS,
     Json,
     attributes_of,
     document_of,
     entry_of,
-    index_body,
     scored_chunk,
     search_query,
     unchecked,
 )
-from projections.backends.keyword.opensearch_server import TIMEOUT_S, connect, marks, whole
+from projections.backends.keyword.opensearch_server import TIMEOUT_S, whole
 from projections.backends.matching import admission, is_unicode
 from projections.backends.ranking import best
-from projections.backends.server_calls import PATIENCE_S, SEARCH_TIMEOUT_S, Looks, Retries, refusal, write_or_halve
+from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries, refusal, write_or_halve
 from projections.index_backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk
 from projections.words import parse_query
-from schemas.errors import PoisonError, TransientError, UsageError
+from schemas.errors import PoisonError, TransientError
 from schemas.ids import ChunkId
 
 ResultT = TypeVar("ResultT")
@@ -61,9 +57,6 @@ MERGE_TIMEOUT_S = 60.0
 
 PIT_KEEP_ALIVE = "2m"
 """How long a scan may pause between two batches."""
-
-IF_THERE = {"ignore_unavailable": "true"}
-"""Deleting is tried again after a timeout, when it may have happened."""
 
 
 class OpenSearchKeywordBackend:
@@ -93,20 +86,17 @@ class OpenSearchKeywordBackend:
         search_timeout_s: float = SEARCH_TIMEOUT_S,
         retries: Retries | None = None,
     ) -> None:
-        self._name = GenerationNames(prefix, "keyword").of(generation)
-        self._alias = f"{self._name}-writes"
-        self._retries = retries or Retries()
-        self._mark = FolderMark(index="keyword", generation=generation, backend="opensearch", layout=LAYOUT)
-        self._looks = Looks(monotonic=self._retries.monotonic)
-        self._search_timeout_s = search_timeout_s
-        self._client = connect(url)
+        self._there = OpenSearchGeneration(
+            generation, url=url, prefix=prefix, search_timeout_s=search_timeout_s, retries=retries or Retries()
+        )
+        self._name, self._client = self._there.name, self._there.client
         self._is_closed = False
         self._is_dirty = False
-        (self._create if create else self._check)()
+        (self._there.create if create else self._there.check)()
 
     def check_mark(self) -> None:
         """Raise unless the index is the one that was opened; see the port."""
-        self._check(opens=False)
+        self._there.check(opens=False)
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks` under their ids, replacing what was there; durable at once, visible after `flush`.
@@ -130,37 +120,39 @@ class OpenSearchKeywordBackend:
     def flush(self) -> None:
         """Make everything so far visible to searches that begin from now on; durable it is already."""
         if self._is_dirty:
-            self._call("flush", lambda: whole(self._client.indices.refresh(index=self._name), "flush", self._name))
+            self._there.call(
+                "flush", lambda: whole(self._client.indices.refresh(index=self._name), "flush", self._name)
+            )
             self._is_dirty = False
 
     def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
         """All ids, in batches, as they were when the scan began; of strangers' that say no chunk, a page at most."""
-        self._look_again()
+        self._there.look_again()
         for hits in self._pages({"query": OURS, "sort": [{CHUNK_ID: "asc"}], "_source": False}, op="scan"):
             yield [ChunkId(hit["_id"]) for hit in hits]
         strangers = {"query": {"bool": {"must_not": [OURS]}}, "_source": False, "size": PAGE_HITS}
-        if hits := _hits(self._call("scan", lambda: self._client.search(index=self._name, body=strangers))):
+        if hits := _hits(self._there.call("scan", lambda: self._client.search(index=self._name, body=strangers))):
             yield [ChunkId(hit["_id"]) for hit in hits]
 
     def read(self, chunk_ids: Sequence[ChunkId]) -> Sequence[IndexEntry]:
         """What is held under `chunk_ids`, as searches see it."""
-        self._look_again()
+        self._there.look_again()
         options = {"realtime": "false", "_source_includes": ",".join(ENTRY_FIELDS)}
         wanted, entries = list(dict.fromkeys(chunk_ids)), list[IndexEntry]()
         for start in range(0, len(wanted), READ_CHUNKS):
             body = {"ids": wanted[start : start + READ_CHUNKS]}
-            documents = self._call("read", partial(self._got, body, options))
+            documents = self._there.call("read", partial(self._got, body, options))
             entries += [entry_of(ChunkId(one["_id"]), one["_source"]) for one in documents if one["found"]]
         return entries
 
     def count(self) -> int:
         """How many chunks are there, as searches see them."""
-        self._look_again()
+        self._there.look_again()
 
         def count() -> Json:
             return whole(self._client.count(index=self._name), "count", self._name)
 
-        return int(self._call("count", count)["count"])
+        return int(self._there.call("count", count)["count"])
 
     def vacuum(self) -> None:
         """Have segments written anew of which a tenth or more is deleted (the server's own measure)."""
@@ -171,12 +163,12 @@ class OpenSearchKeywordBackend:
             timeout=MERGE_TIMEOUT_S,
         )
         # A server that is too busy, or not done yet, is not asked again: the next vacuum does what is left.
-        with suppress(TransientError), translated("vacuum", self._mark, self._name, opens=False):
+        with suppress(TransientError), translated("vacuum", self._there.mark, self._name, opens=False):
             merge()
 
     def size_bytes(self) -> int:
         """Bytes on the server's disks, without replicas."""
-        stats = self._call("measure", lambda: self._client.indices.stats(index=self._name, metric="store"))
+        stats = self._there.call("measure", lambda: self._client.indices.stats(index=self._name, metric="store"))
         return int(stats["_all"]["primaries"]["store"]["size_in_bytes"])
 
     def close(self) -> None:
@@ -193,7 +185,7 @@ class OpenSearchKeywordBackend:
     def drop(self) -> None:
         """Delete the index from the server and let go of connections; for a generation that nobody needs any more."""
         self._is_closed = True
-        self._call("drop", partial(self._client.indices.delete, index=self._name, params=IF_THERE))
+        self._there.delete()
         self._client.close()
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
@@ -204,7 +196,7 @@ class OpenSearchKeywordBackend:
         asked, admits = parse_query(query), admission(unchecked(filters))
         if asked.is_empty or (filters is not None and not is_unicode(filters)):
             return []
-        self._look_again()
+        self._there.look_again()
         body = {"query": search_query(asked, filters), "_source": HIT_FIELDS, "track_total_hits": False}
         return best(
             lambda wanted: self._found(body, wanted),
@@ -230,7 +222,9 @@ class OpenSearchKeywordBackend:
         """All hits of a sorted query as the index stands now, PAGE_HITS at a time."""
         keep_alive = {"keep_alive": PIT_KEEP_ALIVE}
         whole_only = {**keep_alive, "allow_partial_pit_creation": "false"}
-        pit_id = self._call(op, lambda: self._client.create_pit(index=self._name, params=dict(whole_only)))["pit_id"]
+        pit_id = self._there.call(op, lambda: self._client.create_pit(index=self._name, params=dict(whole_only)))[
+            "pit_id"
+        ]
         try:
             asked = {**body, "size": PAGE_HITS, "pit": {"id": pit_id, **keep_alive}, "track_total_hits": False}
             while hits := _hits(self._searched(asked, op, {"params": {}})):
@@ -240,17 +234,17 @@ class OpenSearchKeywordBackend:
                 asked = {**asked, "search_after": hits[-1]["sort"]}
         finally:
             if not self._is_closed:
-                self._call(op, lambda: self._client.delete_pit(body={"pit_id": [pit_id]}))
+                self._there.call(op, lambda: self._client.delete_pit(body={"pit_id": [pit_id]}))
 
     def _searched(self, body: Json, op: str, where: Json) -> Json:
         """The server's whole answer; a part of it would pass for all there is."""
-        timeout_s = self._search_timeout_s if op == "search" else TIMEOUT_S
+        timeout_s = self._there.search_timeout_s if op == "search" else TIMEOUT_S
         params = {**where["params"], "allow_partial_search_results": "false", "request_timeout": timeout_s}
 
         def search() -> Json:
             return whole(self._client.search(body=body, **{**where, "params": dict(params)}), op, self._name)
 
-        return self._call(op, search, within_s=timeout_s)
+        return self._there.call(op, search, within_s=timeout_s)
 
     def _got(self, body: Json, options: Json) -> Sequence[Json]:
         """What the server says of each id; of an index that is not there, or not yet, it says it of each as well."""
@@ -263,7 +257,7 @@ class OpenSearchKeywordBackend:
 
     def _raise_if_lost(self, item: Json) -> None:
         if item.get("error", {}).get("type") == "index_not_found_exception":
-            raise foreign(self._mark, self._name, "there is no index")
+            raise self._there.lost()
 
     def _upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         lines: list[Json] = []
@@ -279,12 +273,12 @@ class OpenSearchKeywordBackend:
         options = {"require_alias": "true"}
 
         def send() -> Sequence[Json]:
-            answer = self._client.bulk(body=lines, index=self._alias, params=options)
+            answer = self._client.bulk(body=lines, index=self._there.alias, params=options)
             items = [next(iter(item.values())) for item in answer["items"]]
             self._raise_for_all(op, items)
             return items
 
-        return self._call(op, send)
+        return self._there.call(op, send)
 
     def _raise_for_all(self, op: str, items: Sequence[Json]) -> None:
         """Raise what an item was answered with that is not the item's own fault."""
@@ -294,52 +288,6 @@ class OpenSearchKeywordBackend:
                 raise disk_full(op, self._name, said)
             if item["status"] in BUSY:
                 raise TransientError(f"OpenSearch is busy: {said}", op=op, subject=self._name, hint="refold doctor")
-
-    def _create(self) -> None:
-        found = self._found_mark()
-        if found is not None and "backend" not in found:
-            raise UsageError(
-                f"the index {self._name} is not one of refold's",
-                op="create index",
-                subject=self._name,
-                hint="delete it, or set another prefix for refold's indexes",
-            )
-        if found is not None:
-            self._call("create index", partial(self._client.indices.delete, index=self._name, params=IF_THERE))
-        body = index_body(asdict(self._mark), alias=self._alias)
-        self._call("create index", lambda: self._client.indices.create(index=self._name, body=body))
-
-    def _check(self, *, opens: bool = True) -> None:
-        found = self._found_mark(opens=opens)
-        if found is None:
-            raise foreign(self._mark, self._name, "there is no index")
-        if found != asdict(self._mark):
-            raise foreign(self._mark, self._name, f"there is {found or 'an index of something else'}")
-        self._looks.note()
-
-    def _look_again(self) -> None:
-        """Before reading, if it is time: the index is the one that was opened."""
-        if self._looks.is_due:
-            self._check(opens=False)
-
-    def _found_mark(self, *, opens: bool = True) -> Json | None:
-        """The mark of the index of this name: empty where it has none, None where there is no index."""
-        timeout_s = self._search_timeout_s
-        look = partial(marks, self._client, self._name, timeout_s=timeout_s)
-        return self._call("open index", look, opens=opens, within_s=timeout_s).get(self._name)
-
-    def _call(
-        self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = PATIENCE_S
-    ) -> ResultT:
-        def translated_call() -> Any:
-            with translated(op, self._mark, self._name, opens=opens):
-                return call()
-
-        try:
-            return cast(ResultT, self._retries.run(translated_call, within_s=within_s))
-        except TransientError:
-            self._looks.expire()  # what stands there may be another one by the next call
-            raise
 
 
 def _hits(answer: Json) -> Sequence[Json]:

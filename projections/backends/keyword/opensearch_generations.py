@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
-from projections.backends.keyword.opensearch import IF_THERE, OpenSearchKeywordBackend
+from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
 from projections.backends.keyword.opensearch_errors import translated
-from projections.backends.keyword.opensearch_server import connect, marks
+from projections.backends.keyword.opensearch_server import IF_THERE, connect, marks
 from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
 from schemas.extras import extra
 

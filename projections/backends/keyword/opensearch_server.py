@@ -14,6 +14,9 @@ with extra("opensearch"):
 TIMEOUT_S = 30.0
 """For an answer; a refresh of a large bulk takes a few seconds on a busy server."""
 
+IF_THERE = {"ignore_unavailable": "true"}
+"""Deleting is tried again after a timeout, when it may have happened."""
+
 
 def whole(answer: Json, op: str, name: str) -> Json:
     """`answer`, unless some of the index could not be asked: it would pass for one that found less.
