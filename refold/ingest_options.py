@@ -19,8 +19,10 @@ def ingest_arguments(sources: Sequence[str | Path], options: Mapping[str, Any]) 
     """The arguments of the command `ingest` for a new job.
 
     Raises:
-        UsageError: an option is not known.
+        UsageError: an option is not known, or `sources` is one source and no list.
     """
+    if isinstance(sources, str | Path):
+        raise UsageError("sources are a list", op="ingest", subject=str(sources), hint=f"give [{str(sources)!r}]")
     unknown = set(options) - set(OPTIONS)
     if unknown:
         raise UsageError(

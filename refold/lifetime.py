@@ -85,6 +85,7 @@ class Lifetime:
         """End what is under way and let go of everything, also when it is cancelled meanwhile; idempotent."""
         if self._process != os.getpid():
             return
+        self._ask_to_stop()  # here: every thread for calls may be waiting
         closing = asyncio.ensure_future(asyncio.to_thread(self._close))
         try:
             await asyncio.shield(closing)
@@ -130,12 +131,15 @@ class Lifetime:
         self._ownership.take(self._settings.lock_wait_s, stop=self._closing)
         return open_engine(self._settings, folder=self._folder)
 
-    def _close(self) -> None:
-        engine, self._engine, self._to_close = self._to_close, None, None
-        self._has_ended = True
+    def _ask_to_stop(self) -> None:
         self._closing.set()
         for stop in list(self._stops):
             stop.set()
+
+    def _close(self) -> None:
+        engine, self._engine, self._to_close = self._to_close, None, None
+        self._has_ended = True
+        self._ask_to_stop()
         try:
             if engine is not None:
                 engine.close()

@@ -126,11 +126,12 @@ async def test_a_pipeline_is_opened_again_once_it_is_closed_and_not_before(tmp_p
 async def test_what_waits_when_the_pipeline_is_closed_says_so(tmp_path: Path) -> None:
     pipeline = refold.open(tmp_path / "data")
     begun, closed = threading.Event(), threading.Event()
+    stopped: list[bool] = []
 
     def wait(engine: Engine, stop: threading.Event) -> None:
         begun.set()
-        assert stop.wait(60)
-        assert closed.wait(60)
+        stopped.append(stop.wait(60))
+        closed.wait(60)
         engine.parts.search.search("whales")
 
     async with pipeline:
@@ -140,6 +141,18 @@ async def test_what_waits_when_the_pipeline_is_closed_says_so(tmp_path: Path) ->
     closed.set()
     with pytest.raises(refold.RefoldError, match="closed meanwhile"):
         await waiting
+    assert stopped == [True]
+
+
+async def test_a_pipeline_is_closed_though_every_thread_for_calls_waits(tmp_path: Path) -> None:
+    def wait(_: Engine, stop: threading.Event) -> bool:
+        return stop.wait(60)
+
+    async with refold.open(tmp_path / "data") as pipeline:
+        waiting = [asyncio.create_task(pipeline._lifetime.lend(wait)) for _ in range(40)]  # to_thread has 32 at most
+        await asyncio.sleep(0)
+    assert {task.result() for task in waiting if task.done()} <= {True}
+    assert not [task for task in await asyncio.gather(*waiting) if not task]
 
 
 SERVING = """

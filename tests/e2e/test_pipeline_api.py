@@ -161,5 +161,7 @@ async def test_an_option_nobody_knows_and_a_source_that_is_not_there_are_refused
     async with refold.open(data) as pipeline:
         with pytest.raises(refold.RefoldError, match="colour"):
             await pipeline.run(["."], colour="red")
+        with pytest.raises(refold.RefoldError, match="sources are a list"):
+            await pipeline.run("docs")
         with pytest.raises(refold.RefoldError, match="no-such-folder"):
             await pipeline.run(["no-such-folder"])

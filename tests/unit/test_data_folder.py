@@ -44,6 +44,18 @@ async def test_nobody_else_enters_a_folder_that_a_program_makes(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("wide")
+def test_a_folder_and_its_files_are_closed_before_anybody_can_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)  # what comes after the making is too late
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    with Ownership(folder) as ownership:
+        ownership.take(1)
+        assert {oct(mode) for name, mode in modes(folder.path).items() if mode & 0o077} == set()
+
+
+@pytest.mark.usefixtures("wide")
 def test_everything_that_a_command_makes_is_for_its_user_only(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("whales " * 100_000)
     age(tmp_path)
