@@ -6,6 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import islice
 
 from schemas.events import Priority
 from schemas.ids import DocumentId, JobId
@@ -31,6 +32,7 @@ class Backlog:
     """
 
     def __init__(self, states: DocumentStates, overlay: Overlay, partition: int) -> None:
+        self._overlay = overlay
         self._cursors = {p: QueueCursor(states, overlay, partition, p) for p in WEIGHTS}
         self._windows: dict[Priority, deque[_Waiting]] = {p: deque() for p in WEIGHTS}
         self._retries: dict[DocumentId, tuple[datetime, Priority]] = {}
@@ -38,6 +40,7 @@ class Backlog:
         self._rescan_at: datetime | None = None
         self._unseen: dict[DocumentId, None] = {}
         self._unseen_cursors = {p: QueueCursor(states, overlay, partition, p) for p in WEIGHTS}
+        self.look_again()
 
     def rescan(self) -> None:
         """Begin again at the oldest open request: a job may go on, or retries were forgotten."""
@@ -53,7 +56,7 @@ class Backlog:
         """Every document is worth a look: a job was cancelled or resumed."""
         self._unseen.clear()
         for cursor in self._unseen_cursors.values():
-            cursor.rewind()
+            cursor.rewind(until=self._overlay.end_offset)  # what is taken from now on is told of by `taken`
 
     def taken(self, document_id: DocumentId, priority: Priority) -> None:
         """A new request of `priority` was taken."""
@@ -107,7 +110,7 @@ class Backlog:
 
     def unseen(self, limit: int, without_jobs: Collection[JobId]) -> Sequence[DocumentId]:
         """The next documents, about `limit` at the most, that may have an answer that needs no work; each once."""
-        found = list(self._unseen)[:limit]
+        found = list(islice(self._unseen, limit))
         for document_id in found:
             del self._unseen[document_id]
         if found:

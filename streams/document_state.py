@@ -236,8 +236,6 @@ def _answered(
 ) -> DocumentState:
     answered = _open(state, event)
     state = _without(state, answered)
-    if _settles(answered, event):
-        state = replace(state, settled_order=max(state.settled_order or 0, answered.order))
     match event:
         case DocumentCompleted():
             _refuse(event, event.version != state.version + 1, f"version {event.version} follows {state.version}")
@@ -257,7 +255,11 @@ def _answered(
         case _:
             pass
     failed = answered.queued if isinstance(event, DocumentFailed) else None
-    return replace(state, last_answer=_last_answer(answered, event), failed_request=failed)
+    settled_order = state.settled_order
+    if _settles(answered, event):
+        settled_order = max(settled_order or 0, answered.order)
+    last_answer = _last_answer(answered, event)
+    return replace(state, last_answer=last_answer, failed_request=failed, settled_order=settled_order)
 
 
 def _settles(answered: OpenRequest, event: DocumentEvent) -> bool:

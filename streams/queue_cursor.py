@@ -16,7 +16,8 @@ PAGE = 256
 class QueueCursor:
     """Goes once through the open requests of `priority`, the oldest first; new ones come behind it.
 
-    `may_hold_more` tells whether another page may hold something.
+    `may_hold_more` tells whether another page may hold something; with `until` given, what was taken from that order on
+    is left out.
     """
 
     def __init__(self, states: DocumentStates, overlay: Overlay, partition: int, priority: Priority) -> None:
@@ -25,11 +26,12 @@ class QueueCursor:
         self._partition = partition
         self._priority = priority
         self._order = -1
+        self._until: int | None = None
         self.may_hold_more = True
 
-    def rewind(self) -> None:
+    def rewind(self, *, until: int | None = None) -> None:
         """Begin again at the oldest."""
-        self._order = -1
+        self._order, self._until = -1, until
         self.may_hold_more = True
 
     def grown(self) -> None:
@@ -66,7 +68,10 @@ class QueueCursor:
             else max((e.order for e in [*stored, *page]), default=self._order)
         )
         self._order = max(self._order, reached)
-        return page
+        if self._until is None or reached < self._until:
+            return page
+        self.may_hold_more = False
+        return [entry for entry in page if entry.order < self._until]
 
     def _fresh(self) -> Iterator[QueueEntry]:
         for state in self._overlay.open_states():

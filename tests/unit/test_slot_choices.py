@@ -87,6 +87,28 @@ def test_what_waited_before_the_slot_was_taken_is_answered_too(full: SlotWorld) 
     assert heir.told("nothing") == ["Queued", "Skipped ABSENT"]
 
 
+def test_a_suspect_of_the_lowest_priority_gets_its_turn_before_what_comes_later() -> None:
+    first = SlotWorld(run="dead-1")
+    first.ask("suspect", job="a", priority=Priority.BATCH)
+    for run in ("dead-1", "dead-2"):
+        dead = SlotWorld(log=first.log, states=first.states, run=run)
+        dead.slot.own()
+        dead.work()
+    world = SlotWorld(log=first.log, states=first.states, run="now")
+    world.say(JobPaused, "a")
+    world.slot.own()
+    for n in range(5):
+        world.ask(f"critical-{n}", priority=Priority.CRITICAL)
+    world.work()
+    world.say(JobResumed, "a")
+    world.work()
+    assert world.names_in_work() == ["critical-0", "critical-1", "critical-2"]
+    world.finish()
+    assert world.names_in_work() == ["suspect"]
+    world.finish()
+    assert world.names_in_work() == ["critical-3", "critical-4"]
+
+
 # -- whose reader is behind
 
 
