@@ -57,6 +57,7 @@ class EmbeddedEngine(Engine):
         self._running = _Running()
         self._work_lock = threading.Lock()
         self._rebuild_lock = threading.Lock()
+        self._is_open = threading.Event()
 
     def open(self) -> None:
         """Build the views that are outdated, open the indexes, and let every projection follow the log.
@@ -65,15 +66,18 @@ class EmbeddedEngine(Engine):
         """
         self._loop_thread.start()
         self.began_at = self.end()
-        for name in SQL_VIEWS:
-            if self.parts.views.sql(name).is_outdated:
-                self.parts.rebuild_view(name)
+        outdated = [name for name in SQL_VIEWS if self.parts.views.sql(name).is_outdated]
+        if outdated:
+            self.listen()  # that may take minutes: other commands see that somebody is there, and wait
+        for name in outdated:
+            self.parts.rebuild_view(name)
         for name in INDEXES:
             index = self._running.indexes[name] = self.parts.make_index(name, self.is_quiet)
             if index.open() and self._has_operations():
                 self._tell_generation(self.parts.views.indexes[name])
         for name in SQL_VIEWS:
             self._follow(name)
+        self._is_open.set()
 
     def _follow(self, name: str) -> None:
         """Follow the log with a SQL view, from where it stands."""
@@ -181,13 +185,16 @@ class EmbeddedEngine(Engine):
     # -- others' commands
 
     def listen(self) -> None:
-        """Answer the commands of other processes on the folder's socket."""
+        """Answer the commands of other processes on the folder's socket; idempotent."""
+        if self._running.server is not None:
+            return
         server = ControlServer(self.parts.folder.path, self._answer, access=self.parts.folder.access)
         asyncio.run_coroutine_threadsafe(server.start(), self.loop).result()
         self._running.server = server
 
     def _answer(self, call: Call, emit: Emit, caller_left: threading.Event) -> Mapping[str, Any]:
         refuse_other_settings(call, self.parts.settings, owner=str(self.parts.folder.path))
+        self._is_open.wait()
         return self.run(call, emit, caller_left)
 
     # -- the end

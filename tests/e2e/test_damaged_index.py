@@ -165,6 +165,22 @@ async def test_a_driver_that_panics_while_it_is_written_ends_the_wait_and_not_th
             assert (await pipeline.call("verify", deep=True))["consistent"]
 
 
+def test_bookkeeping_that_does_not_open_is_the_trouble_of_the_indexes_alone(cli: Cli) -> None:
+    books = cli.data / "views" / "indexes.sqlite"
+    books.write_bytes(b"not a database at all" * 500)
+    told = {one["name"]: one["state"] for one in cli("status", "--json").json["projections"]}
+    assert (told["vector"], told["keyword"]) == ("damaged", "damaged")
+    assert set(told) == {"manifest", "jobs", "stage_results", "vector", "keyword"}
+    assert len(cli("documents", "list", "--json").json["documents"]) == len(WORDS)
+    assert "delete" in cli("search", "heron", exit_code=4).stderr
+    assert not cli("verify", "--json", exit_code=1).json["consistent"]
+
+    for path in books.parent.glob("indexes.sqlite*"):
+        path.unlink()
+    assert cli("search", "heron", "--json").json["unavailable"] == []
+    assert cli("verify", "--deep", "--json").json["consistent"]
+
+
 async def test_an_index_that_has_no_room_to_be_opened_leaves_the_other_one(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

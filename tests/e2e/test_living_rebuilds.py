@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from refold_cli import Cli
 
 import refold
 from projections.latest_versions import LatestVersions
+from projections.sql.view_store import ViewStore
+from refold.control.address import calling_path
+from refold.control.messages import Call, decode, encode
+from refold.settings import load_settings
 from schemas.errors import RefoldError
 from schemas.events import GenerationCreated, GenerationDropped, GenerationPromoted
 from schemas.positions import Position
@@ -143,3 +150,39 @@ async def test_an_owner_answers_others_while_it_writes_an_index_that_was_left_un
             assert (await adding).status == "completed"
             assert (await pipeline.search("wren", mode="keyword")).hits[0].uri == "push:wren"
             assert (await pipeline.call("verify", deep=True))["consistent"]
+
+
+async def test_an_owner_is_there_for_others_while_it_builds_a_view_of_an_earlier_release(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite3.connect(data / "views" / "jobs.sqlite") as view:
+        view.execute("UPDATE sql_views SET version = version - 1")
+    view.close()
+    is_building, goes_on = threading.Event(), threading.Event()
+    build_beside = ViewStore.build_beside
+
+    def held(store: ViewStore[Any]) -> ViewStore[Any]:
+        is_building.set()
+        assert goes_on.wait(PATIENCE_S)
+        return build_beside(store)
+
+    monkeypatch.setattr(ViewStore, "build_beside", held)
+
+    async def own() -> None:
+        async with refold.open(data) as pipeline:
+            assert "jobs" in await pipeline.call("jobs list")
+            await asyncio.to_thread(is_answered.wait, PATIENCE_S)
+
+    is_answered = threading.Event()
+    owning = asyncio.ensure_future(own())
+    assert await asyncio.to_thread(is_building.wait, PATIENCE_S)
+    settings = load_settings({"data": data})
+    call = Call(command="jobs list", settings_fingerprint=settings.fingerprint)
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.connect(str(calling_path(data)))  # somebody is there
+        connection.sendall(encode(asdict(call)))
+        goes_on.set()
+        line = await asyncio.to_thread(connection.makefile("rb").readline)
+    is_answered.set()
+    await owning
+    assert "jobs" in decode(line)["result"]

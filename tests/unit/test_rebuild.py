@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from index_backends import DURABLE_BACKENDS, INDEX_OF, open_store_of
 from index_worlds import BOOKS, Index, World, lose_books, projection_of, texts_of
+from sqlalchemy import select
 
 from projections.index_backend import IndexForeign
+from projections.index_tables import GENERATIONS
 from projections.index_view import IndexView
 from projections.rebuild import RebuildReport, finish_rebuild, rebuild_index
 from projections.verify import verify
@@ -212,6 +214,8 @@ def test_what_a_killed_rebuild_has_written_is_dropped_at_the_next_opening(
     assert not index.view.open()
     assert (index.view.generation.name, index.view.generation.is_live) == ("g1", True)
     assert [folder.name for folder in index.directory.iterdir()] == ["g1"]
+    with index._engine.connect() as connection:
+        assert list(connection.execute(select(GENERATIONS.c.generation)).scalars()) == ["g1"]
     assert index.entries() == entries
     assert is_consistent(index)
     index.close()
