@@ -53,7 +53,9 @@ class Watch:
         while self._process.poll() is None:
             self._look()
             if is_reached(self):
-                return not self.ends_within(delay_s)
+                is_alive = not self.ends_within(delay_s)
+                self._look()  # what was completed meanwhile is this life's
+                return is_alive
             if self._log is None:
                 self.ends_within(LOOK_S)
             else:
