@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from refold.both_engines import now
-from schemas.errors import UsageError
+from schemas.errors import PoisonError, UsageError
 from streams.artifact_stores.local import LocalArtifacts
 from streams.artifacts import ArtifactStore
 
@@ -14,8 +15,16 @@ BATCH_BYTES = 16 * 1024 * 1024
 """Copied between two syncs: a sync costs much the same for one blob as for a hundred."""
 
 
-def copy_artifacts(source: str, artifacts: ArtifactStore) -> int:
-    """Copy what another store holds into `artifacts`; how many blobs that was. Doing it again changes nothing.
+@dataclass(frozen=True, slots=True)
+class CopiedArtifacts:
+    """How many blobs were copied, and how many could not be: they are lost or damaged in the store they come from."""
+
+    copied: int
+    damaged: int
+
+
+def copy_artifacts(source: str, artifacts: ArtifactStore) -> CopiedArtifacts:
+    """Copy what another store holds into `artifacts`, as far as it is whole there. Doing it again changes nothing.
 
     Args:
         source: The artifacts folder of a data folder, a folder that a cluster's processes shared, or
@@ -24,13 +33,16 @@ def copy_artifacts(source: str, artifacts: ArtifactStore) -> int:
 
     Raises:
         UsageError: there is no store at `source`.
-        ArtifactDamaged: a blob there is not what its name says.
     """
     other = _open(source)
-    copied, waiting_bytes = 0, 0
+    copied, damaged, waiting_bytes = 0, 0, 0
     try:
         for ref in other.scan():
-            artifacts.put([other.get(ref)])
+            try:
+                artifacts.put([other.get(ref)])
+            except PoisonError:
+                damaged += 1
+                continue
             copied += 1
             waiting_bytes += ref.size_bytes
             if waiting_bytes >= BATCH_BYTES:
@@ -39,7 +51,7 @@ def copy_artifacts(source: str, artifacts: ArtifactStore) -> int:
     finally:
         other.close()
     artifacts.sync()
-    return copied
+    return CopiedArtifacts(copied, damaged)
 
 
 def _open(source: str) -> ArtifactStore:

@@ -49,7 +49,12 @@ def canonical_uri(uri: str) -> str:
     Raises:
         InvalidUri: no document can be called that.
     """
-    return uri if _is_canonical_file_uri(uri) else _canonical_uri(uri)
+    if _is_canonical_file_uri(uri):
+        return uri
+    try:
+        return _canonical_uri(uri)
+    except UnicodeEncodeError as exc:
+        raise InvalidUri("it holds half a character", op="name document", subject=ascii(uri)) from exc
 
 
 def _canonical_uri(uri: str) -> str:

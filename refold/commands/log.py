@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from refold.artifact_copy import copy_artifacts
+from refold.artifact_copy import CopiedArtifacts, copy_artifacts
 from refold.commands import Emit, Json
 from refold.commands.status import size_bytes_of
 from refold.engine import Engine
@@ -70,11 +70,11 @@ def export(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threa
 def import_(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """Read an exported log into this empty one, and the artifacts it refers to."""
     del emit, stop
-    copied = 0
+    artifacts = CopiedArtifacts(0, 0)
     if arguments.get("artifacts"):
-        copied = copy_artifacts(str(arguments["artifacts"]), engine.parts.artifacts)
+        artifacts = copy_artifacts(str(arguments["artifacts"]), engine.parts.artifacts)
     summary = import_log(engine.parts.log, Path(str(arguments["directory"])))
-    return {**_told(asdict(summary)), "artifacts_copied": copied}
+    return {**_told(asdict(summary)), "artifacts_copied": artifacts.copied, "artifacts_damaged": artifacts.damaged}
 
 
 def _partitions(engine: Engine, topics: Sequence[str]) -> list[TopicPartition]:

@@ -154,3 +154,12 @@ def test_other_spellings_have_a_canonical_form(uri: str, canonical: str) -> None
 def test_what_no_document_can_be_called_has_none(uri: str) -> None:
     with pytest.raises(InvalidUri):
         canonical_uri(uri)
+
+
+@pytest.mark.parametrize(
+    "uri", ["push:half \udc80", "file:///half/%20/\udc80x", "http://half\ud83d.example/", "\ud83d"]
+)
+def test_a_uri_with_half_a_character_names_nothing(uri: str) -> None:
+    with pytest.raises(InvalidUri) as refused:
+        canonical_uri(uri)
+    assert str(refused.value).encode()
