@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from projections.rebuild import RebuildReport, news_of
 from projections.runner import ProjectionStatus, Runner
 from refold.agreement import refuse_other_settings
 from refold.commands import Emit
-from refold.control.messages import Call
+from refold.control.messages import Call, Interrupted
 from refold.control.server import ControlServer
 from refold.data_folder import DataFolder
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
@@ -21,6 +22,9 @@ from refold.kept_index import KeptIndex
 from refold.sqlite_group_positions import SqliteGroupPositions
 from schemas.errors import RefoldError
 from schemas.positions import Position
+
+SLICE_S = 0.25
+"""A wait for a projection looks this often whether it is still wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,16 +121,32 @@ class EmbeddedEngine(Engine):
             return position
 
     def wait_for(
-        self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S
+        self,
+        position: Position,
+        names: Collection[str] = INDEXES,
+        *,
+        timeout_s: float = CATCH_UP_TIMEOUT_S,
+        stop: threading.Event | None = None,
     ) -> None:
         """Return when the projections `names` have reached `position`; see the base class."""
+        deadline_s = time.monotonic() + timeout_s
         for name in names:
-            if name in INDEXES:
-                self._running.indexes[name].wait_for(position, timeout_s=timeout_s)
-            elif not self._running.runners[name].wait_for(position, timeout_s):
-                raise NotThereYet(
-                    f"{name} is not at {position} after {timeout_s:.0f} s", op="wait", hint="see: refold status"
-                )
+            while not self._reaches(name, position, min(SLICE_S, max(deadline_s - time.monotonic(), 0.0))):
+                if stop is not None and stop.is_set():
+                    raise Interrupted(op="wait", hint="see: refold status")
+                if time.monotonic() >= deadline_s:
+                    raise NotThereYet(
+                        f"{name} is not at {position} after {timeout_s:.0f} s", op="wait", hint="see: refold status"
+                    )
+
+    def _reaches(self, name: str, position: Position, within_s: float) -> bool:
+        if name not in INDEXES:
+            return self._running.runners[name].wait_for(position, within_s)
+        try:
+            self._running.indexes[name].wait_for(position, timeout_s=within_s)
+        except NotThereYet:
+            return False
+        return True
 
     def group_positions(self) -> SqliteGroupPositions:
         """How far each group of subscribers has come, in a file of the data folder."""

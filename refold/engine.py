@@ -185,12 +185,18 @@ class Engine(ABC):
 
     @abstractmethod
     def wait_for(
-        self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S
+        self,
+        position: Position,
+        names: Collection[str] = INDEXES,
+        *,
+        timeout_s: float = CATCH_UP_TIMEOUT_S,
+        stop: threading.Event | None = None,
     ) -> None:
         """Return when the projections `names` have reached `position`.
 
         Raises:
             NotThereYet: one of them has not, in time.
+            Interrupted: `stop` came first.
             RefoldError: what stopped one of them, or what is wrong with an index; at once, without the time.
         """
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection, Iterator, Mapping
 
 from projections.job_entries import JobState, JobStatus
 from projections.parked import Parked
 from refold.control.messages import Interrupted
-from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet
+from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine
 from refold.naming import document_id_of_name, job_named, position_named
 from refold.requests import answers_of, taken_requests
 from schemas.errors import PoisonError, UsageError
@@ -20,9 +19,6 @@ from streams.request_contract import broken_rule
 
 POLL_S = 0.05
 """How often a job's row is looked at."""
-
-SLICE_S = 0.25
-"""A wait for a projection looks this often whether it is still wanted."""
 
 SEE_STATUS = "see: refold status"
 
@@ -71,18 +67,7 @@ def wait_for_position(
         Interrupted: `stop` came first.
         RefoldError: what stopped one of them, or what is wrong with an index.
     """
-    deadline_s = time.monotonic() + timeout_s
-    for name in names:
-        while True:
-            left_s = max(deadline_s - time.monotonic(), 0.0)
-            try:
-                engine.wait_for(position, [name], timeout_s=min(SLICE_S, left_s))
-                break
-            except NotThereYet:
-                if stop.is_set():
-                    raise Interrupted(op="wait", hint="see: refold status") from None
-                if left_s <= SLICE_S:
-                    raise
+    engine.wait_for(position, names, timeout_s=timeout_s, stop=stop)
 
 
 def wait_for_job(engine: Engine, job_id: JobId, stop: threading.Event) -> JobState | None:

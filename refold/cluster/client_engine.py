@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from projections.view import View
 from refold.cluster.holds import Holds
 from refold.cluster.keeper_watch import KeeperWatch
 from refold.cluster.projection_lag import status_of
+from refold.control.messages import Interrupted
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
 from refold.group_positions import GroupPositions
 from refold.plannings import Plannings
@@ -117,7 +119,12 @@ class ClientEngine(Engine):
         ]
 
     def wait_for(
-        self, position: Position, names: Collection[str] = INDEXES, *, timeout_s: float = CATCH_UP_TIMEOUT_S
+        self,
+        position: Position,
+        names: Collection[str] = INDEXES,
+        *,
+        timeout_s: float = CATCH_UP_TIMEOUT_S,
+        stop: threading.Event | None = None,
     ) -> None:
         """Return when the projections `names` have reached `position`; see the base class."""
         deadline = time.monotonic() + timeout_s
@@ -130,6 +137,8 @@ class ClientEngine(Engine):
                         op="wait",
                         hint="see: refold status",
                     )
+                if stop is not None and stop.is_set():
+                    raise Interrupted(op="wait", hint="see: refold status")
                 keeping.look()
                 time.sleep(POLL_S)
 

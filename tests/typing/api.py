@@ -20,6 +20,7 @@ async def ingest_and_read_the_answers(folder: Path) -> None:
         assert_type(result.documents, Sequence[refold.DocumentResult])
         assert_type(result.counts, Mapping[str, int])
         assert_type(result.position, str)
+        assert_type(result.searchable, bool)
 
         async for answer in pipeline.iter_results(["docs/"], limit=10):
             assert_type(answer, refold.DocumentResult)
@@ -67,6 +68,7 @@ async def search(pipeline: refold.Pipeline) -> None:
     answer = await pipeline.search("what happens on backpressure?", mode="hybrid", limit=3, filters=by_object)
     assert_type(answer, refold.SearchAnswer)
     assert_type(answer.hits, Sequence[refold.Hit])
+    assert_type(answer.behind, Mapping[str, int])
     assert_type(answer.positions, Mapping[str, refold.Position])
     for hit in answer.hits:
         assert_type(hit.page, int | None)
