@@ -11,6 +11,7 @@ import signal
 import stat
 import struct
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -128,6 +129,15 @@ def _say(*parts: bytes) -> None:
         os.write(_pipe(), part)
 
 
+def _fill() -> None:
+    """Write one byte more than a pool process may."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(64 * MIB)
+        file.seek(64 * MIB)
+        file.write(b"x")
+        file.flush()
+
+
 def _answer_half() -> None:
     _say((1_000).to_bytes(8, "little"), b"x")
     _hang()
@@ -194,6 +204,7 @@ _MISBEHAVIOURS: Mapping[str, Callable[[], None]] = {
     "!crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "!leave": lambda: os._exit(0),
     "!divide": _divide,
+    "!fill": _fill,
     "!answer-half": _answer_half,
     "!trickle": _trickle,
     "!boast": _boast,

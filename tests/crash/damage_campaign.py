@@ -143,6 +143,7 @@ class _Campaign:
             ("search", text_of(number, 0), "--mode", "vector"),
             ("ingest", str(self.docs)),
             ("status",),
+            ("log", "stat"),
             ("verify", "--deep"),
         ]
         self.rng.shuffle(questions)
@@ -179,6 +180,8 @@ class _Campaign:
                 return True
             case "ingest":
                 return answer.exit_code == 0
+            case "log":
+                return True
             case "status":
                 return not any(projection.get("error") for projection in said["projections"])
             case _:

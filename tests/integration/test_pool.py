@@ -102,6 +102,7 @@ MISBEHAVIOURS = {
     "!mark-strangely": ("pool_process_died", "killed by signal"),
     "!take-1024": ("memory_limit", "512 MiB"),
     "!divide": ("parser_failed", "ZeroDivisionError"),
+    "!fill": ("parser_failed", "File too large"),
 }
 
 
