@@ -48,7 +48,7 @@ from schemas.events import (
     VectorsAdded,
     VectorsRef,
 )
-from schemas.ids import EventId, JobId, document_id_of, event_id_of
+from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position
 from streams.answers import AnswerWriter
 from streams.artifact_stores.memory import MemoryArtifacts
@@ -161,6 +161,7 @@ class SlotMachine(RuleBasedStateMachine):
         self.log = MemoryLog(shuffle_seed=seed)
         self.states = FoldedStates(self.log)
         self.truth = FoldedStates(self.log)
+        self.died_of: Counter[DocumentId] = Counter()  # the deaths of processes that had begun the document
         self.held_jobs: set[JobId] = set()
         self.overlay_limit = overlay_limit
         self.now = START
@@ -179,6 +180,8 @@ class SlotMachine(RuleBasedStateMachine):
 
     def _new_process(self) -> None:
         self.lives += 1
+        self.truth.catch_up()
+        self.died_of.update(d for d, state in self.truth.all().items() if state.started)
         self.process = Process(self, f"run-{self.lives}")
         self.process.own()
 
@@ -330,8 +333,8 @@ class SlotMachine(RuleBasedStateMachine):
     def only_deaths_are_crashes(self) -> None:
         if hasattr(self, "truth"):
             self.truth.catch_up()
-            deaths = self.lives - 1
-            assert all(r.crashes <= deaths for s in self.truth.all().values() for r in s.requests)
+            for document_id, state in self.truth.all().items():
+                assert all(r.crashes <= self.died_of[document_id] for r in state.requests)
 
     def teardown(self) -> None:
         if not hasattr(self, "process"):
