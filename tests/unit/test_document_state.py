@@ -95,3 +95,13 @@ def test_a_request_that_is_open_is_not_taken_twice_however_many_there_are() -> N
     again = replace(first, meta=replace(first.meta, sequence=22))
     with pytest.raises(ImpossibleTransition):
         evolve(made.state(URI), again, 99)
+
+
+def test_a_failure_is_not_the_last_word_so_that_what_was_passed_over_still_runs() -> None:
+    made = Histories()
+    made.queued(URI, job="paused")
+    later = made.queued(URI)
+    made.started(later)
+    made.failed(later)
+    assert made.state(URI).last_answer is not None
+    assert made.state(URI).settled_order is None
