@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, partial
 
-from projections.fusion import FusedChunk, Part, fuse
+from projections.fusion import fuse
+from projections.hits import Hit, HitReader, Unreadable
 from projections.index_backend import Filters, IndexForeign, KeywordBackend, ScoredChunk, Vector, VectorBackend
 from projections.index_view import IndexView
-from projections.served import Standing
-from projections.version_chunks import VersionChunks
 from projections.visible_hits import DocumentsMoved, VisibleHits, visible_hits
 from schemas.errors import MachineError, RefoldError, TransientError, UnreachableError, UsageError
-from schemas.events import ArtifactRef
-from schemas.ids import ChunkId, DocumentId
+from schemas.ids import DocumentId
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
 from streams.stages.embed import Embedder
@@ -44,33 +42,13 @@ class SearchMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """A chunk that answers a query; `text` is its document's text from character `start` to before `end`.
-
-    `score` is the fused one in hybrid mode, else the index's own; `parts` says per index what it made of the chunk.
-    """
-
-    chunk_id: ChunkId
-    document_id: DocumentId
-    version: int
-    uri: str
-    title: str | None
-    page: int | None
-    ordinal: int
-    start: int
-    end: int
-    text: str
-    score: float
-    parts: Mapping[str, Part]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
     """The hits, best first, and how far the log was in each index that answered.
 
     `unavailable` says by index why one of the two did not: the hits are the other's then. Whoever waited before it
     asked says so: `parked` are the documents that an index could not apply, where a position was waited for; `behind`
-    how many events an index was still behind what the log held when its owner began.
+    how many events an index was still behind what the log held when its owner began. `unreadable` are documents that
+    belong among the hits and cannot be shown, for their texts are lost or damaged.
     """
 
     hits: Sequence[Hit]
@@ -80,6 +58,7 @@ class SearchAnswer:
     parked: Sequence[DocumentId] = ()
     behind: Mapping[str, int] = field(default_factory=dict)
     unavailable: Mapping[str, RefoldError] = field(default_factory=dict)
+    unreadable: Mapping[DocumentId, Unreadable] = field(default_factory=dict)
 
 
 _Ask = Callable[[int], VisibleHits]
@@ -95,13 +74,6 @@ class _Found:
     visible: Mapping[str, VisibleHits]
     positions: Mapping[str, Position]
     unavailable: Mapping[str, RefoldError]
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    uri: str
-    title: str | None
-    chunks: ArtifactRef
 
 
 class Search:
@@ -127,7 +99,7 @@ class Search:
         self._vector = vector
         self._keyword = keyword
         self._embedder = cache(embedder)
-        self._chunks = VersionChunks(artifacts)
+        self._hits = HitReader(artifacts)
         self._monotonic = monotonic
 
     def search(
@@ -145,7 +117,7 @@ class Search:
 
         Raises:
             UsageError: there is nothing to search for.
-            RefoldError: no index that was meant can be asked, and why.
+            RefoldError: no index that was meant can be asked, or nothing that was found can be read, and why.
             TransientError: documents kept switching while they were searched.
         """
         if not query.strip():
@@ -156,15 +128,18 @@ class Search:
         asks = self._asks(query, mode, filters)
         for _ in range(MAX_RUNS):
             try:
-                hits, found = self._run(asks, limit, without)
+                hits, unreadable, found = self._run(asks, limit, without)
             except DocumentsMoved:
                 continue
+            if unreadable and not hits:
+                raise next(iter(unreadable.values())).error
             return SearchAnswer(
                 hits=hits,
                 positions=found.positions,
                 took_ms=(self._monotonic() - began_s) * 1_000,
                 mode=mode,
                 unavailable=found.unavailable,
+                unreadable=unreadable,
             )
         raise TransientError("documents change faster than they can be searched", op="search", hint="try again")
 
@@ -191,14 +166,15 @@ class Search:
 
     def _run(
         self, asks: Mapping[str, _Ask], limit: int, without: Mapping[str, RefoldError]
-    ) -> tuple[Sequence[Hit], _Found]:
+    ) -> tuple[Sequence[Hit], Mapping[DocumentId, Unreadable], _Found]:
         began_s = self._monotonic()
         found = self._ask_all(asks, max(limit * DEPTH_PER_HIT, FUSION_DEPTH), without)
-        fused = fuse({name: visible.hits for name, visible in found.visible.items()})[:limit]
-        hits = self._hits(fused, {name: visible.standings for name, visible in found.visible.items()})
+        fused = fuse({name: visible.hits for name, visible in found.visible.items()})
+        standings = {name: visible.standings for name, visible in found.visible.items()}
+        hits, unreadable = self._hits.read(fused, standings, limit=limit)
         if self._monotonic() - began_s > self._longest_query_s:
             raise DocumentsMoved  # what it found may have been deleted while it looked
-        return hits, found
+        return hits, unreadable, found
 
     def _ask_all(self, asks: Mapping[str, _Ask], wanted: int, without: Mapping[str, RefoldError]) -> _Found:
         visible: dict[str, VisibleHits] = {}
@@ -226,39 +202,3 @@ class Search:
     @property
     def _longest_query_s(self) -> float:
         return min(view.longest_query_s for view in self._views.values())
-
-    def _hits(
-        self, fused: Sequence[FusedChunk], standings: Mapping[str, Mapping[DocumentId, Standing]]
-    ) -> Sequence[Hit]:
-        # Where two indexes hold a chunk, both serve or served its version: either knows its source.
-        sources = {one.chunk_id: _source(one, standings[next(iter(one.parts))][one.document_id]) for one in fused}
-        chunks = self._chunks.read({source.chunks for source in sources.values()})
-        hits = []
-        for one in fused:
-            source = sources[one.chunk_id]
-            chunk = chunks[source.chunks][one.ordinal]
-            hits.append(
-                Hit(
-                    chunk_id=one.chunk_id,
-                    document_id=one.document_id,
-                    version=one.version,
-                    uri=source.uri,
-                    title=source.title,
-                    page=chunk.page,
-                    ordinal=one.ordinal,
-                    start=chunk.start,
-                    end=chunk.end,
-                    text=chunk.text,
-                    score=one.score,
-                    parts=one.parts,
-                )
-            )
-        return hits
-
-
-def _source(one: FusedChunk, standing: Standing) -> _Source:
-    last = standing.last
-    assert last is not None  # noqa: S101 - a version of it was served
-    chunks = last.chunks if one.version == last.version else standing.previous_chunks
-    assert chunks is not None  # noqa: S101 - a version with a chunk has an artifact of its chunks
-    return _Source(last.attributes.uri, last.title, chunks)

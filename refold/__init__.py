@@ -15,8 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from projections.hits import Hit
     from projections.index_backend import Filters
-    from projections.search import Hit, SearchAnswer
+    from projections.search import SearchAnswer
     from refold.event_filters import EventFilter, errors_only, kinds, progress_only
     from refold.pipeline import Pipeline
     from refold.pipeline import open_pipeline as open  # noqa: A004 - read as refold.open
@@ -34,7 +35,7 @@ _HOMES = {
     "DocumentResult": "refold.results",
     "EventFilter": "refold.event_filters",
     "Filters": "projections.index_backend",
-    "Hit": "projections.search",
+    "Hit": "projections.hits",
     "Pipeline": "refold.pipeline",
     "PipelineResult": "refold.results",
     "Position": "schemas.positions",

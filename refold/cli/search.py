@@ -64,6 +64,8 @@ def _warn(answer: dict[str, Any]) -> None:
     """What this answer may lack."""
     for one in answer["unavailable"]:
         print_warning(f"without the {one['index']} index: {one['error']}", one["hint"])
+    for one in answer["unreadable"]:
+        print_warning(f"without {one['uri']}: {one['error']}", one["hint"])
     if answer["behind"]:
         err().print(f"not everything could be searched yet: {_lags(answer['behind'])}; see: refold status")
     if answer["parked"]:

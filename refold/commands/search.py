@@ -9,7 +9,8 @@ from typing import Any
 
 from projections.filters import parse_filters
 from projections.highlight import highlights
-from projections.search import Hit, SearchAnswer
+from projections.hits import Hit
+from projections.search import SearchAnswer
 from refold.commands import Emit, Json
 from refold.engine import Engine
 from refold.searching import find, search_mode
@@ -42,6 +43,10 @@ def answer_json(found: SearchAnswer, query: str) -> Json:
         "behind": dict(found.behind),
         "unavailable": [
             {"index": name, "error": str(error), "hint": error.hint} for name, error in found.unavailable.items()
+        ],
+        "unreadable": [
+            {"document_id": document_id, "uri": one.uri, "error": str(one.error), "hint": one.error.hint}
+            for document_id, one in found.unreadable.items()
         ],
     }
 

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,16 @@ from markdown_blocks import ROOT, code
 from registry_server import RegistryServer
 
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
+from refold.both_engines import now
 from refold.cli.app import app
 from refold.cli.output import print_error
+from refold.data_folder import DataFolder
 from refold.settings import Settings
 from schemas.errors import RefoldError
-from schemas.events import DocumentQueued, JobSubmitted, Meta, PipelineEvent
+from schemas.events import DocumentCompleted, DocumentQueued, JobSubmitted, Meta, PipelineEvent
 from schemas.ids import EventId, JobId, chunk_id_of, document_id_of, random_id
+from schemas.positions import Position
+from streams.artifact_stores.local import LocalArtifacts
 from streams.log import Draft, Slot
 from streams.logs.sqlite import SqliteLog
 from streams.logs.topic_plan import TOPICS_FILE
@@ -78,18 +83,29 @@ class Corpus:
         log.close()
 
     def lose_a_chunk(self) -> None:
-        """Take a chunk out of the keyword index behind its back."""
+        """Take a chunk out of the keyword index behind its back, and see what is told of that."""
         (folder,) = (self.home / "data" / "indexes" / "keyword").iterdir()
         backend = TantivyKeywordBackend(folder, folder.name, create=False)
         backend.delete([chunk_id_of(document_id_of(NOTES), 1, 0)])
         backend.flush()
         backend.close()
+        self.run("verify")
 
     def lose_an_index(self) -> None:
         """Take the whole of it away, and see what is told of that."""
         shutil.rmtree(self.home / "data" / "indexes" / "keyword")
         self.run("search", "fold of one log")
         self.run("verify")
+
+    def lose_a_text(self) -> None:
+        """Take the artifact of a live document's chunks away, and see what a search tells of that."""
+        folder = DataFolder(self.home / "data")
+        with closing(SqliteLog(folder.log)) as log, closing(LocalArtifacts(folder.artifacts, clock=now)) as artifacts:
+            for batch in log.read(log.partitions("documents"), Position()):
+                for event in [recorded.event for recorded in batch.recorded]:
+                    if isinstance(event, DocumentCompleted) and event.uri == NOTES and event.chunks:
+                        artifacts.delete([event.chunks])
+        self.run("search", "remember the milk, a fold of one log")
 
 
 def meta(sequence: int = 0, job_id: JobId | None = None) -> Meta:
@@ -162,13 +178,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     run("jobs resume", paused)
 
     corpus.lose_a_chunk()
-    run("verify")
     corpus.lose_an_index()
     run("rebuild", "all")
     history = corpus.shown["refold documents history"][-1]["events"]
     corpus.append(queued(NOTES, len(history) + 1), queued(OPEN, 1))
     run("documents show", NOTES)
     run("status")
+    corpus.lose_a_text()
     run("documents remove", f"{docs}/good.md", f"{docs}/good.md")
     return corpus.shown
 

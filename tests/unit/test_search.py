@@ -215,7 +215,26 @@ def test_a_query_that_never_gets_ahead_of_the_changes_ends_as_transient(
         search.search("whales", mode=SearchMode.KEYWORD)
 
 
-def test_a_chunk_whose_artifact_is_lost_is_an_error_not_an_empty_text(
+def test_a_document_whose_texts_are_lost_is_named_and_the_others_are_shown(
+    world: World, indexes: list[Index], search: Search
+) -> None:
+    stored = world.store(["whales sing at dawn", "whales sing at noon"])
+    world.complete(REPORT, [], stored=stored)
+    world.complete(LETTER, ["whales sing at dawn, and the letter goes on about other things", "whales rest"])
+    catch_up(indexes)
+    world.artifacts.delete([stored.chunks])
+
+    answer = search.search("whales sing at dawn", limit=2)
+
+    assert [hit.uri for hit in answer.hits] == [LETTER, LETTER]
+    (unreadable,) = answer.unreadable.values()
+    assert list(answer.unreadable) == [document_id_of(REPORT)]
+    assert unreadable.uri == REPORT
+    assert isinstance(unreadable.error, ArtifactMissing)
+    assert unreadable.error.hint
+
+
+def test_what_was_found_and_cannot_be_read_is_an_error_where_nothing_else_was_found(
     world: World, indexes: list[Index], search: Search
 ) -> None:
     stored = world.store(["whales sing at dawn"])
