@@ -46,17 +46,16 @@ def document_id_named(engine: Engine, name: str) -> DocumentId:
 
 def document_id_of_name(name: str) -> DocumentId:
     """The same, whether the corpus has heard of it or not."""
-    if _UUID.fullmatch(name):
-        return DocumentId(name)
-    uri = uri_named(name)
-    with suppress(InvalidUri):
-        uri = canonical_uri(uri)  # people write push:a=b
-    return document_id_of(uri)
+    return DocumentId(name) if _UUID.fullmatch(name) else document_id_of(uri_named(name))
 
 
 def uri_named(name: str) -> str:
-    """The canonical uri of a path; a uri stays as it is."""
-    return file_uri(Path(name)) if name.startswith("/") else name
+    """The canonical uri of a path or a uri, for people write push:a=b; what is neither stays as it is."""
+    if name.startswith("/"):
+        return file_uri(Path(name))
+    with suppress(InvalidUri):
+        return canonical_uri(name)
+    return name
 
 
 def position_named(name: str) -> Position | None:

@@ -116,6 +116,17 @@ def test_a_source_takes_along_what_its_links_led_to_and_no_other_of_that_name(cl
     assert cli("documents", "remove", "push:*/*", "--yes", "--json").json["removed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("push:a=b", 1), ("push:50 %/tea time", 1), ("push:50 %/", 2), ("push:50 %/*", 2)],
+)
+def test_a_uri_is_taken_as_people_write_it(cli: Cli, *, name: str, count: int) -> None:
+    for pushed in ("a=b", "50 %/tea time", "50 %/x"):
+        cli("documents", "add", pushed, "--text", "pushed")
+    assert cli("documents", "remove", name, "--yes", "--json").json["removed"] == count
+    assert len(live(cli)) == 5 + 3 - count
+
+
 @pytest.mark.parametrize(("said", "left"), [(b"n\n", 5), (b"y\n", 2)])
 def test_a_person_at_a_terminal_is_asked(cli: Cli, *, said: bytes, left: int) -> None:
     terminal, end = pty.openpty()
