@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from refold.engine import Engine
@@ -41,8 +41,8 @@ class EventStream:
         self,
         engine: Engine,
         job_id: JobId,
-        *,
         after: Position,
+        *,
         buffer_size: int,
         progress_interval: int,
         checkpoint_interval: int,
@@ -70,7 +70,7 @@ class EventStream:
         if self._was_far:
             self._work.wake()
 
-    async def __aiter__(self) -> AsyncIterator[PipelineEvent]:
+    async def __aiter__(self) -> AsyncGenerator[PipelineEvent]:
         self._engine.gates.append(self)
         threading.Thread(target=self._pump, name="event-stream", daemon=True).start()
         try:

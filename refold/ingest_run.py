@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -16,7 +15,8 @@ from refold.engine import Engine
 from refold.event_json import recorded_json
 from refold.job_events import JobEvents
 from refold.planning import Planning
-from refold.unfinished_jobs import job_of_row, open_of_others, unfinished_like
+from refold.results import joint_outcome
+from refold.unfinished_jobs import jobs_of_ingest, open_of_others, planned_on
 from refold.waiting import parked_of_job, wait_for_position
 from schemas.ids import JobId
 from streams.job import Job
@@ -54,37 +54,30 @@ class IngestRun:
         self._completed_before = 0
         self._left_out = 0
         self._followed: list[JobId] = []
-        self.resumed: list[JobId] = []
+        self._resumed: list[JobId] = []
 
-    def go_on(self, job: Job) -> bool:
-        """Follow every unfinished job that asks for the same as `job`; whether all have ended."""
-        while (row := unfinished_like(self._engine, job)) is not None:
-            self.resumed.append(row.job_id)
-            self._completed_before += row.counts.completed
-            self._emit({"type": "resumed", **job_json(row)})
-            if not self.resume(row):
-                return False
-        return True
+    def follow(self, job: Job) -> None:
+        """Follow the unfinished jobs that ask for the same as `job`, then `job`, as long as each comes to its end."""
+        for followed, row in jobs_of_ingest(self._engine, job):
+            if row is not None and row.job_id != job.job_id:
+                self._resumed.append(row.job_id)
+                self._completed_before += row.counts.completed
+                self._emit({"type": "resumed", **job_json(row)})
+            if not self._follow(followed, row):
+                return
 
-    def follow(self, job: Job) -> bool:
-        """Plan `job` and follow it; whether it has ended."""
-        return self._follow(job.job_id, lambda: self._engine.work().plan(job))
-
-    def resume(self, row: JobState) -> bool:
-        """Follow a job that was submitted before, planned to its end if it is not; whether it has ended."""
-        return self._follow(row.job_id, lambda: self._engine.work().plan(job_of_row(row)) if row.plan is None else None)
-
-    def _follow(self, job_id: JobId, begin: Callable[[], Planning | None]) -> bool:
-        self._followed.append(job_id)
+    def _follow(self, job: Job, row: JobState | None) -> bool:
+        """Plan a job to its end, if it is not, and follow it; whether it has ended."""
+        self._followed.append(job.job_id)
         is_over = threading.Event()
-        events = JobEvents(self._engine, job_id, after=self._engine.end(), stop=is_over)
-        planning = begin()
+        events = JobEvents(self._engine, job.job_id, after=self._engine.end(), stop=is_over)
+        planning = planned_on(self._engine, job, row)
         streaming = threading.Thread(target=self._stream, args=(events,), name="stream", daemon=True)
         if self._is_streamed:
             streaming.start()
         try:
-            row = self._watched(job_id, planning)
-            is_finished = row is not None and row.finished_at is not None
+            last = self._watched(job.job_id, planning)
+            is_finished = last is not None and last.finished_at is not None
             if self._is_streamed and is_finished:
                 streaming.join(LAST_WORD_S)
         finally:
@@ -142,14 +135,15 @@ class IngestRun:
         rows = [row for job_id in self._followed if (row := self._last_word(job_id)) is not None]
         told = [job_json(row) for row in rows]
         is_finished = len(rows) == len(self._followed) and all(row.finished_at is not None for row in rows)
+        outcomes = [(str(one["outcome"]), int(one["requested"])) for one in told]
         counts = {name: sum(one[name] for one in told) for name in COUNTS}
         seconds = time.monotonic() - self._began_s
         completed_here = counts["completed"] - self._completed_before
         unfinished = "INTERRUPTED" if self._stop.is_set() else "RUNNING"
         return {
             "job_id": self._followed[-1] if self._followed else job.job_id,
-            "outcome": _outcome(told) if is_finished and told else unfinished,
-            "resumed": list(self.resumed),
+            "outcome": joint_outcome(outcomes) if is_finished and told else unfinished,
+            "resumed": list(self._resumed),
             "requested": sum(one["requested"] for one in told),
             **counts,
             # what a later look finds unchanged is what the first job has dealt with
@@ -188,11 +182,3 @@ def _per_minute(row: JobState, now: datetime) -> float:
         return row.pace.documents_per_minute
     elapsed_s = (now - row.submitted_at).total_seconds() if row.submitted_at else 0.0
     return row.counts.answered * 60 / elapsed_s if elapsed_s > 0 else 0.0
-
-
-def _outcome(told: Sequence[Json]) -> str:
-    """How finished jobs ended together; those that asked for nothing say nothing beside others."""
-    outcomes = {one["outcome"] for one in told if one["requested"]} or {told[-1]["outcome"]}
-    if len(outcomes) == 1:
-        return str(outcomes.pop())
-    return "CANCELLED" if "CANCELLED" in outcomes else "PARTIAL"

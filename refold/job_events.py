@@ -6,14 +6,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from refold.engine import Engine
-from schemas.events import JobFinished
+from schemas.events import DocumentQueued, JobFinished, JobSubmitted, PipelineEvent
 from schemas.ids import JobId
 from schemas.positions import Position
-from streams.log import Recorded
+from streams.log import EventLog, Recorded
 
 TOPICS = ("documents", "jobs")
 
 WAIT_S = 0.25
+
+BACK_EVENTS = 1_000
+"""Read first when a job's beginning is looked for, then twice as many, and so on: at most twice what the job spans."""
 
 
 class JobEvents:
@@ -74,3 +77,26 @@ class JobEvents:
             if going_on:
                 yield going_on
             self._position = self._position.joined(batch.next_position)
+
+
+def beginning_of(engine: Engine, job_id: JobId) -> Position:
+    """A position before all events of an unfinished job; found by counting back, for clocks may have been set."""
+    rows, seen = engine.parts.views.jobs.unfinished()
+    taken = next((row.counts.taken for row in rows if row.job_id == job_id), None)
+    log = engine.parts.log
+    if taken is None:  # it has ended just now
+        return log.begin([tp for topic in TOPICS for tp in log.partitions(topic)])
+    documents = _back_over(log, seen.only(["documents"]), taken, kind=DocumentQueued, job_id=job_id)
+    return documents.joined(_back_over(log, seen.only(["jobs"]), 1, kind=JobSubmitted, job_id=job_id))
+
+
+def _back_over(log: EventLog, end: Position, count: int, *, kind: type[PipelineEvent], job_id: JobId) -> Position:
+    """A position with at least `count` events of `kind` of the job between it and `end`, or where the log begins."""
+    partitions, size = list(end), BACK_EVENTS
+    begin = log.begin(partitions)
+    while count > 0 and not begin.reaches(end):
+        start = Position({tp: max(begin.offset(tp), offset - size) for tp, offset in end.items()})
+        events = (recorded.event for batch in log.read(partitions, start, end) for recorded in batch.recorded)
+        count -= sum(isinstance(event, kind) and event.meta.job_id == job_id for event in events)
+        end, size = start, size * 2
+    return end

@@ -21,9 +21,10 @@ from refold.document_results import result_of, searchable_result, searchable_res
 from refold.engine import Engine
 from refold.event_stream import EventStream
 from refold.ingest_options import ingest_arguments, resumed
+from refold.ingest_stream import events_of_ingest
 from refold.lifetime import Lifetime
 from refold.requests import Answer, ask, request
-from refold.results import DocumentResult, PipelineResult
+from refold.results import DocumentResult, PipelineResult, joint_outcome
 from refold.searching import find, search_mode
 from refold.settings import Settings, load_settings
 from refold.subscription import Delivery, Subscription
@@ -112,6 +113,10 @@ class Pipeline:
         One that leaves (`break`, cancellation) stops the job's intake; the job goes on when somebody works on the
         folder.
 
+        An unfinished job of the same sources and options goes on first, told from its beginning to its JobFinished; the
+        events of a job of its own for what has changed since follow. One that another stream of this pipeline reads is
+        left to it.
+
         Args:
             sources: Folders, files or globs.
             buffer_size: Events that may wait unread.
@@ -125,30 +130,22 @@ class Pipeline:
         Raises:
             UsageError: a source does not exist, or an option is not known.
         """
-        engine = self._open_engine
+        engine, after = self._open_engine, None
         job = await asyncio.to_thread(job_of, engine, ingest_arguments(sources, options))
-        after = engine.end()
         if resume_from is not None:
             after = resume_from if isinstance(resume_from, Position) else Position.parse(resume_from)
             job = await asyncio.to_thread(resumed, engine, job)
-        work = await asyncio.to_thread(engine.work)
-        stream = EventStream(
+        stream_of = partial(
+            EventStream,
             engine,
-            job.job_id,
-            after=after,
             buffer_size=buffer_size,
             progress_interval=progress_interval,
             checkpoint_interval=checkpoint_interval,
         )
-        planning = await asyncio.to_thread(work.plan, job)
-        try:
-            async for event in stream:
+        async with aclosing(events_of_ingest(self._lifetime, job, after=after, stream_of=stream_of)) as events:
+            async for event in events:
                 if event_filter is None or event_filter(event):
                     yield event if event_transformer is None else event_transformer(event)
-            if planning.error is not None:
-                raise planning.error
-        finally:
-            planning.leave()
 
     async def iter_results(self, sources: Sequence[str | Path], **options: Any) -> AsyncIterator[DocumentResult]:
         """Ingest `sources` and yield each document's final answer; memory does not grow with their number."""
@@ -169,25 +166,25 @@ class Pipeline:
         began_s = time.monotonic()
         answers: list[DocumentResult] = []
         uris: dict[DocumentId, str] = {}
-        finished: JobFinished | None = None
+        finished: list[JobFinished] = []
         async for event in self.stream_events(sources, **options):
             if isinstance(event, JobFinished):
-                finished = event
+                finished.append(event)
             elif isinstance(event, DocumentQueued):
                 uris[event.document_id] = event.uri
             elif isinstance(event, Answer) and not (isinstance(event, DocumentFailed) and not event.is_final):
                 answers.append(result_of(event, uris.pop(event.document_id, "")))
-        assert finished is not None  # noqa: S101 - a stream ends with it, or raises
         position, results = await self._lifetime.lend(partial(searchable_results, answers))
         return PipelineResult(
-            job_id=JobId(str(finished.meta.job_id)),
-            outcome=str(finished.outcome),
+            job_id=_job_id(finished[-1]),
+            outcome=joint_outcome([(str(one.outcome), sum(one.counts.values())) for one in finished]),
             searchable=all(result.status != "parked" for result in results),
             documents=[result for result in results if result.status not in {"failed", "parked"}],
             errors=[result for result in results if result.status in {"failed", "parked"}],
-            counts={**finished.counts},
+            counts={name: sum(one.counts.get(name, 0) for one in finished) for name in finished[-1].counts},
             duration_s=time.monotonic() - began_s,
             position=str(position),
+            resumed=[_job_id(one) for one in finished[:-1]],
         )
 
     async def add(
@@ -297,6 +294,10 @@ class Pipeline:
         """The result of a command of the command line, such as ``call("verify", deep=True)``; JSON-able."""
         call = Call(command=command, arguments=arguments)
         return dict(await self._lifetime.lend(lambda engine, stop: engine.run(call, lambda _: None, stop)))
+
+
+def _job_id(finished: JobFinished) -> JobId:
+    return JobId(str(finished.meta.job_id))
 
 
 def open_pipeline(

@@ -33,7 +33,8 @@ class PipelineResult:
     """What a whole ingest came to.
 
     Attributes:
-        job_id: The job.
+        job_id: The job; the last of them, where interrupted ones came first.
+        resumed: Interrupted jobs of the same sources and rules that it went on with first; all else is of all of them.
         outcome: SUCCEEDED, PARTIAL, FAILED or CANCELLED.
         searchable: Whether all of it is: false if a document is parked.
         documents: Every answer but failures and parked documents.
@@ -51,3 +52,12 @@ class PipelineResult:
     counts: Mapping[str, int] = field(default_factory=dict)
     duration_s: float = 0.0
     position: str = ""
+    resumed: Sequence[JobId] = ()
+
+
+def joint_outcome(ended: Sequence[tuple[str, int]]) -> str:
+    """How jobs ended together, by outcome and requests of each; one without requests says nothing beside others."""
+    outcomes = {outcome for outcome, requested in ended if requested} or {ended[-1][0]}
+    if len(outcomes) == 1:
+        return outcomes.pop()
+    return "CANCELLED" if "CANCELLED" in outcomes else "PARTIAL"

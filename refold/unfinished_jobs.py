@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from projections.job_entries import JobState, JobStatus
 from refold.engine import Engine
+from refold.planning import Planning
 from streams.job import Job
 from streams.plan import PlanRules
 
@@ -25,14 +27,45 @@ def job_of_row(row: JobState) -> Job:
     )
 
 
+def jobs_of_ingest(engine: Engine, job: Job) -> Iterator[tuple[Job, JobState | None]]:
+    """What an ingest of `job` follows, one after the other; with its row, a job that was begun before.
+
+    The next is asked for when the last has ended and the jobs view knows it. Where a job of the same sources and rules
+    is unfinished, that one goes on first, and what has changed since it was planned is the new job's: a second plan
+    beside it would ask for all of it again.
+    """
+    begun = engine.parts.views.jobs.job(job.job_id)
+    if begun is not None:
+        yield job_of_row(begun), begun
+        return
+    has_gone_on = False
+    while (row := unfinished_like(engine, job)) is not None:
+        has_gone_on = True
+        yield job_of_row(row), row
+        ended = engine.parts.views.jobs.job(row.job_id)
+        if ended is not None and ended.is_cancelled:  # so is what was asked for
+            return
+    if not has_gone_on:
+        yield job, None
+    elif job.rules.limit is None:  # a limit is used up, and what was forced has run
+        yield replace(job, rules=replace(job.rules, force=False)), None
+
+
+def planned_on(engine: Engine, job: Job, row: JobState | None) -> Planning | None:
+    """The planning of one of these; None where it was planned to its end."""
+    return engine.work().plan(job) if row is None or row.plan is None else None
+
+
 def unfinished_like(engine: Engine, job: Job) -> JobState | None:
     """The oldest unfinished job of the same sources and rules, under way or interrupted; None if there is none.
 
     In a cluster only one whose requests are all in the log: whether the planner of another still lives, nobody knows.
+    One that a reader in this process sets the pace of is left to it: the reader may be who waits for this ingest.
     """
     rows, _ = engine.parts.views.jobs.unfinished()
+    read = {gate.job_id for gate in list(engine.gates)}
     known = (row for row in rows if row.status in _GOES_ON and (row.plan is not None or engine.plans_alone))
-    return next((row for row in known if asks_the_same(job_of_row(row), job)), None)
+    return next((row for row in known if row.job_id not in read and asks_the_same(job_of_row(row), job)), None)
 
 
 def first_of_each(rows: Sequence[JobState]) -> Iterable[JobState]:

@@ -20,25 +20,14 @@ from streams.plan import PlannedAction, PlanRules
 
 
 def ingest(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
-    """Submit a job, follow it to its end and tell what became of it; the same job id goes on with the same job.
-
-    Where a job of the same sources and rules is unfinished, that one goes on first, and what has changed since it was
-    planned is the new job's: a second plan beside it would ask for all of it again.
-    """
+    """Submit a job, follow it to its end and tell what became of it; the same job id goes on with the same job."""
     wait_for_position(engine, engine.end(), stop, SQL_VIEWS)
     job = job_of(engine, arguments)
     run = IngestRun(
         engine, emit, stop, waits=bool(arguments.get("wait", True)), is_streamed=bool(arguments.get("stream"))
     )
     engine.work()
-    begun = engine.parts.views.jobs.job(job.job_id)
-    if begun is not None:
-        run.resume(begun)
-    elif run.go_on(job):
-        if not run.resumed:
-            run.follow(job)
-        elif job.rules.limit is None:  # a limit is used up, and what was forced has run
-            run.follow(replace(job, rules=replace(job.rules, force=False)))
+    run.follow(job)
     return run.result(job)
 
 

@@ -20,6 +20,7 @@ from streams.logs.sqlite import SqliteLog
 
 DOCUMENTS = 60
 COLD_REFOLD = Path(__file__).parent / "cold_refold.py"
+RUN_AGAIN = Path(__file__).parent / "run_again.py"
 MAX_CRASHES = Settings().retries.max_crashes
 TOPICS = [TopicPartition("documents", 0), TopicPartition("jobs", 0)]
 
@@ -58,7 +59,10 @@ def queued(cli: Cli) -> Counter[str]:
 
 def begin(cli: Cli, *arguments: str, completed_documents: int) -> subprocess.Popen[str]:
     """An ingest that has completed at least so many documents, and has not ended."""
-    process = cli.start("ingest", *arguments, "--json")
+    return until(cli, cli.start("ingest", *arguments, "--json"), completed_documents)
+
+
+def until(cli: Cli, process: subprocess.Popen[str], completed_documents: int) -> subprocess.Popen[str]:
     watch = Watch(cli.data, process, completed=0)
     try:
         assert watch.until(lambda watch: watch.completed >= completed_documents, delay_s=0), process.communicate()
@@ -134,6 +138,26 @@ def test_no_document_is_blamed_for_kills_while_the_pool_was_starting(cli: Cli, d
         kill_group(process)
     told = cli("ingest", str(docs), "--json").json
     assert (told["completed"], told["failed"]) == (DOCUMENTS, 0)
+
+
+def test_a_program_that_runs_the_same_again_goes_on_and_its_last_result_is_of_all(cli: Cli, docs: Path) -> None:
+    for number in range(DOCUMENTS, 2 * DOCUMENTS):
+        (docs / f"{number:03}.txt").write_text(f"Number {number} is written down before it is done.\n" * 30)
+    (docs / "000.pdf").write_bytes(b"%PDF-1.7\nbroken")
+    age(docs)
+    program = Cli(cli.data, cli.environment, program=(str(RUN_AGAIN),))
+    for completed_documents in (10, 20, 30):
+        kill_group(until(cli, program.start(str(docs)), completed_documents))
+    changed = docs / "000.txt"
+    changed.write_text("It was changed after it was completed.\n")
+    told = program(str(docs)).json
+    assert queued(cli) == Counter(path.name for path in docs.iterdir()) + Counter([changed.name])
+    assert (told["outcome"], told["errors"]) == ("PARTIAL", ["000.pdf"])
+    assert Counter(told["documents"]) == queued(cli) - Counter(["000.pdf"])
+    assert (told["completed"], told["failed"]) == (completed(cli), 1)
+    assert (len(told["resumed"]), told["job_id"] in told["resumed"]) == (1, False)
+    hits = cli("search", "changed after", "--mode", "keyword", "--json").json["hits"]
+    assert [hit["uri"].rpartition("/")[2] for hit in hits] == [changed.name]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -135,6 +135,57 @@ async def test_a_reader_that_left_resumes_from_its_checkpoint_without_gap_or_rep
     assert len({*before, *after}) == DOCUMENTS
 
 
+async def test_a_stream_goes_on_with_the_job_that_was_left_and_tells_it_from_its_beginning(
+    data: Path, docs: Path
+) -> None:
+    async with refold.open(data) as pipeline:
+        first = pipeline.stream_events([docs], buffer_size=5)
+        async for event in first:
+            if isinstance(event, events.DocumentCompleted):
+                break
+        await first.aclose()
+    (docs / "000.txt").write_text("Document number 0 speaks of bread now.")
+    async with refold.open(data) as pipeline:
+        told = [event async for event in pipeline.stream_events([docs], buffer_size=5)]
+    job_ids = list(dict.fromkeys(event.meta.job_id for event in told))
+    assert (len(job_ids), job_ids[0]) == (2, event.meta.job_id)
+    for job_id, completed in zip(job_ids, (DOCUMENTS, 1), strict=True):
+        of_job = [type(event) for event in told if event.meta.job_id == job_id]
+        assert of_job.count(events.JobSubmitted) == of_job.count(events.JobFinished) == 1
+        assert of_job[-1] is events.JobFinished
+        assert of_job.count(events.DocumentQueued) == of_job.count(events.DocumentCompleted) == completed
+
+
+async def test_a_job_that_is_cancelled_while_an_ingest_goes_on_with_it_is_not_asked_for_anew(
+    data: Path, docs: Path
+) -> None:
+    async with refold.open(data) as pipeline:
+        first = pipeline.stream_events([docs], buffer_size=5)
+        job_id = (await anext(first)).meta.job_id
+        await first.aclose()
+    async with refold.open(data) as pipeline:
+        told = []
+        async for event in pipeline.stream_events([docs], buffer_size=5):
+            if not told:
+                await pipeline.call("jobs cancel", job=job_id)
+            told.append(event)
+    assert {event.meta.job_id for event in told} == {job_id}
+    assert isinstance(told[-1], events.JobFinished)
+    assert str(told[-1].outcome) == "CANCELLED"
+
+
+async def test_a_reader_may_ask_for_what_its_own_stream_is_at(data: Path, docs: Path) -> None:
+    """To go on with a job whose reader waits here would be to wait for oneself."""
+    async with refold.open(data) as pipeline, asyncio.timeout(120):
+        stream = pipeline.stream_events([docs], buffer_size=5)
+        own = (await anext(stream)).meta.job_id
+        result = await pipeline.run([docs])
+        assert (result.outcome, result.resumed) == ("SUCCEEDED", [])
+        assert result.job_id != own
+        rest = [event async for event in stream]
+    assert rest[-1].meta.job_id == own
+
+
 async def test_results_come_one_by_one(data: Path, docs: Path) -> None:
     async with refold.open(data) as pipeline:
         results = [result async for result in pipeline.iter_results([docs], priority="critical")]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import assert_type
 
 import refold
+from schemas.ids import JobId
 
 
 async def ingest_and_read_the_answers(folder: Path) -> None:
@@ -21,6 +22,7 @@ async def ingest_and_read_the_answers(folder: Path) -> None:
         assert_type(result.counts, Mapping[str, int])
         assert_type(result.position, str)
         assert_type(result.searchable, bool)
+        assert_type(result.resumed, Sequence[JobId])
 
         async for answer in pipeline.iter_results(["docs/"], limit=10):
             assert_type(answer, refold.DocumentResult)
