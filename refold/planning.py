@@ -57,6 +57,8 @@ class Planning:
         self._is_cancelled = is_cancelled
         self._may_publish = may_publish
         self._stopping = threading.Event()
+        self._followers = 0
+        self._followers_lock = threading.Lock()
         self._sources = sources_of(job)
         self._thread = threading.Thread(target=self._run, name=f"planner-{job.job_id[:8]}", daemon=True)
 
@@ -79,9 +81,17 @@ class Planning:
         self._stopping.set()
         self._thread.join()
 
+    def join(self) -> None:
+        """Be one of those who follow it."""
+        with self._followers_lock:
+            self._followers += 1
+
     def leave(self) -> None:
-        """The same without waiting for it."""
-        self._stopping.set()
+        """Be that no more: it ends before its next batch, without being waited for, once nobody follows it."""
+        with self._followers_lock:
+            self._followers -= 1
+            if self._followers <= 0:
+                self._stopping.set()
 
     def _run(self) -> None:
         gate: Gate = self._permission

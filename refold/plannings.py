@@ -31,14 +31,22 @@ class Plannings:
         self._lock = threading.Lock()
 
     def plan(self, job: Job) -> Planning:
-        """The planning of `job`: the one that is under way, or a new one, which asks for nothing twice."""
+        """The planning of `job`: the one that is under way, or a new one, which asks for nothing twice.
+
+        It is left by whoever does not wait for its end, and goes on as long as one who has asked for it has not left.
+        """
         with self._lock:
-            self._drop_ended(job.job_id)
-            planning = self._plannings.get(job.job_id)
-            if planning is None:
-                row = self._engine.parts.views.jobs.job(job.job_id)
-                planning = self._begin(job, already=None if row is None else self._requests_of(job))
+            planning = self._planning_of(job)
+            planning.join()
             return planning
+
+    def _planning_of(self, job: Job) -> Planning:
+        self._drop_ended(job.job_id)
+        planning = self._plannings.get(job.job_id)
+        if planning is None:
+            row = self._engine.parts.views.jobs.job(job.job_id)
+            planning = self._begin(job, already=None if row is None else self._requests_of(job))
+        return planning
 
     def resume(self, row: JobState) -> None:
         """Plan the job of `row` to its end, if that was cut short.
@@ -47,7 +55,8 @@ class Plannings:
             UsageError: one of its sources cannot be reached from here.
         """
         if row.plan is None and row.submitted_at is not None:
-            self.plan(job_of_row(row))
+            with self._lock:
+                self._planning_of(job_of_row(row))
 
     @property
     def is_idle(self) -> bool:

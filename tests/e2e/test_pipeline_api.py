@@ -136,8 +136,9 @@ async def test_a_reader_that_left_resumes_from_its_checkpoint_without_gap_or_rep
 
 
 async def test_a_stream_goes_on_with_the_job_that_was_left_and_tells_it_from_its_beginning(
-    data: Path, docs: Path
+    data: Path, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("refold.job_events.BACK_EVENTS", 7)  # the beginning is many times as far back
     async with refold.open(data) as pipeline:
         first = pipeline.stream_events([docs], buffer_size=5)
         async for event in first:

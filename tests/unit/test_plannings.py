@@ -58,6 +58,19 @@ def test_a_planning_under_way_is_the_same_for_everybody(engine: Engine, tmp_path
     assert first.error is None
 
 
+def test_a_planning_goes_on_until_all_who_follow_it_have_left(engine: Engine, tmp_path: Path) -> None:
+    opened = threading.Event()
+    kept, job_id = plannings(engine, opened=opened), random_id()
+    planning = plan(kept, engine, tmp_path, job_id)
+    assert plan(kept, engine, tmp_path, job_id) is planning
+    planning.leave()
+    assert not planning.is_left
+    planning.leave()
+    assert planning.is_left
+    opened.set()
+    planning._thread.join()
+
+
 def test_a_job_whose_planning_was_left_is_planned_to_its_end_when_it_is_asked_for_again(
     engine: Engine, tmp_path: Path
 ) -> None:
