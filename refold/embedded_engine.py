@@ -20,7 +20,7 @@ from refold.data_folder import DataFolder
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
 from refold.kept_index import KeptIndex
 from refold.sqlite_group_positions import SqliteGroupPositions
-from schemas.errors import RefoldError
+from schemas.errors import RefoldError, UsageError
 from schemas.positions import Position
 
 SLICE_S = 0.25
@@ -62,6 +62,7 @@ class EmbeddedEngine(Engine):
         self._work_lock = threading.Lock()
         self._rebuild_lock = threading.Lock()
         self._is_open = threading.Event()
+        self._has_ended = threading.Event()
 
     def open(self) -> None:
         """Build the views that are outdated, open the indexes, and let every projection follow the log.
@@ -157,10 +158,16 @@ class EmbeddedEngine(Engine):
     # -- work
 
     def work(self) -> Work:
-        """Process documents from now on; the same work for everybody who asks."""
+        """Process documents from now on; the same work for everybody who asks.
+
+        Raises:
+            UsageError: the engine is closed, or about to be: what is begun now nobody would end.
+        """
         with self._work_lock:
+            if self._has_ended.is_set():
+                raise UsageError(f"{self.parts.folder.path} was closed meanwhile", op="work", hint="open it again")
             if self._running.work is None:
-                self.wait_for(self.end(), SQL_VIEWS)
+                self.wait_for(self.end(), SQL_VIEWS, stop=self._has_ended)
                 if not self._has_operations():
                     for name in INDEXES:
                         if self.parts.views.indexes[name].damage is None:
@@ -221,7 +228,9 @@ class EmbeddedEngine(Engine):
 
     def close(self) -> None:
         """Release what is in work, let the projections store where they are, and let go of everything; idempotent."""
-        running, self._running = self._running, _Running()
+        self._has_ended.set()
+        with self._work_lock:  # work that is just beginning is ended with the rest
+            running, self._running = self._running, _Running()
         if running.server is not None:
             asyncio.run_coroutine_threadsafe(running.server.stop(), self.loop).result()
         if running.work is not None:

@@ -31,8 +31,12 @@ class _Followed:
     row: JobState | None
     after: Position
 
-    def planned_on(self, engine: Engine, _: threading.Event) -> Planning | None:
-        return planned_on(engine, self.job, self.row)
+    def planned_on(self, engine: Engine, stop: threading.Event) -> Planning | None:
+        """The planning, begun; whoever has left by now will never hear of it, and has left it, too."""
+        planning = planned_on(engine, self.job, self.row)
+        if planning is not None and stop.is_set():
+            planning.leave()
+        return planning
 
 
 async def events_of_ingest(

@@ -134,7 +134,7 @@ class Pipeline:
         job = await asyncio.to_thread(job_of, engine, ingest_arguments(sources, options))
         if resume_from is not None:
             after = resume_from if isinstance(resume_from, Position) else Position.parse(resume_from)
-            job = await asyncio.to_thread(resumed, engine, job)
+            job = await self._lifetime.lend(lambda lent, _: resumed(lent, job))
         stream_of = partial(
             EventStream,
             engine,
