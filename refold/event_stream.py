@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from refold.engine import Engine
 from refold.job_events import JobEvents
+from refold.planning import Planning
 from schemas.events import (
     BatchProgress,
     DocumentCancelled,
@@ -50,6 +51,7 @@ class EventStream:
         self._engine = engine
         self._work = engine.work()
         self.job_id = job_id
+        self.planning: Planning | None = None  # of the job, where it is not planned yet: its error ends the stream
         self._buffer_size = buffer_size
         self._stop = threading.Event()
         self._events = JobEvents(engine, job_id, after=after, stop=self._stop, at_the_end=self._reached_the_end)
@@ -66,9 +68,14 @@ class EventStream:
         return is_near
 
     def _reached_the_end(self) -> None:
-        """What was unread were others' events, or the consumer has them: whoever was held back looks again."""
+        """What was unread were others' events, or the consumer has them: whoever was held back looks again.
+
+        A job whose planning broke off does not finish before somebody plans it again: its reader is told why.
+        """
         if self._was_far:
             self._work.wake()
+        if self.planning is not None and self.planning.error is not None:
+            raise self.planning.error
 
     async def __aiter__(self) -> AsyncGenerator[PipelineEvent]:
         self._engine.gates.append(self)

@@ -50,13 +50,11 @@ async def events_of_ingest(
     jobs = jobs_of_ingest(lifetime.engine, job)
     while (followed := await lifetime.lend(partial(_next_of, jobs, after))) is not None:
         stream = stream_of(followed.job.job_id, followed.after)
-        planning = await lifetime.lend(followed.planned_on)
+        stream.planning = planning = await lifetime.lend(followed.planned_on)
         try:
             async with aclosing(aiter(stream)) as events:
                 async for event in events:
                     yield event
-            if planning is not None and planning.error is not None:
-                raise planning.error
         finally:
             if planning is not None:
                 planning.leave()

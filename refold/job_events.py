@@ -22,8 +22,9 @@ BACK_EVENTS = 1_000
 class JobEvents:
     """Iterates the recorded events of a job after a position; ends when the job has finished or `stop` is set.
 
-    Events stand in offset order within a topic; JobFinished comes last. `unread` tells how many events of the log lie
-    beyond what was read: a measure of back-pressure. `at_the_end` is called whenever there is none.
+    Events stand in offset order within a topic; JobFinished comes last, unless it lies before that position. `unread`
+    tells how many events of the log lie beyond what was read: a measure of back-pressure. `at_the_end` is called
+    whenever there is none; what it raises ends the iteration.
     """
 
     def __init__(
@@ -56,15 +57,22 @@ class JobEvents:
     def batches(self) -> Iterator[Sequence[Recorded]]:
         """The same, as many at a time as there are; never an empty batch."""
         while not self._stop.is_set():
+            has_ended = self._has_ended()  # asked first: what the view knows is in the log by now
             yield from self._to_the_end()
             if self._finished is not None:
                 # The answers stand in another topic: what the job's end rests on was appended before it.
                 yield from self._to_the_end()
                 yield [self._finished]
+            if self._finished is not None or has_ended:
                 return
             self._at_the_end()
             self._engine.check()
             self._log.wait_beyond(self._partitions, self._position, WAIT_S)
+
+    def _has_ended(self) -> bool:
+        """Whether the job is over; where that is not read any more, it was before the position where this began."""
+        row = self._engine.parts.views.jobs.job(self._job_id)
+        return row is not None and row.finished_at is not None
 
     def _to_the_end(self) -> Iterator[Sequence[Recorded]]:
         for batch in self._log.read(self._partitions, self._position):

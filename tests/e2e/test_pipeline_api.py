@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from refold_cli import Cli, age
 
 import refold
 from refold import events
+from schemas.errors import MachineError
 from schemas.ids import random_id
+from streams.plan import PlannedDocument
+from streams.planner import Planner
 
 DOCUMENTS = 60
 
@@ -133,6 +139,28 @@ async def test_a_reader_that_left_resumes_from_its_checkpoint_without_gap_or_rep
         ]
     assert len(before) + len(after) == DOCUMENTS
     assert len({*before, *after}) == DOCUMENTS
+
+
+async def test_a_stream_whose_scan_breaks_off_is_told_why(
+    data: Path, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Planner.plan
+
+    def breaking_off(self: Planner, *arguments: Any) -> Iterator[Sequence[PlannedDocument]]:
+        yield from itertools.islice(whole(self, *arguments), 1)
+        raise MachineError("the disk went away")
+
+    monkeypatch.setattr(Planner, "plan", breaking_off)
+    async with refold.open(data) as pipeline:
+        with pytest.raises(refold.RefoldError, match="the disk went away"):
+            async for _ in pipeline.stream_events([docs]):
+                pass
+
+
+async def test_nothing_is_left_of_a_job_that_ended_before_the_checkpoint(data: Path, docs: Path) -> None:
+    async with refold.open(data) as pipeline:
+        result = await pipeline.run([docs])
+        assert [event async for event in pipeline.stream_events([docs], resume_from=result.position)] == []
 
 
 async def test_a_stream_goes_on_with_the_job_that_was_left_and_tells_it_from_its_beginning(
