@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from refold.commands import COMMANDS
 from refold.control.client import OwnerAway, forward
+from refold.control.earlier_owner import completed
 from refold.control.messages import Call, Interrupted, Json
 from refold.data_folder import DataFolder, Ownership
 from refold.settings import Settings
@@ -81,7 +82,7 @@ class Session:
                     return self._run_as_owner(call, on_event, stop)
             try:
                 on_place(is_here=False)
-                return forward(self._folder.path, call, on_event, stop)
+                return completed(command, forward(self._folder.path, call, on_event, stop))
             except OwnerAway as away:
                 if away.was_reached:  # how long it had worked on this says nothing of how long it takes to end
                     deadline_s = self._monotonic() + self._settings.lock_wait_s

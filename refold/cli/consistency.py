@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +23,8 @@ COUNTS = (
     "unreadable",
 )
 """What `refold verify` tells of an index, in this order."""
+
+SELDOM = ("foreign", "awaiting", "misserved", "unreadable")
 
 MENDED_BY_INGEST = ("parked", "awaiting", "unreadable")
 MENDED_BY_REBUILD = tuple(name for name in COUNTS[1:] if name not in MENDED_BY_INGEST)
@@ -46,14 +48,20 @@ def verify(
     if as_json:
         print_json(answer)
         return 0 if answer["consistent"] else EXIT_NO
-    rows = [(name, *(index[n] for n in COUNTS)) for name, index in answer["indexes"].items()]
-    print_table(("index", *COUNTS), rows, right=COUNTS)
+    names = _shown(answer["indexes"]) if out().is_terminal else COUNTS
+    rows = [(name, *(index[n] for n in names)) for name, index in answer["indexes"].items()]
+    print_table(("index", *names), rows, right=names)
     out().print("consistent" if answer["consistent"] else "NOT consistent")
     for one in answer["unavailable"]:
         print_warning(f"the {one['index']} index was not compared: {one['error']}", one["hint"])
     for hint in _hints(answer["indexes"]):
         err().print(f"hint: {hint}")
     return 0 if answer["consistent"] else EXIT_NO
+
+
+def _shown(indexes: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+    """What fits into eighty columns: the counts that are seldom more than 0 only where they are."""
+    return [name for name in COUNTS if name not in SELDOM or any(index[name] for index in indexes.values())]
 
 
 def _hints(indexes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

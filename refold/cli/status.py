@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
-from refold.cli.output import EXIT_NO, human_bytes, out, print_facts, print_json, print_table
+from refold.cli.output import EXIT_NO, human_bytes, out, print_facts, print_json, print_table, print_warning
 
 
 def register(app: typer.Typer) -> None:
@@ -27,17 +27,17 @@ def status(
         return 0
     print_facts(answer["documents"])
     names = ("lag_events", "lag_s", "documents", "chunks", "parked")
-    rows = [
-        (p["name"], p["state"].replace("_", " "), *(p.get(n, "") for n in names), p["error"] or "", p["hint"] or "")
-        for p in answer["projections"]
-    ]
-    print_table(("projection", "state", *names, "error", "hint"), rows, right=names)
+    rows = [(p["name"], p["state"].replace("_", " "), *(p.get(n, "") for n in names)) for p in answer["projections"]]
+    print_table(("projection", "state", *names), rows, right=names)
     rows = [(j["job_id"], j["status"], j["requested"], j["completed"]) for j in answer["jobs"]]
     print_table(("job", "status", "requested", "completed"), rows, right=("requested", "completed"))
     if answer["size_bytes"] is None:
         out().print(f"{answer['data']}, on servers")
     else:
         out().print(f"{answer['data']}: {human_bytes(answer['size_bytes'])}, format {answer['format']}")
+    for told in answer["projections"]:
+        if told["error"]:  # beside the table: a sentence in a column of a narrow terminal is nothing to read
+            print_warning(f"{told['name']}: {told['error']}", told["hint"])
     return 0
 
 
