@@ -22,7 +22,7 @@ from projections.search import Search
 from projections.sql.sql_view import SqlView
 from projections.stage_results import StageResultsView
 from projections.verify import VerifyReport, verify
-from refold.commands import COMMANDS, Emit
+from refold.commands import COMMANDS, Arguments, Emit
 from refold.control.messages import Call
 from refold.group_positions import GroupPositions
 from refold.planning import Planning
@@ -117,6 +117,11 @@ class Home:
     name: str
     scratch: Path
     folder: Path | None = None
+
+    @property
+    def never_enter(self) -> Sequence[str]:
+        """The folders that no scan looks into: the data folder, where it is now."""
+        return (str(self.folder.resolve()),) if self.folder is not None else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,9 +260,9 @@ class Engine(ABC):
         """The result of `call`, whose command may be of another release.
 
         Raises:
-            UsageError: this release knows no such command.
+            UsageError: this release knows no such command, or it needs an argument that was not given.
         """
         command = COMMANDS.get(call.command)
         if command is None:
             raise UsageError(f"this owner knows no command {call.command!r}", hint="upgrade refold there or here")
-        return command.run(self, call.arguments, emit, stop)
+        return command.run(self, Arguments(call.command, call.arguments), emit, stop)

@@ -57,13 +57,13 @@ class EventStream:
         self._events = JobEvents(engine, job_id, after=after, stop=self._stop, at_the_end=self._reached_the_end)
         self._pumped: asyncio.Queue[_Pumped] = asyncio.Queue(maxsize=2)
         self._loop = asyncio.get_running_loop()
-        self._waiting = 0
+        self._handed_over = self._taken_out = 0  # each is written by one thread only: the pump, the consumer's
         self._was_far = False
         self._progress = _Progress(after, progress_interval, checkpoint_interval)
 
     def is_near(self) -> bool:
         """Whether the consumer is near enough for another document of its job to start."""
-        is_near = self._events.unread() + self._waiting <= self._buffer_size
+        is_near = self._events.unread() + self._handed_over - self._taken_out <= self._buffer_size
         self._was_far = not is_near
         return is_near
 
@@ -85,7 +85,7 @@ class EventStream:
                 if isinstance(batch, BaseException):
                     raise batch
                 for recorded in batch:
-                    self._waiting -= 1
+                    self._taken_out += 1
                     if isinstance(recorded.event, BatchProgress):
                         continue  # the log's own; this consumer gets its own below
                     yield recorded.event
@@ -112,7 +112,7 @@ class EventStream:
 
     def _put(self, item: _Pumped) -> None:
         if isinstance(item, Sequence):
-            self._waiting += len(item)
+            self._handed_over += len(item)
         if not self._stop.is_set():
             asyncio.run_coroutine_threadsafe(self._pumped.put(item), self._loop).result()
 

@@ -37,14 +37,21 @@ class FolderAccess(StrEnum):
     def make_folder(self, path: Path) -> None:
         """Make `path` and what is missing above it; nobody can enter it who may not, at no moment."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
+        try:
             path.mkdir(mode=self.folder_mode)
-        self._settle(path, self.folder_mode)
+        except FileExistsError:
+            self._settle_for_others(path, self.folder_mode)
+        else:
+            self._settle(path, self.folder_mode)
 
     def make_file(self, path: Path) -> Path:
         """`path`, where an empty file is made if there is none; SQLite takes that for a new one of its own."""
-        path.touch(mode=self.file_mode)
-        self._settle(path, self.file_mode)
+        try:
+            path.touch(mode=self.file_mode, exist_ok=False)
+        except FileExistsError:
+            self._settle_for_others(path, self.file_mode)
+        else:
+            self._settle(path, self.file_mode)
         return path
 
     @contextlib.contextmanager
@@ -55,6 +62,10 @@ class FolderAccess(StrEnum):
             yield
         finally:
             os.umask(before)
+
+    def _settle_for_others(self, path: Path, mode: int) -> None:
+        """The same for what was there before: what its own user may do, who may have made it read-only, stays."""
+        self._settle(path, (path.stat().st_mode & stat.S_IRWXU) | (mode & ~stat.S_IRWXU))
 
     def _settle(self, path: Path, mode: int) -> None:
         """Give what is there, of whatever umask or release, the mode it has to have, if it is this user's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -126,10 +127,11 @@ class SlotWorker:
             self._fail(FatalError(f"the slot stopped: {error!r}", op="tick", hint="this is a bug; please report it"))
             raise
         finally:
-            self._loop.call_soon_threadsafe(self._cancel_running)
-            slot.close()
-            self._stopped.set()
+            self._stopped.set()  # first: the watching thread ends, and whoever waits for both, whatever comes after it
             self._log.wake()
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and runs nothing any more
+                self._loop.call_soon_threadsafe(self._cancel_running)
+            slot.close()
 
     def _own_and_tick(self, slot: Slot) -> None:
         while not self._stopping.is_set() and self.error is None:

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from refold.engine import Engine
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Emit = Callable[[Json], None]
 Run = Callable[["Engine", Mapping[str, Any], Emit, threading.Event], Mapping[str, Any]]
+
+
+class Arguments(dict[str, Any]):
+    """The arguments of a command; asking for one that was not given is the caller's error, not a KeyError."""
+
+    def __init__(self, command: str, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self._command = command
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise UsageError(f"{self._command} needs {name}", op=self._command, hint=f"give {name}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from refold.ingest_run import IngestRun
 from refold.planning import sources_of
 from refold.waiting import wait_for_position
 from refold.words import mode_named, priority_named
-from schemas.ids import JobId
+from schemas.ids import JobId, random_id
 from streams.adapters.folder import FolderOptions
 from streams.job import Job
 from streams.plan import PlannedAction, PlanRules
@@ -69,10 +69,10 @@ def job_of(engine: Engine, arguments: Mapping[str, Any]) -> Job:
         ignore=settings.sources.ignore,
         shows_hidden=settings.sources.hidden,
         name=arguments.get("as_name"),
-        never_enter=(str(home.folder.resolve()),) if home.folder is not None else (),
+        never_enter=home.never_enter,
     )
     job = Job(
-        job_id=JobId(str(arguments["job_id"])),
+        job_id=JobId(str(arguments.get("job_id") or random_id())),
         sources=tuple(arguments["sources"]),
         rules=PlanRules(
             mode=mode_named(str(arguments.get("mode", "auto"))),

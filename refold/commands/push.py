@@ -16,6 +16,7 @@ from refold.unfinished_jobs import open_of_others
 from refold.waiting import wait_for_position
 from refold.words import priority_named
 from schemas.events import Action, DocumentSkipped
+from schemas.ids import random_id
 from streams.uris import push_uri
 
 
@@ -26,7 +27,7 @@ def add_document(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop:
     asked = request(
         engine,
         uri,
-        request_id=str(arguments["request_id"]),
+        request_id=str(arguments.get("request_id") or random_id()),
         action=Action.INGEST,
         priority=priority_named(str(arguments.get("priority", "normal"))),
         metadata=arguments.get("metadata"),

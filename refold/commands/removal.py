@@ -18,7 +18,7 @@ from refold.unfinished_jobs import open_of_others
 from refold.waiting import wait_for_position
 from schemas.errors import UsageError
 from schemas.events import Action, DocumentRemoved
-from schemas.ids import DocumentId, document_id_of, event_id_of
+from schemas.ids import DocumentId, document_id_of, event_id_of, random_id
 from streams.adapters.glob_pattern import GlobPattern, has_magic, split_magic
 from streams.id_set import IdSet
 
@@ -76,6 +76,7 @@ def remove_documents(engine: Engine, arguments: Mapping[str, Any], emit: Emit, s
     _refuse_empty(engine, names, selected)
     if not arguments.get("confirmed", True) and any(one.is_group for one in selected):
         return {"selected": sum(map(len, _distinct(engine, selected)))}
+    cause = str(arguments.get("request_id") or random_id())
     asked = removed = 0
     for page in _distinct(engine, selected):
         answers = ask(
@@ -84,7 +85,7 @@ def remove_documents(engine: Engine, arguments: Mapping[str, Any], emit: Emit, s
                 request(
                     engine,
                     uri,
-                    request_id=event_id_of(str(arguments["request_id"]), "DocumentRequested", document_id),
+                    request_id=event_id_of(cause, "DocumentRequested", document_id),
                     action=Action.REMOVE,
                 )
                 for document_id, uri in page

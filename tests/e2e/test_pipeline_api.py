@@ -245,3 +245,14 @@ async def test_an_option_nobody_knows_and_a_source_that_is_not_there_are_refused
             await pipeline.run("docs")
         with pytest.raises(refold.RefoldError, match="no-such-folder"):
             await pipeline.run(["no-such-folder"])
+
+
+async def test_commands_are_called_without_the_ids_that_the_command_line_makes(data: Path, docs: Path) -> None:
+    async with refold.open(data) as pipeline:
+        assert (await pipeline.call("ingest", sources=[str(docs)]))["completed"] == DOCUMENTS
+        added = await pipeline.call("documents add", name="tea", data=base64.b64encode(b"tea").decode())
+        assert added["answer"] == "completed"
+        assert (await pipeline.call("documents remove", documents=["push:tea"]))["removed"] == 1
+        for command, lacking in {"ingest": "sources", "search": "query", "documents show": "document"}.items():
+            with pytest.raises(refold.RefoldError, match=f"{command} needs {lacking}"):
+                await pipeline.call(command)

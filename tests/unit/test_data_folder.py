@@ -110,3 +110,14 @@ def test_the_lock_of_a_group_is_the_groups(tmp_path: Path) -> None:
     with Ownership(DataFolder(tmp_path / "data", FolderAccess.GROUP)) as ownership:
         ownership.take(1)
         assert modes(tmp_path / "data") == {".": 0o770, "owner.lock": 0o660}
+
+
+def test_what_its_user_has_made_read_only_stays_so(tmp_path: Path) -> None:
+    folder, file = tmp_path / "data", tmp_path / "data" / "log.sqlite"
+    folder.mkdir(mode=0o755)
+    file.touch()
+    file.chmod(0o444)
+    folder.chmod(0o555)
+    FolderAccess.USER.make_file(file)
+    FolderAccess.USER.make_folder(folder)
+    assert modes(folder) == {".": 0o500, "log.sqlite": 0o400}

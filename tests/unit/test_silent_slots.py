@@ -38,19 +38,27 @@ class HangingSlot:
     def drain(self) -> None:
         self.in_flight = 0
 
-    def release(self, _: object) -> None:
+    def release(self, _: object) -> bool:
         """Nothing is in work."""
+        return True
+
+    def close(self) -> None:
+        """Nothing counts in the process."""
 
 
-def test_a_slot_whose_thread_hangs_is_not_ready() -> None:
-    now_s, log, slot, loop = [0.0], MemoryLog(), HangingSlot(), asyncio.new_event_loop()
-    attempts = SimpleNamespace()
+def slots_of(slot: HangingSlot, loop: asyncio.AbstractEventLoop, now_s: list[float]) -> SlotSet:
+    log, attempts = MemoryLog(), SimpleNamespace()
 
     def make(_number: int) -> OwnedSlot:
         worker = SlotWorker(log=log, attempts=attempts, loop=loop, monotonic=lambda: now_s[0])  # type: ignore[arg-type]
         return OwnedSlot(slot, worker)  # type: ignore[arg-type]
 
-    slots = SlotSet(make)
+    return SlotSet(make)
+
+
+def test_a_slot_whose_thread_hangs_is_not_ready() -> None:
+    now_s, slot, loop = [0.0], HangingSlot(), asyncio.new_event_loop()
+    slots = slots_of(slot, loop, now_s)
     slots.assign([3])
     assert slot.hangs.wait(WAIT_S)
     assert slots.not_ready() == []
@@ -63,3 +71,15 @@ def test_a_slot_whose_thread_hangs_is_not_ready() -> None:
     assert slots.not_ready() == []
     slots.give_up([3])
     loop.close()
+
+
+def test_a_slot_ends_although_the_loop_of_its_attempts_is_closed() -> None:
+    slot, loop = HangingSlot(), asyncio.new_event_loop()
+    loop.run_until_complete(asyncio.sleep(0))
+    slots = slots_of(slot, loop, [0.0])
+    slots.assign([3])
+    assert slot.hangs.wait(WAIT_S)
+    slot.let_go.set()
+    loop.close()
+    slots.give_up([3])  # hung for ever
+    assert list(slots.numbers) == []

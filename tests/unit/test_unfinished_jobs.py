@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from projections.job_entries import JobCounts, JobState, JobStatus
+from refold.engine import Home
 from refold.unfinished_jobs import asks_the_same, first_of_each, job_of_row
 from schemas.events import Meta, Mode, Priority
 from schemas.ids import EventId, JobId
@@ -21,6 +23,7 @@ JOB = Job(
     settings_fingerprint="f",
     parameters=FolderOptions(suffixes=(".md",)).as_parameters(),
 )
+HOME = Home(name="test", scratch=Path("scratch"))
 OTHERS: Mapping[str, Job] = {
     "sources": replace(JOB, sources=("file:///docs/",)),
     "mode": replace(JOB, rules=replace(JOB.rules, mode=Mode.ADD_ONLY)),
@@ -61,14 +64,25 @@ def row_of(job: Job, job_id: str) -> JobState:
 
 
 def test_a_job_and_its_row_ask_for_the_same() -> None:
-    assert asks_the_same(job_of_row(row_of(JOB, "two")), JOB)
+    assert asks_the_same(job_of_row(row_of(JOB, "two"), HOME), JOB)
 
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_jobs_that_differ_in_what_they_ask_do_not(other: str) -> None:
-    assert not asks_the_same(job_of_row(row_of(JOB, "two")), OTHERS[other])
+    assert not asks_the_same(job_of_row(row_of(JOB, "two"), HOME), OTHERS[other])
 
 
 def test_of_rows_that_ask_for_the_same_the_first_stays() -> None:
     rows = [row_of(JOB, "1"), row_of(OTHERS["force"], "2"), row_of(JOB, "3"), row_of(OTHERS["force"], "4")]
-    assert [row.job_id for row in first_of_each(rows)] == ["1", "2"]
+    assert [row.job_id for row in first_of_each(rows, HOME)] == ["1", "2"]
+
+
+def test_a_job_asks_for_the_same_although_the_data_folder_has_moved(tmp_path: Path) -> None:
+    def job_in(folder: Path) -> Job:
+        home = Home(name="test", scratch=folder, folder=folder)
+        return replace(JOB, parameters=FolderOptions(never_enter=home.never_enter).as_parameters())
+
+    moved = Home(name="test", scratch=tmp_path, folder=tmp_path / "moved")
+    row = row_of(job_in(tmp_path / "data"), "two")
+    assert asks_the_same(job_of_row(row, moved), job_in(tmp_path / "moved"))
+    assert FolderOptions.from_parameters(job_of_row(row, moved).parameters).never_enter == moved.never_enter
