@@ -24,7 +24,7 @@ class FileChanged(TransientError):  # noqa: N818 - as above
     """The file was written to while it was being stored; nothing was."""
 
 
-_HINT = "ingest its document again with --force, or restore a backup"
+_HINT = "make its document's artifacts anew: refold ingest SOURCE --force, or push it again; or restore a backup"
 """Making the document's artifacts anew puts the same bytes, which heals them in place."""
 
 
