@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from streams.logs.topic_plan import load_topics
 ROOT = Path(__file__).parent.parent
 SLOTS = 4
 READY_S = 60.0
+LOGGED_WITHIN_S = 60.0
 
 LEASE_S = 3.0
 SESSION_TIMEOUT_S = 6.0
@@ -91,6 +93,13 @@ class ClusterWorld:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def wait_until_logged(self, text: str) -> None:
+        """Return when one of the processes has said `text`: a command may be told what is wrong before they look."""
+        deadline_s = time.monotonic() + LOGGED_WITHIN_S
+        while not any(text in path.read_text() for path in self.folder.glob("*.log")):
+            assert time.monotonic() < deadline_s, f"nobody said {text!r}: {self.logs()}"
+            time.sleep(0.1)
 
     def logs(self) -> str:
         """What the processes have said, for a failed test."""

@@ -126,7 +126,7 @@ def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
     assert set(told.values()) == {None}
     pages(library, edition=2)
     world.cli("ingest", str(library), exit_code=4)  # the documents are done; that they can be found is not claimed
-    assert "a projection does not go on" in world.logs()
+    world.wait_until_logged("a projection does not go on")
     rebuilt = world.cli("rebuild", index, "--json").json["rebuilt"][index]
     assert (rebuilt["generation"], rebuilt["parser_calls"], rebuilt["embedder_calls"]) == ("g2", 0, 0)
     assert world.cli("verify", "--json").json["consistent"]
