@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from folded_states import FoldedStates
+from outcomes import PRODUCED, REF
 
 from schemas.events import (
     Action,
@@ -24,7 +25,7 @@ from schemas.ids import EventId, JobId, document_id_of, random_id
 from schemas.positions import Position
 from streams.answers import AnswerWriter
 from streams.artifact_stores.memory import MemoryArtifacts
-from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Produced
+from streams.attempt import Attempt, AttemptFailed, AttemptOutcome
 from streams.document_state import DocumentState
 from streams.log import Draft, EventLog
 from streams.logs.memory import MemoryLog
@@ -34,26 +35,11 @@ from streams.slot import Slot, SlotParts
 from streams.workload import Workload
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-REF = ArtifactRef(sha256="0" * 64, size_bytes=1)
 
 
 def artifact(digit: str) -> ArtifactRef:
     """A reference to content that is told from others by one digit."""
     return ArtifactRef(sha256=digit * 64, size_bytes=1)
-
-
-PRODUCED = Produced(
-    finding=None,
-    content_hash="c",
-    fingerprint="f",
-    stages=(),
-    text=REF,
-    chunks=REF,
-    vectors=(),
-    chunk_count=1,
-    media_type="text/plain",
-    title=None,
-)
 
 
 def failed_for_now(retry_after_s: float) -> AttemptFailed:

@@ -5,29 +5,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
+from outcomes import PRODUCED
 
-from schemas.events import ArtifactRef, DocumentCompleted, DocumentQueued
+from schemas.events import DocumentCompleted, DocumentQueued
 from streams.answers import AnswerWriter
-from streams.attempt import Produced
 from streams.document_state import DocumentState
 from streams.retry import RetryPolicy
 from tests.histories import Histories
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 A_MD = "file:///docs/sub/a.md"
-REF = ArtifactRef(sha256="0" * 64, size_bytes=1)
-PRODUCED = Produced(
-    finding=None,
-    content_hash="h",
-    fingerprint="f",
-    stages=(),
-    text=REF,
-    chunks=REF,
-    vectors=(),
-    chunk_count=1,
-    media_type="text/plain",
-    title=None,
-)
 WRITER = AnswerWriter(pipeline_id="run-1", retries=RetryPolicy(), generator=random.Random(7))
 
 ROOTS: Mapping[str, tuple[str | None, str | None, str | None]] = {

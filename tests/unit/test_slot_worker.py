@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pytest
 from folded_states import FoldedStates
-from slot_world import PRODUCED, SlotWorld, events_of, names_in_slot
+from outcomes import PRODUCED
+from slot_world import SlotWorld, events_of, names_in_slot
 
 from schemas.errors import TransientError
 from schemas.events import DocumentReleased, DocumentStarted
