@@ -21,11 +21,11 @@ from folded_states import FoldedStates
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from outcomes import PRODUCED, REF
 
 from schemas.errors import FatalError, TransientError
 from schemas.events import (
     Action,
-    ArtifactRef,
     DocumentCancelled,
     DocumentCompleted,
     DocumentEvent,
@@ -52,7 +52,7 @@ from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position
 from streams.answers import AnswerWriter
 from streams.artifact_stores.memory import MemoryArtifacts
-from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Produced, Unchanged, VectorsProduced
+from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Unchanged, VectorsProduced
 from streams.log import Draft, Recorded, UnknownOutcome
 from streams.log import Slot as SlotNumber
 from streams.logs.memory import MemoryLog
@@ -60,7 +60,6 @@ from streams.retry import RetryPolicy
 from streams.slot import FAULT_POINTS, Slot, SlotParts
 from streams.workload import Workload
 
-REF = ArtifactRef(sha256="0" * 64, size_bytes=1)
 URIS = [f"push:document-{n}" for n in range(4)]
 JOBS = [JobId(f"job-{n}") for n in range(3)]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -379,18 +378,7 @@ def _outcome(kind: str, attempt: Attempt) -> AttemptOutcome:
         return VectorsProduced(vectors=VectorsRef(embedder="other", dim=2, ref=REF))
     if kind == "unchanged" and attempt.live is not None:
         return Unchanged(finding=None)
-    return Produced(
-        finding=None,
-        content_hash="c",
-        fingerprint="f",
-        stages=(),
-        text=REF,
-        chunks=REF,
-        vectors=(),
-        chunk_count=1,
-        media_type="text/plain",
-        title=None,
-    )
+    return PRODUCED
 
 
 def _records(log: MemoryLog, topic: str) -> list[Recorded]:
