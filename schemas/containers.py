@@ -114,7 +114,7 @@ def read_origin(path: Path) -> Origin:
         ContainerDamaged: it is no container of events.
         MachineError: the file cannot be read.
     """
-    with _translated(path), path.open("rb") as file:
+    with _mapped_os_errors(path), path.open("rb") as file:
         metadata = fastavro.block_reader(file).metadata
         return Origin(metadata["refold.log_id"], metadata["refold.topic"], int(metadata["refold.partition"]))
 
@@ -127,7 +127,7 @@ def read_container(path: Path, *, codec: Codec) -> Iterator[Entry]:
         UnknownKind: it holds a record that this release does not know.
         MachineError: the file cannot be read.
     """
-    with _translated(path), path.open("rb") as file:
+    with _mapped_os_errors(path), path.open("rb") as file:
         blocks = fastavro.block_reader(file)
         writers = _writers(json.loads(blocks.metadata["avro.schema"]), json.loads(blocks.metadata["refold.versions"]))
         end = file.tell()
@@ -251,7 +251,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _mapped_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:

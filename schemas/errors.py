@@ -19,6 +19,9 @@ A port's own errors stand beside the port and derive from these (`streams/log.py
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RefoldError(Exception):
     """Something refold cannot do.
@@ -98,3 +101,15 @@ class DataFolderVersion(MachineError):  # noqa: N818 - as above
 
 class DiskFull(MachineError):  # noqa: N818 - as above
     """There is no space left to write to."""
+
+
+@contextmanager
+def reached_at_start() -> Iterator[None]:
+    """Turns TransientError into UnreachableError (exit code 3).
+
+    At start-up nothing is running yet and a person is watching, so failing beats retrying.
+    """
+    try:
+        yield
+    except TransientError as exc:
+        raise UnreachableError(str(exc), op=exc.op, subject=exc.subject, hint=exc.hint) from exc

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-from schemas.sqlite_faults import translated
+from schemas.sqlite_files import mapped_sqlite_errors
 from streams.scratch import open_scratch
 
 MAX_IDS_PER_CALL = 1_000
@@ -34,7 +34,7 @@ class IdSet:
 
     def add(self, ids: Sequence[str]) -> set[str]:
         """Those of `ids` (at most `MAX_IDS_PER_CALL`) that were not in the set before."""
-        with translated("plan", self._scratch):
+        with mapped_sqlite_errors("plan", self._scratch):
             new = set(ids)
             if self._count:
                 marks = ",".join("?" * len(ids))

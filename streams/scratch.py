@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from schemas.errors import MachineError
-from schemas.sqlite_faults import translated
+from schemas.sqlite_files import mapped_sqlite_errors
 
 CACHE_KIB = 8 * 1024
 """Memory per table; about 100,000 ids stay off the disk."""
@@ -29,7 +29,7 @@ def open_scratch(folder: Path) -> sqlite3.Connection:
             f"temporary tables cannot be kept: {exc}", op="plan", subject=str(folder), hint="check who may write there"
         ) from exc
     os.close(descriptor)
-    with translated("plan", folder):
+    with mapped_sqlite_errors("plan", folder):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")

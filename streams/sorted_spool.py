@@ -34,7 +34,7 @@ class SortedSpool:
         self._run_lines = run_lines
         self._tail: list[str] = []
         self._runs: list[tuple[int, int]] = []
-        with self._translated():
+        with self._mapped_os_errors():
             self._file = tempfile.TemporaryFile(dir=folder, prefix="spool-", buffering=0)  # noqa: SIM115 - see __exit__
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class SortedSpool:
         self._tail.sort()
         start = self._runs[-1][1] if self._runs else 0
         run = "".join(f"{line}\n" for line in self._tail).encode()
-        with self._translated():
+        with self._mapped_os_errors():
             written = 0
             while written < len(run):
                 written += os.pwrite(self._file.fileno(), run[written:], start + written)
@@ -70,14 +70,14 @@ class SortedSpool:
     def _run(self, start: int, end: int) -> Iterator[str]:
         rest = b""
         while start < end:
-            with self._translated():
+            with self._mapped_os_errors():
                 piece = os.pread(self._file.fileno(), min(_READ_BYTES, end - start), start)
             start += len(piece)
             *lines, rest = (rest + piece).split(b"\n")
             yield from map(bytes.decode, lines)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _mapped_os_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as exc:

@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from schemas.errors import DataFolderDamaged, DataFolderVersion, MachineError, RefoldError, UsageError
-from schemas.sqlite_faults import translated
-from schemas.sqlite_uri import can_keep_reading, reading_uri
+from schemas.sqlite_files import can_keep_reading, mapped_sqlite_errors, reading_uri
 
 BUSY_TIMEOUT_S = 30.0
 """How long to wait for another process that writes; commits take milliseconds, so more means that it hangs."""
@@ -104,7 +103,7 @@ class SqliteFile:
     @contextmanager
     def transaction(self, op: str) -> Iterator[sqlite3.Connection]:
         """The writing connection within a transaction of its own, which is durable when this ends without an error."""
-        with self._writing, self._translated(op):
+        with self._writing, self._mapped_errors(op):
             connection = self.check_writable()
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -118,7 +117,7 @@ class SqliteFile:
     @contextmanager
     def reader(self, op: str) -> Iterator[sqlite3.Connection]:
         """A connection for one short read."""
-        with self._translated(op):
+        with self._mapped_errors(op):
             connection = self._borrow()
             try:
                 yield connection
@@ -129,7 +128,7 @@ class SqliteFile:
 
     def empty_wal(self) -> None:
         """Write the WAL into the file and cut it to nothing, unless somebody reads from it just now."""
-        with self._writing, self._translated("empty the WAL"):
+        with self._writing, self._mapped_errors("empty the WAL"):
             self.check_writable().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
@@ -137,7 +136,7 @@ class SqliteFile:
         with self._writing, self._lock:
             self.is_closed = True
             closing, self._idle = [*self._idle, *filter(None, [self._writer])], []
-        with self._translated("close"):
+        with self._mapped_errors("close"):
             for connection in closing:
                 connection.close()
 
@@ -156,7 +155,7 @@ class SqliteFile:
         connection.close()
 
     def _open_to_write(self, fill: Callable[[sqlite3.Connection], None] | None) -> sqlite3.Connection:
-        with self._translated(f"open {self.kind.noun}"):
+        with self._mapped_errors(f"open {self.kind.noun}"):
             connection = _connect(f"{self.path.absolute().as_uri()}?mode=rwc")
             try:
                 self._prepare(connection)
@@ -212,8 +211,8 @@ class SqliteFile:
                 hint="install the release that wrote it, or a newer one",
             )
 
-    def _translated(self, op: str) -> AbstractContextManager[None]:
-        return translated(op, self.path, damaged=self.kind.damaged)
+    def _mapped_errors(self, op: str) -> AbstractContextManager[None]:
+        return mapped_sqlite_errors(op, self.path, damaged=self.kind.damaged)
 
     def _error(self, error: type[RefoldError], message: str, *, hint: str) -> RefoldError:
         return error(message, op=f"open {self.kind.noun}", subject=str(self.path), hint=hint)

@@ -25,7 +25,7 @@ from refold.cluster.holds import Holds
 from refold.cluster.keeper_watch import PATIENCE_S, KeeperWatch
 from refold.engine import Home, Views
 from refold.plannings import Plannings
-from schemas.reached import reached_at_start
+from schemas.errors import reached_at_start
 from streams.logs.kafka_groups import KafkaGroupPositions
 from streams.planner import Planner
 from streams.publisher import Publisher
@@ -34,7 +34,6 @@ from streams.uploads import Uploads
 if TYPE_CHECKING:
     from refold.settings import Settings
     from schemas.positions import Position
-
 
 LEASES_WAITED = 3
 """Leases that may run out one after the other before nobody is expected any more."""

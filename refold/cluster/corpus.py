@@ -24,9 +24,8 @@ from refold.both_engines import now, shared_embedder
 from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
 from refold.cluster.settings import ClusterSettings
 from refold.settings import Settings
-from schemas.errors import TransientError, UnreachableError
+from schemas.errors import TransientError, UnreachableError, reached_at_start
 from schemas.ids import random_id
-from schemas.reached import reached_at_start
 from streams.artifact_stores.objects import ObjectArtifacts
 from streams.logs.kafka import KafkaLog
 from streams.process_log import ProcessLogger

@@ -10,9 +10,8 @@ from threading import Lock
 
 from schemas.avro_files import NAMESPACE, released_schemas
 from schemas.canonical import canonical_form, fingerprint_of
-from schemas.errors import FatalError
+from schemas.errors import FatalError, reached_at_start
 from schemas.events import TOPICS
-from schemas.reached import reached_at_start
 from schemas.registries.confluent_client import COMPATIBILITY, ConfluentClient
 from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
 

@@ -10,8 +10,7 @@ from threading import Lock
 
 from schemas.avro_files import released_schemas
 from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
-from schemas.sqlite_faults import translated
-from schemas.sqlite_uri import reading_uri
+from schemas.sqlite_files import mapped_sqlite_errors, reading_uri
 
 BUSY_TIMEOUT_S = 30.0
 """How long to wait for another process that holds the file; its commits take milliseconds."""
@@ -108,7 +107,7 @@ class EmbeddedRegistry:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         uri = reading_uri(self._path) if self._read_only else f"{self._path.absolute().as_uri()}?mode=rwc"
         with (
-            translated("read schemas", self._path),
+            mapped_sqlite_errors("read schemas", self._path),
             closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection,
         ):
             yield connection

@@ -133,7 +133,7 @@ class _OpenFile:
         except InvalidUri as exc:
             raise SourceUnreadable(str(exc), op="read file", subject=uri) from exc
         except OSError as exc:
-            raise self._translated(exc) from exc
+            raise self._source_error(exc) from exc
         try:
             self.opened = os.fstat(self._fd)
             self._refuse_special(self.opened)
@@ -168,7 +168,7 @@ class _OpenFile:
         try:
             return os.read(self._fd, size_bytes)
         except OSError as exc:
-            raise self._translated(exc) from exc
+            raise self._source_error(exc) from exc
 
     def _check_allowed(self, path: Path) -> Path:
         """The real path of `path`, if it may be read."""
@@ -188,7 +188,7 @@ class _OpenFile:
         try:
             is_same = os.path.samestat(self._check_allowed(path).stat(), self.opened)
         except OSError as exc:
-            raise self._translated(exc) from exc
+            raise self._source_error(exc) from exc
         if not is_same:
             raise SourceChanged("another file has taken the file's place", op="read file", subject=self._uri)
 
@@ -198,7 +198,7 @@ class _OpenFile:
         if not stat.S_ISREG(seen.st_mode):
             raise SourceUnreadable("this is no regular file", op="read file", subject=self._uri)
 
-    def _translated(self, exc: OSError) -> SourceGone | SourceUnreadable | SourceUnavailable:
+    def _source_error(self, exc: OSError) -> SourceGone | SourceUnreadable | SourceUnavailable:
         match exc:
             case FileNotFoundError() | NotADirectoryError():
                 return SourceGone("the file is no longer there", op="read file", subject=self._uri)

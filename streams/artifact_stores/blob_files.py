@@ -60,7 +60,7 @@ class BlobFiles:
 
     def make_folders(self) -> None:
         """Make `directory` and what belongs in it, durably."""
-        with _translated("open artifacts", self._directory):
+        with _mapped_os_errors("open artifacts", self._directory):
             for folder in (self._directory, self._files, self._incoming):
                 if not folder.is_dir():
                     folder.mkdir(parents=True)
@@ -68,14 +68,14 @@ class BlobFiles:
 
     def clear_incoming(self) -> None:
         """Clear away what an earlier process left half done."""
-        with _translated("open artifacts", self._incoming):
+        with _mapped_os_errors("open artifacts", self._incoming):
             for leftover in self._incoming.iterdir():
                 leftover.unlink()
 
     def receive(self, data: bytes) -> Path:
         """Where `data` lies now, neither durable nor in its place."""
         path = self._new_path()
-        with _translated("put artifact", path), _discarded_on_error(path):
+        with _mapped_os_errors("put artifact", path), _discarded_on_error(path):
             path.write_bytes(data)
         return path
 
@@ -86,13 +86,13 @@ class BlobFiles:
             if _is_linked(source, path):
                 with path.open("rb") as reader:  # the link's: another file may have taken the source's name by now
                     return _ref_of_file(reader), path
-            with source.open("rb") as reader, _translated("put artifact", path), path.open("wb") as writer:
+            with source.open("rb") as reader, _mapped_os_errors("put artifact", path), path.open("wb") as writer:
                 return _ref_of_file(reader, copy_to=writer), path
 
     def keep(self, received: Mapping[str, Path]) -> None:
         """Make what was received under these SHA-256s durable and put it in its place; doing it again is harmless."""
         folders: set[Path] = set()
-        with _translated("sync artifacts", self._files):
+        with _mapped_os_errors("sync artifacts", self._files):
             for sha256_hex, path in received.items():
                 place = self._place(sha256_hex)
                 if not place.parent.is_dir():
@@ -107,7 +107,7 @@ class BlobFiles:
 
     def discard(self, path: Path) -> None:
         """Drop what was received at `path`."""
-        with _translated("discard artifact", path):
+        with _mapped_os_errors("discard artifact", path):
             path.unlink(missing_ok=True)
 
     def read(self, ref: ArtifactRef) -> bytes | None:
@@ -120,7 +120,7 @@ class BlobFiles:
 
     def read_received(self, path: Path, ref: ArtifactRef) -> bytes | None:
         """The bytes of `ref` at `path`, as `read` gives them; None once they have been moved or discarded."""
-        with _translated("get artifact", path):
+        with _mapped_os_errors("get artifact", path):
             try:
                 with path.open("rb") as file:
                     if os.fstat(file.fileno()).st_size != ref.size_bytes:
@@ -131,7 +131,7 @@ class BlobFiles:
 
     def remove(self, sha256s: Collection[str]) -> None:
         """Delete the files of `sha256s`, those that have any, durably."""
-        with _translated("delete artifacts", self._files):
+        with _mapped_os_errors("delete artifacts", self._files):
             places = [place for place in map(self._place, sha256s) if place.exists()]
             for place in places:
                 place.unlink()
@@ -184,7 +184,7 @@ def _discarded_on_error(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _translated(op: str, path: Path) -> Iterator[None]:
+def _mapped_os_errors(op: str, path: Path) -> Iterator[None]:
     """Within it, errors of the file system are raised as those of refold."""
     try:
         yield

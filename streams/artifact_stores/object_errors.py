@@ -23,7 +23,7 @@ _HINT = "check the bucket, the credentials and their rights"
 
 
 @contextmanager
-def translated(op: str, subject: str) -> Iterator[None]:
+def mapped_object_errors(op: str, subject: str) -> Iterator[None]:
     """Raise what the driver raises about the storage `subject` as an error of refold's.
 
     Raises:

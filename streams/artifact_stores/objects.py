@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from schemas.events import ArtifactRef
 from schemas.extras import extra
-from streams.artifact_stores.object_errors import is_bucket_missing, translated
+from streams.artifact_stores.object_errors import is_bucket_missing, mapped_object_errors
 from streams.artifact_stores.recent_touches import TOUCH_HOLDS, RecentTouches
 from streams.artifacts import ArtifactStats, FileChanged, missing, other_size, ref_of, verified
 
@@ -92,7 +92,7 @@ class ObjectArtifacts:
         self._recent = RecentTouches(monotonic)
         self._subject = subject
         self._store = store
-        with translated("open artifacts", subject):
+        with mapped_object_errors("open artifacts", subject):
             next(iter(obstore.list(store, chunk_size=1)), None)  # it is there, and we may read it
         self._lock = Lock()
         self._syncing = Lock()
@@ -229,7 +229,7 @@ class ObjectArtifacts:
 
     def _send(self, sha256_hex: str, parts: Iterable[bytes]) -> None:
         """Make a blob of `parts`; what they raise leaves nothing behind."""
-        with translated("put artifact", self._subject):
+        with mapped_object_errors("put artifact", self._subject):
             self._write(path_of_blob(sha256_hex), parts)
 
     def _write(self, name: str, parts: Iterable[bytes]) -> None:
@@ -250,7 +250,7 @@ class ObjectArtifacts:
 
     def _is_created(self, sha256_hex: str, blob: bytes) -> bool:
         """Whether the blob was sent: False if there is one of its name."""
-        with translated("put artifact", self._subject):
+        with mapped_object_errors("put artifact", self._subject):
             try:
                 obstore.put(self._store, path_of_blob(sha256_hex), blob, mode="create")
             except obstore.exceptions.AlreadyExistsError:
@@ -260,7 +260,7 @@ class ObjectArtifacts:
     def _is_whole(self, ref: ArtifactRef) -> bool:
         """Whether the storage has the bytes of `ref`: they are read, for their name alone says nothing of damage."""
         digest = sha256()
-        with translated("put artifact", self._subject):
+        with mapped_object_errors("put artifact", self._subject):
             try:
                 found = obstore.get(self._store, path_of_blob(ref.sha256))
                 if found.meta["size"] != ref.size_bytes:
@@ -272,7 +272,7 @@ class ObjectArtifacts:
         return digest.hexdigest() == ref.sha256
 
     def _is_stored(self, sha256_hex: str) -> bool:
-        with translated("touch artifact", self._subject):
+        with mapped_object_errors("touch artifact", self._subject):
             try:
                 obstore.head(self._store, path_of_blob(sha256_hex))
             except FileNotFoundError:
@@ -281,7 +281,7 @@ class ObjectArtifacts:
 
     def _read(self, ref: ArtifactRef) -> bytes:
         """The bytes of `ref`, of which only the size is verified."""
-        with translated("get artifact", self._subject):
+        with mapped_object_errors("get artifact", self._subject):
             try:
                 found = obstore.get(self._store, path_of_blob(ref.sha256))
                 if found.meta["size"] != ref.size_bytes:
@@ -297,11 +297,11 @@ class ObjectArtifacts:
             return
         said = "\n".join(sorted(sha256s)).encode()
         name = f"{_micros(self._clock()):020d}-{sha256(said).hexdigest()}"  # the same name only for the same touches
-        with translated("sync artifacts", self._subject):
+        with mapped_object_errors("sync artifacts", self._subject):
             self._write(f"{TOUCHES}/{name}", [said])
 
     def _read_touches(self, name: str) -> list[str]:
-        with translated("read touches", self._subject):
+        with mapped_object_errors("read touches", self._subject):
             try:
                 return bytes(obstore.get(self._store, f"{TOUCHES}/{name}").bytes()).decode().split()
             except FileNotFoundError:  # forgotten meanwhile
@@ -309,14 +309,14 @@ class ObjectArtifacts:
 
     def _listed(self, folder: str) -> Iterator[tuple[str, int, datetime]]:
         """Name, size in bytes and time of each object in `folder`."""
-        with translated("list artifacts", self._subject):
+        with mapped_object_errors("list artifacts", self._subject):
             for page in obstore.list(self._store, prefix=folder, chunk_size=1_000):
                 for found in page:
                     yield found["path"].rpartition("/")[2], found["size"], found["last_modified"]
 
     def _remove(self, paths: Iterable[str]) -> None:
         some = list(paths)
-        with translated("delete artifacts", self._subject):
+        with mapped_object_errors("delete artifacts", self._subject):
             if some:
                 obstore.delete(self._store, some)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from schemas.extras import extra
-from streams.artifact_stores.object_errors import translated
+from streams.artifact_stores.object_errors import mapped_object_errors
 from streams.artifact_stores.objects import ObjectArtifacts
 
 with extra("s3"):
@@ -58,7 +58,7 @@ class S3Artifacts(ObjectArtifacts):
         if access_key_id is not None and secret_access_key is not None:
             given |= {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
         subject = f"s3://{bucket}/{prefix}"
-        with translated("open artifacts", subject):
+        with mapped_object_errors("open artifacts", subject):
             store = S3Store(
                 bucket,
                 prefix=prefix,

@@ -77,7 +77,7 @@ class SharedFolderArtifacts(ObjectArtifacts):
         self._prepare()
         path = self._directory / _INCOMING / random_id()
         try:
-            with self._translated("put artifact"), path.open("xb") as file:
+            with self._mapped_os_errors("put artifact"), path.open("xb") as file:
                 for part in parts:
                     file.write(part)
                 file.flush()
@@ -88,13 +88,13 @@ class SharedFolderArtifacts(ObjectArtifacts):
             raise
 
     def _remove(self, paths: Iterable[str]) -> None:
-        with self._translated("delete artifacts"):
+        with self._mapped_os_errors("delete artifacts"):
             for path in paths:
                 (self._directory / path).unlink(missing_ok=True)
         self._sync_names("delete artifacts")  # else what was erased could come back after a power cut
 
     def _sync_names(self, op: str) -> None:
-        with self._translated(op):
+        with self._mapped_os_errors(op):
             _sync(self._directory / BLOBS)
             if (self._directory / TOUCHES).exists():
                 _sync(self._directory / TOUCHES)
@@ -104,7 +104,7 @@ class SharedFolderArtifacts(ObjectArtifacts):
         with self._preparing:
             if self._is_prepared:
                 return
-            with self._translated("put artifact"):
+            with self._mapped_os_errors("put artifact"):
                 for folder in (TOUCHES, _INCOMING):
                     (self._directory / folder).mkdir(exist_ok=True)
                 _sync(self._directory)
@@ -112,7 +112,7 @@ class SharedFolderArtifacts(ObjectArtifacts):
             self._is_prepared = True
 
     @contextmanager
-    def _translated(self, op: str) -> Iterator[None]:
+    def _mapped_os_errors(self, op: str) -> Iterator[None]:
         try:
             yield
         except OSError as exc:

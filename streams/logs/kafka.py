@@ -11,7 +11,8 @@ from schemas.positions import Position, TopicPartition
 from schemas.registry import SchemaRegistry
 from streams.log import Batch, Draft, Slot
 from streams.logs.kafka_appends import KafkaAppends
-from streams.logs.kafka_clients import ClientSettings, driver, make_admin, make_consumer, make_producer
+from streams.logs.kafka_clients import ClientSettings, make_admin, make_consumer, make_producer
+from streams.logs.kafka_faults import driver
 from streams.logs.kafka_identity import CHECK_EVERY_S, KafkaIdentity
 from streams.logs.kafka_marks import KafkaMarks
 from streams.logs.kafka_names import KafkaNames

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from schemas.errors import RefoldError, UsageError
 from schemas.positions import Position
 from streams.log import UnknownOutcome
-from streams.logs.kafka_clients import DELIVERY_TIMEOUT_MS, driver
-from streams.logs.kafka_faults import fault_of, is_uncertain, translated
+from streams.logs.kafka_clients import DELIVERY_TIMEOUT_MS
+from streams.logs.kafka_faults import driver, fault_of, is_uncertain, mapped_kafka_errors
 from streams.logs.kafka_names import KafkaNames
 from streams.logs.kafka_records import Framed, Receipts
 from streams.logs.kafka_slot import discard, produce
@@ -46,7 +46,7 @@ class KafkaAppends:
 
     def append(self, make_records: Callable[[], Sequence[Framed]]) -> Position:
         """Append what `make_records` gives, which nothing of another append comes between."""
-        with self._lock, translated("append", "requests"):
+        with self._lock, mapped_kafka_errors("append", "requests"):
             if self._is_closed:
                 raise UsageError("the log is closed", hint="open it again")
             records = make_records()

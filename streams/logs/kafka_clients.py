@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import UsageError
-from streams.logs.kafka_faults import translated
+from streams.logs.kafka_faults import driver, mapped_kafka_errors
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
@@ -47,7 +45,7 @@ def make_admin(client: ClientSettings) -> AdminClient:
     """An admin client; the first question connects."""
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - an extra
 
-    with translated("open", _servers(client)):
+    with mapped_kafka_errors("open", _servers(client)):
         return AdminClient(_with(client, {}))
 
 
@@ -69,7 +67,7 @@ def make_producer(client: ClientSettings, *, transactional_id: str | None = None
             "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "retry.backoff.ms": RETRY_BACKOFF_MS,
         }
-    with translated("connect", _servers(client)):
+    with mapped_kafka_errors("connect", _servers(client)):
         producer: Producer = driver().Producer(_with(client, settings))
         # Unless a broker is connected when a producer id is first asked for, the next try is half a second later.
         producer.list_topics(timeout=CONNECT_TIMEOUT_S)
@@ -90,23 +88,10 @@ def make_consumer(client: ClientSettings, *, group: str, is_committed_only: bool
         "queued.max.messages.kbytes": FETCH_BYTES >> 10,
         "queued.min.messages": 10_000,
     }
-    with translated("connect", _servers(client)):
+    with mapped_kafka_errors("connect", _servers(client)):
         consumer: Consumer = driver().Consumer(_with(client, settings))
         consumer.list_topics(timeout=CONNECT_TIMEOUT_S)  # else the first read waits for it by tenths of a second
         return consumer
-
-
-def driver() -> ModuleType:
-    """The module `confluent_kafka`.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import confluent_kafka  # noqa: PLC0415 - an extra
-    except ImportError as exc:
-        raise UsageError("the Kafka client is not installed", op="import", hint="pip install 'refold[kafka]'") from exc
-    return confluent_kafka
 
 
 def _with(client: ClientSettings, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""What the Kafka client's errors mean here."""
+"""The Kafka client's module, and what its errors mean here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from schemas.errors import FatalError, PoisonError, RefoldError, TransientError, UnreachableError, UsageError
@@ -58,6 +59,19 @@ _MOVING = frozenset({"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "FENCED
 _UNCERTAIN = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"})
 
 
+def driver() -> ModuleType:
+    """The module `confluent_kafka`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import confluent_kafka  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise UsageError("the Kafka client is not installed", op="import", hint="pip install 'refold[kafka]'") from exc
+    return confluent_kafka
+
+
 def is_fenced(error: KafkaError) -> bool:
     """Whether another owner has taken the transactional id, or the broker gave up on this one."""
     return error.name() in _FENCED
@@ -85,10 +99,8 @@ def fault_of(error: KafkaError, op: str, *, subject: str) -> RefoldError:
 
 
 @contextmanager
-def translated(op: str, subject: str) -> Iterator[None]:
-    """Within it, what the Kafka client raises becomes an error of this project."""
-    from streams.logs.kafka_clients import driver  # noqa: PLC0415 - each needs the other
-
+def mapped_kafka_errors(op: str, subject: str) -> Iterator[None]:
+    """Raises what the Kafka client raises inside the block as an error of refold."""
     kafka_exception = driver().KafkaException
     try:
         yield
@@ -102,8 +114,6 @@ def settled(ask: Callable[[], _Answer], *, refresh: Callable[[], object]) -> _An
     The admin client, unlike producers and consumers, neither asks again nor forgets the old leader: `refresh`, called
     between two tries, has it learn the new one.
     """
-    from streams.logs.kafka_clients import driver  # noqa: PLC0415 - each needs the other
-
     kafka_exception = driver().KafkaException
     deadline_s = monotonic() + MOVING_TIMEOUT_S
     while True:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.positions import Position, TopicPartition
 from streams.logs.kafka_clients import ClientSettings, make_admin
-from streams.logs.kafka_faults import translated
+from streams.logs.kafka_faults import mapped_kafka_errors
 from streams.logs.kafka_marks import ANSWER_TIMEOUT_S
 from streams.logs.kafka_names import KafkaNames
 
@@ -30,7 +30,7 @@ class KafkaGroupPositions:
         from confluent_kafka import ConsumerGroupTopicPartitions  # noqa: PLC0415 - an extra
 
         name = self._names.subscribers(group)
-        with translated("read subscription", name):
+        with mapped_kafka_errors("read subscription", name):
             asked = [ConsumerGroupTopicPartitions(name)]
             answers = self._admin.list_consumer_group_offsets(asked, request_timeout=ANSWER_TIMEOUT_S)
             found: Any = answers[name].result().topic_partitions
@@ -48,7 +48,7 @@ class KafkaGroupPositions:
             return
         name = self._names.subscribers(group)
         places = [Place(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in position.items()]
-        with translated("store subscription", name):
+        with mapped_kafka_errors("store subscription", name):
             asked = [ConsumerGroupTopicPartitions(name, places)]
             answers = self._admin.alter_consumer_group_offsets(asked, request_timeout=ANSWER_TIMEOUT_S)
             answers[name].result()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import UsageError
 from streams.log import TOPIC_NAMES, LogReplaced
-from streams.logs.kafka_faults import translated
+from streams.logs.kafka_faults import mapped_kafka_errors
 from streams.logs.kafka_marks import ANSWER_TIMEOUT_S
 from streams.logs.kafka_names import KafkaNames
 from streams.logs.placement import partitions_of
@@ -80,7 +80,7 @@ class KafkaIdentity:
         from confluent_kafka import TopicCollection  # noqa: PLC0415 - an extra
 
         full_names = {self._names.topic(topic): topic for topic in TOPIC_NAMES}
-        with translated(op, f"topics of corpus {self._names.corpus}"):
+        with mapped_kafka_errors(op, f"topics of corpus {self._names.corpus}"):
             answers = self._admin.describe_topics(TopicCollection(list(full_names)), request_timeout=ANSWER_TIMEOUT_S)
             return {full_names[name]: answer.result() for name, answer in answers.items()}
 

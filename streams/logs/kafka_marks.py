@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import UsageError
 from schemas.positions import Position, TopicPartition
-from streams.logs.kafka_clients import driver
-from streams.logs.kafka_faults import settled, translated
+from streams.logs.kafka_faults import driver, mapped_kafka_errors, settled
 from streams.logs.kafka_names import KafkaNames
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class KafkaMarks:
         kafka_partition = driver().TopicPartition
         asked = [kafka_partition(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in before.items()]
         if asked:
-            with translated("trim", str(before)):
+            with mapped_kafka_errors("trim", str(before)):
                 settled(lambda: self._delete(asked), refresh=self._learn_leaders)
 
     def moved(self) -> None:
@@ -105,7 +104,7 @@ class KafkaMarks:
         kafka_partition = driver().TopicPartition
         asked = {kafka_partition(self._names.topic(tp.topic), tp.partition): spec for tp in partitions}
         level = IsolationLevel.READ_COMMITTED if is_committed_only else IsolationLevel.READ_UNCOMMITTED
-        with translated("read", "watermarks"):
+        with mapped_kafka_errors("read", "watermarks"):
             return settled(lambda: self._list(asked, level), refresh=self._learn_leaders)
 
     def _list(self, asked: dict[KafkaPartition, OffsetSpec], level: IsolationLevel) -> Position:

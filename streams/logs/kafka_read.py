@@ -14,8 +14,7 @@ from schemas.codec import Codec, UnknownSchemaId, UnreadableEvent
 from schemas.errors import RefoldError, TransientError
 from schemas.positions import Position, TopicPartition
 from streams.log import Batch, LogDamaged, PositionExpired, Recorded, Undecodable
-from streams.logs.kafka_clients import driver
-from streams.logs.kafka_faults import fault_of, translated
+from streams.logs.kafka_faults import driver, fault_of, mapped_kafka_errors
 from streams.logs.kafka_marks import KafkaMarks
 from streams.logs.kafka_names import KafkaNames
 
@@ -144,7 +143,7 @@ class _Reading:
         self._stops = {tp: span.stop for tp, span in spans.items()}
         self._partition = driver().TopicPartition
         self.failure: RefoldError | None = None
-        with translated("read", "assignment"):
+        with mapped_kafka_errors("read", "assignment"):
             consumer.assign(self._in_kafka(spans))
 
     def is_going(self) -> bool:
@@ -159,7 +158,7 @@ class _Reading:
         """What has come, at most a thousand records, and the position after it; `failure` is what comes next."""
         recorded: list[Recorded] = []
         undecodable: list[Undecodable] = []
-        with translated("read", "records"):
+        with mapped_kafka_errors("read", "records"):
             messages = self._take()
             for message in messages:
                 self._receive(message, recorded, undecodable)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from schemas.errors import RefoldError, TransientError
 from schemas.positions import Position
 from streams.log import Fenced, Slot, UnknownOutcome
-from streams.logs.kafka_clients import TRANSACTION_TIMEOUT_MS, driver
-from streams.logs.kafka_faults import fault_of, is_fenced, translated
+from streams.logs.kafka_clients import TRANSACTION_TIMEOUT_MS
+from streams.logs.kafka_faults import driver, fault_of, is_fenced, mapped_kafka_errors
 from streams.logs.kafka_names import KafkaNames
 from streams.logs.kafka_records import Framed, Receipts
 
@@ -62,7 +62,7 @@ class KafkaSlot:
         self._state = _State.OWNED
         self._producer = make_producer(names.transactional_id(slot))
         try:
-            with translated("own", self._subject):
+            with mapped_kafka_errors("own", self._subject):
                 self._producer.init_transactions(INIT_TIMEOUT_S)
         except BaseException:
             discard(self._producer)
@@ -99,7 +99,7 @@ class KafkaSlot:
 
     def _send(self, records: Sequence[Framed], receipts: Receipts) -> None:
         """Steps (1) to (3)."""
-        with translated("append", self._subject):
+        with mapped_kafka_errors("append", self._subject):
             self._producer.begin_transaction()
             for record in records:
                 produce(self._producer, self._names, record, receipts)

@@ -10,8 +10,7 @@ from schemas.codec import Codec, UnknownSchemaId, UnreadableEvent
 from schemas.errors import TransientError
 from schemas.events import PipelineEvent
 from schemas.positions import TopicPartition
-from streams.logs.kafka_clients import driver
-from streams.logs.kafka_faults import translated
+from streams.logs.kafka_faults import driver, mapped_kafka_errors
 from streams.logs.kafka_marks import KafkaMarks
 from streams.logs.kafka_names import KafkaNames
 
@@ -46,7 +45,7 @@ class KafkaTail:
             return None
         consumer = self._make_consumer()
         try:
-            with translated("read", f"{tp.topic}:{tp.partition}"):
+            with mapped_kafka_errors("read", f"{tp.topic}:{tp.partition}"):
                 for step in STEPS_BACK:
                     event = self._last_of(consumer, tp, range(max(begin, end - step), end))
                     if event is not None or end - step <= begin:

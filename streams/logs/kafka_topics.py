@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from schemas.errors import TransientError, UsageError
 from streams.log import TOPIC_NAMES
-from streams.logs.kafka_clients import ClientSettings, driver, make_admin
-from streams.logs.kafka_faults import translated
+from streams.logs.kafka_clients import ClientSettings, make_admin
+from streams.logs.kafka_faults import driver, mapped_kafka_errors
 from streams.logs.kafka_marks import ANSWER_TIMEOUT_S
 from streams.logs.kafka_names import KafkaNames
 from streams.logs.topic_plan import (
@@ -62,7 +62,7 @@ class KafkaTopics:
         Raises:
             UnreachableError: Kafka cannot be reached.
         """
-        with translated("open", f"topics of corpus {self._names.corpus}"):
+        with mapped_kafka_errors("open", f"topics of corpus {self._names.corpus}"):
             described = self._described()
             configs = self._configs(list(described))
         return {
@@ -92,7 +92,7 @@ class KafkaTopics:
         created = tuple(topic for topic in plans if topic not in found)
         drifts = {topic: drift(plans[topic], there) for topic, there in found.items()}
         changed = {topic: tuple(sorted(wrong)) for topic, wrong in drifts.items() if wrong}
-        with translated("apply topics", f"corpus {self._names.corpus}"):
+        with mapped_kafka_errors("apply topics", f"corpus {self._names.corpus}"):
             self._create([plans[topic] for topic in created])
             self._set({topic: {key: drifts[topic][key][1] for key in keys} for topic, keys in changed.items()})
         self._await_visible(plans)
@@ -161,7 +161,7 @@ class KafkaTopics:
         """Wait until Kafka tells of every topic with its settings, and of every partition's leader."""
         deadline_s = monotonic() + VISIBLE_TIMEOUT_S
         while monotonic() < deadline_s:
-            with translated("apply topics", f"corpus {self._names.corpus}"):
+            with mapped_kafka_errors("apply topics", f"corpus {self._names.corpus}"):
                 leaders = [part.leader for told in self._described().values() for part in told.partitions]
             if None not in leaders and not problems_of_found(plans, self.found()):
                 return

@@ -7,7 +7,7 @@ import pytest
 from schemas.errors import FatalError, PoisonError, RefoldError, TransientError, UnreachableError, UsageError
 from streams.log import Fenced
 from streams.logs.kafka_clients import make_producer
-from streams.logs.kafka_faults import fault_of, translated
+from streams.logs.kafka_faults import fault_of, mapped_kafka_errors
 from streams.logs.kafka_names import KafkaNames
 
 confluent_kafka = pytest.importorskip("confluent_kafka", reason="needs pip install 'refold[kafka]'")
@@ -50,7 +50,7 @@ def test_a_fatal_error_stops() -> None:
 
 def test_the_driver_s_exception_is_kept_as_the_cause() -> None:
     thrown = confluent_kafka.KafkaException(KafkaError(KafkaError._TIMED_OUT))
-    with pytest.raises(TransientError) as caught, translated("read", "requests:0"):
+    with pytest.raises(TransientError) as caught, mapped_kafka_errors("read", "requests:0"):
         raise thrown
     assert caught.value.__cause__ is thrown
 

@@ -26,9 +26,8 @@ from projections.sql.dialects import NUL_SHOWN
 from projections.sql.engine import open_postgres
 from projections.sql.rebuild import rebuild
 from projections.view import PositionConflict
-from schemas.errors import MachineError, TransientError, UnreachableError, UsageError
+from schemas.errors import MachineError, TransientError, UnreachableError, UsageError, reached_at_start
 from schemas.positions import Position, TopicPartition
-from schemas.reached import reached_at_start
 from streams.log import Recorded
 from tests.contract.test_sql_views import a_busy_history, a_log, end_of
 from tests.histories import NOON, Histories

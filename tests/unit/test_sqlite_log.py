@@ -24,7 +24,7 @@ from schemas.events import DocumentQueued, DocumentRequested, Meta, OperatorActe
 from schemas.ids import document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
 from schemas.registries.memory import MemoryRegistry
-from schemas.sqlite_faults import MEANINGS, translated
+from schemas.sqlite_files import MEANINGS, mapped_sqlite_errors
 from streams.log import Draft, LogDamaged, PositionExpired, Recorded, Slot, Undecodable
 from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_layout import LOG_FILE, checksum_of
@@ -195,7 +195,10 @@ _RESULT_CODES = {
 def _raised(code: int) -> RefoldError:
     error = sqlite3.OperationalError("as SQLite says it")
     error.sqlite_errorcode = code
-    with pytest.raises(RefoldError) as caught, translated("append", Path("log.sqlite"), damaged=LOG_FILE.damaged):
+    with (
+        pytest.raises(RefoldError) as caught,
+        mapped_sqlite_errors("append", Path("log.sqlite"), damaged=LOG_FILE.damaged),
+    ):
         raise error
     assert caught.value.hint
     assert caught.value.subject == "log.sqlite"

@@ -1,7 +1,11 @@
-"""What SQLite's errors mean to whoever uses a file of the data folder; no sqlite3 exception leaves its backend."""
+"""SQLite files of the data folder: how to open one only to read it, and what SQLite's errors mean to refold.
+
+No sqlite3 exception leaves its backend.
+"""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,11 +68,32 @@ def refold_error(
 
 
 @contextmanager
-def translated(op: str, path: Path, *, damaged: type[RefoldError] = DataFolderDamaged) -> Iterator[None]:
-    """Within it, errors of sqlite3 are raised as those of refold, and damage as `damaged`."""
+def mapped_sqlite_errors(op: str, path: Path, *, damaged: type[RefoldError] = DataFolderDamaged) -> Iterator[None]:
+    """Raises errors of sqlite3 inside the block as those of refold, and damage as `damaged`."""
     try:
         yield
     except sqlite3.Error as exc:
         raise refold_error(exc, op=op, path=path, damaged=damaged) from exc
     except UnicodeDecodeError as exc:  # of SQLite's own message, which quotes what is damaged
         raise damaged(_DAMAGED.message.format(path=path), op=op, subject=str(path), hint=_DAMAGED.hint) from exc
+
+
+def reading_uri(path: Path) -> str:
+    """The URI that opens the WAL-mode file at `path` for reading, without changing it.
+
+    SQLite needs the ``-wal`` and ``-shm`` files even to read, and makes them. If the folder is not writable and no WAL
+    is left, the file is opened without locks (``immutable``): good for one short read, since another process may
+    still write.
+    """
+    how = "immutable=1" if not can_keep_reading(path) and not _has_wal(path) else "mode=ro"
+    return f"{path.absolute().as_uri()}?{how}"
+
+
+def can_keep_reading(path: Path) -> bool:
+    """Whether a connection by `reading_uri` may stay open for long."""
+    return os.access(path.parent, os.W_OK)
+
+
+def _has_wal(path: Path) -> bool:
+    wal = path.with_name(path.name + "-wal")
+    return wal.exists() and wal.stat().st_size > 0
