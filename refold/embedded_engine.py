@@ -12,9 +12,9 @@ from typing import Any
 from projections.index_state import IndexState
 from projections.rebuild import RebuildReport, news_of
 from projections.runner import ProjectionStatus, Runner
+from refold import commands
 from refold.agreement import refuse_other_settings
-from refold.commands import Emit
-from refold.control.messages import Call, Interrupted
+from refold.control.messages import Call, Emit, Interrupted, Json
 from refold.control.server import ControlServer
 from refold.data_folder import DataFolder
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
@@ -219,10 +219,10 @@ class EmbeddedEngine(Engine):
         asyncio.run_coroutine_threadsafe(server.start(), self.loop).result()
         self._running.server = server
 
-    def _answer(self, call: Call, emit: Emit, caller_left: threading.Event) -> Mapping[str, Any]:
+    def _answer(self, call: Call, emit: Emit, caller_left: threading.Event) -> Json:
         refuse_other_settings(call, self.parts.settings, owner=str(self.parts.folder.path))
         self._is_open.wait()
-        return self.run(call, emit, caller_left)
+        return commands.run(self, call, emit, caller_left)
 
     # -- the end
 

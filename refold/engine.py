@@ -22,12 +22,10 @@ from projections.search import Search
 from projections.sql.sql_view import SqlView
 from projections.stage_results import StageResultsView
 from projections.verify import VerifyReport, verify
-from refold.commands import COMMANDS, Arguments, Emit
-from refold.control.messages import Call
 from refold.group_positions import GroupPositions
 from refold.planning import Planning
 from refold.settings import Settings
-from schemas.errors import RefoldError, TransientError, UsageError
+from schemas.errors import RefoldError, TransientError
 from schemas.events import TOPICS
 from schemas.ids import JobId
 from schemas.positions import Position
@@ -255,14 +253,3 @@ class Engine(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise what has stopped the engine or one of its projections, if anything has."""
-
-    def run(self, call: Call, emit: Emit, stop: threading.Event) -> Mapping[str, Any]:
-        """The result of `call`, whose command may be of another release.
-
-        Raises:
-            UsageError: this release knows no such command, or it needs an argument that was not given.
-        """
-        command = COMMANDS.get(call.command)
-        if command is None:
-            raise UsageError(f"this owner knows no command {call.command!r}", hint="upgrade refold there or here")
-        return command.run(self, Arguments(call.command, call.arguments), emit, stop)

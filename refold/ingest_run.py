@@ -8,9 +8,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from projections.job_entries import JobState, JobStatus
-from refold.commands import Emit, Json
 from refold.commands.jobs import job_json
-from refold.control.messages import Interrupted
+from refold.control.messages import Emit, Interrupted, Json
 from refold.engine import Engine
 from refold.event_json import recorded_json
 from refold.job_events import JobEvents

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar, overload
 from projections.filters import parse_filters
 from projections.index_backend import Filters
 from projections.search import SearchAnswer
+from refold import commands
 from refold.commands.ingest import job_of
 from refold.control.messages import Call, Json
 from refold.document_results import result_of, searchable_result, searchable_results
@@ -293,7 +294,7 @@ class Pipeline:
     async def call(self, command: str, **arguments: Any) -> Json:
         """The result of a command of the command line, such as ``call("verify", deep=True)``; JSON-able."""
         call = Call(command=command, arguments=arguments)
-        return dict(await self._lifetime.lend(lambda engine, stop: engine.run(call, lambda _: None, stop)))
+        return await self._lifetime.lend(lambda engine, stop: commands.run(engine, call, lambda _: None, stop))
 
 
 def _job_id(finished: JobFinished) -> JobId:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from projections.index_backend import Filters
 from projections.search import SearchAnswer, SearchMode
-from refold.commands import Emit
+from refold.control.messages import Emit
 from refold.engine import INDEXES, Engine, NotThereYet
 from refold.waiting import wait_for_position, wait_until_searchable
 from schemas.errors import DiskFull, RefoldError, UsageError

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from refold.commands import COMMANDS
+from refold.commands import COMMANDS, run
 from refold.control.client import OwnerAway, forward
 from refold.control.earlier_owner import completed
-from refold.control.messages import Call, Interrupted, Json
+from refold.control.messages import Call, Emit, Interrupted, Json
 from refold.data_folder import DataFolder, Ownership
 from refold.settings import Settings
 from schemas.errors import DataFolderLocked, UsageError
@@ -49,7 +49,7 @@ class Session:
         command: str,
         arguments: Mapping[str, Any],
         *,
-        on_event: Callable[[Json], None] = lambda _: None,
+        on_event: Emit = lambda _: None,
         on_place: OnPlace = not_told,
         stop: threading.Event | None = None,
     ) -> Json:
@@ -92,14 +92,14 @@ class Session:
                 raise Interrupted(op=command, hint="what it had begun goes on with the next ingest")
 
     def _run_beside_cluster(
-        self, command: str, arguments: Mapping[str, Any], on_event: Callable[[Json], None], stop: threading.Event
+        self, command: str, arguments: Mapping[str, Any], on_event: Emit, stop: threading.Event
     ) -> Json:
         from refold.cluster.client_wiring import open_client  # noqa: PLC0415 - the machinery of a cluster
         from refold.own_process import prepare  # noqa: PLC0415 - as above
 
         prepare(self._settings)
         with open_client(self._settings) as engine:
-            return dict(engine.run(Call(command=command, arguments=arguments), on_event, stop))
+            return run(engine, Call(command=command, arguments=arguments), on_event, stop)
 
     def _refuse_missing(self, command: str) -> None:
         if not COMMANDS[command].creates_folder and not self._folder.exists():
@@ -110,8 +110,8 @@ class Session:
                 hint="ingest something first: refold ingest FOLDER, or name the folder with --data",
             )
 
-    def _run_as_owner(self, call: Call, on_event: Callable[[Json], None], stop: threading.Event) -> Json:
-        from refold.own_process import prepare  # noqa: PLC0415 - a forwarded command needs none of the machinery
+    def _run_as_owner(self, call: Call, on_event: Emit, stop: threading.Event) -> Json:
+        from refold.own_process import prepare  # noqa: PLC0415 - as above
         from refold.wiring import open_engine  # noqa: PLC0415 - as above
 
         prepare(self._settings)
@@ -120,7 +120,7 @@ class Session:
             engine.ends_with = stop
             if stop.is_set():
                 raise Interrupted(op=call.command, hint="nothing was begun")
-            return dict(engine.run(call, on_event, stop))
+            return run(engine, call, on_event, stop)
 
     def _locked(self, ownership: Ownership) -> DataFolderLocked:
         return DataFolderLocked(

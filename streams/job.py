@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol
 
 from schemas.events import DocumentRequested, JobSubmitted, Meta, Priority
 from schemas.ids import EventId, JobId
@@ -36,24 +36,6 @@ class Job:
             priority=self.priority,
             settings_fingerprint=self.settings_fingerprint,
             parameters={**self.parameters, **self.rules.as_parameters()},
-        )
-
-    @classmethod
-    def from_submitted(cls, submitted: JobSubmitted) -> Self:
-        """The job that `submitted` speaks of, so that it can be planned again.
-
-        Raises:
-            ValueError: it is of no job.
-        """
-        if submitted.meta.job_id is None:
-            raise ValueError("JobSubmitted without job_id")
-        return cls(
-            job_id=submitted.meta.job_id,
-            sources=submitted.sources,
-            rules=PlanRules.from_parameters(submitted.mode, submitted.parameters),
-            priority=submitted.priority,
-            settings_fingerprint=submitted.settings_fingerprint,
-            parameters=submitted.parameters,
         )
 
 

@@ -14,7 +14,6 @@ from rich.text import Text
 from refold.control.messages import error_message
 from schemas.errors import RefoldError
 
-EXIT_GOOD = 0
 EXIT_NO = 1
 EXIT_USAGE = 2
 EXIT_MACHINE = 4

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from refold.control.messages import Call, Emit, Json
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from refold.engine import Engine
 
-Json = dict[str, Any]
-Emit = Callable[[Json], None]
 Run = Callable[["Engine", Mapping[str, Any], Emit, threading.Event], Mapping[str, Any]]
 
 
@@ -72,3 +71,15 @@ COMMANDS: Mapping[str, Command] = {
     "log import": Command("log", "import_", creates_folder=True),
     "cache stats": Command("cache", "stats"),
 }
+
+
+def run(engine: Engine, call: Call, emit: Emit, stop: threading.Event) -> Json:
+    """The result of `call` at `engine`; the call may be of another release.
+
+    Raises:
+        UsageError: this release knows no such command, or the command needs an argument that was not given.
+    """
+    command = COMMANDS.get(call.command)
+    if command is None:
+        raise UsageError(f"this owner knows no command {call.command!r}", hint="upgrade refold there or here")
+    return dict(command.run(engine, Arguments(call.command, call.arguments), emit, stop))

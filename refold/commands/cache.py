@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from projections.verify import IndexReport, consistency_drafts
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.engine import INDEXES, SQL_VIEWS, Engine
 from schemas.errors import FatalError, UsageError
 from schemas.ids import random_id

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from projections.manifest_entries import DocumentStatus, ManifestDocument
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.naming import document_id_named
 from schemas.errors import UsageError

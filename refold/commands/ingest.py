@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.ingest_run import IngestRun
 from refold.planning import sources_of

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from projections.job_entries import JobState
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.naming import job_named
 from refold.unfinished_jobs import open_of_others

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from refold.artifact_copy import CopiedArtifacts, copy_artifacts
-from refold.commands import Emit, Json
 from refold.commands.status import size_bytes_of
+from refold.control.messages import Emit, Json
 from refold.engine import Engine
 from refold.event_json import recorded_json
 from schemas.errors import UsageError

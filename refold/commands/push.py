@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.document_results import result_of, searchable_result
 from refold.engine import Engine
 from refold.requests import Answer, ask, request

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.naming import uri_named
 from refold.requests import ask, request

@@ -11,7 +11,7 @@ from projections.filters import parse_filters
 from projections.highlight import highlights
 from projections.hits import Hit
 from projections.search import SearchAnswer
-from refold.commands import Emit, Json
+from refold.control.messages import Emit, Json
 from refold.engine import Engine
 from refold.searching import find, search_mode
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from projections.index_state import Condition, IndexState
 from projections.runner import ProjectionStatus
-from refold.commands import Emit, Json
 from refold.commands.jobs import job_json
+from refold.control.messages import Emit, Json
 from refold.data_folder import FORMAT
 from refold.engine import SQL_VIEWS, AnyIndex, Engine, NotThereYet
 

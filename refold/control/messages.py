@@ -7,7 +7,7 @@ message and hint, so that a forwarded command fails with the words and the exit 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,9 @@ from schemas.errors import RefoldError, TransientError
 from streams.artifacts import ArtifactDamaged
 
 Json = dict[str, Any]
+
+Emit = Callable[[Json], None]
+"""Takes what a command reports while it runs."""
 
 LINE_LIMIT_BYTES = 96 * 1024 * 1024
 """The longest message: a pushed document of 64 MiB, the default of `limits.document_bytes`, in base64, and room."""
@@ -81,7 +84,6 @@ class RemoteError(RefoldError):
     def __init__(self, told: Mapping[str, Any]) -> None:
         super().__init__(str(told.get("message")), subject=told.get("subject"), hint=told.get("hint"))
         self.exit_code = int(told.get("exit_code", 4))
-        self.class_name = str(told.get("class", ""))
 
 
 EXIT_CODES: tuple[tuple[type[RefoldError], int], ...] = (

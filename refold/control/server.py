@@ -7,21 +7,19 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from refold import forked
 from refold.control import address
-from refold.control.messages import LINE_LIMIT_BYTES, Call, Json, call_of, decode, encode, error_message
+from refold.control.messages import LINE_LIMIT_BYTES, Call, Emit, Json, call_of, decode, encode, error_message
 from refold.folder_access import FolderAccess
 from schemas.errors import FatalError, RefoldError, UsageError
 from streams.process_log import ProcessLogger
 
 _log = ProcessLogger(__name__)
 
-Emit = Callable[[Json], None]
-Handler = Callable[[Call, Emit, threading.Event], Mapping[str, Any]]
+Handler = Callable[[Call, Emit, threading.Event], Json]
 """Runs a call in a thread: emits events, watches whether the caller left, returns the result."""
 
 
@@ -41,11 +39,6 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._calls: set[asyncio.Task[None]] = set()
-
-    @property
-    def active_calls(self) -> int:
-        """Calls being answered now."""
-        return len(self._calls)
 
     async def start(self) -> None:
         """Listen; a socket that a dead owner left is replaced."""

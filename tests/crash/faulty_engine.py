@@ -12,7 +12,7 @@ from typing import Any
 
 from projections import index_view
 from projections.index_changes import IndexChange
-from refold import wiring
+from refold import commands, wiring
 from refold.control.messages import Call
 from refold.data_folder import DataFolder, Ownership
 from refold.engine import Engine
@@ -93,7 +93,7 @@ def engine_of(data: Path) -> Iterator[Engine]:
 def ingest(engine: Engine, docs: Path, *, job_id: str) -> Mapping[str, Any]:
     """Ingest `docs`, a folder called ``docs`` wherever it is, and wait until all is searchable."""
     arguments = {"sources": [str(docs)], "job_id": job_id, "as_name": "docs"}
-    return engine.run(Call(command="ingest", arguments=arguments), lambda _: None, threading.Event())
+    return commands.run(engine, Call(command="ingest", arguments=arguments), lambda _: None, threading.Event())
 
 
 def live_and_die(folder: Path, first: Callable[[Path], Path], then: Callable[[Path], Path], fault: FaultAt) -> None:

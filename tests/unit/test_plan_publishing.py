@@ -172,8 +172,8 @@ def test_a_job_is_submitted_requested_and_planned(planning: Planning) -> None:
     )
     submitted, planned = sorted(planning.events("jobs"), key=lambda event: type(event).__name__, reverse=True)
     assert isinstance(submitted, JobSubmitted)
-    assert Job.from_submitted(submitted).rules == job.rules
-    assert Job.from_submitted(submitted).parameters.items() >= job.parameters.items()
+    assert PlanRules.from_parameters(submitted.mode, submitted.parameters) == job.rules
+    assert submitted.parameters.items() >= job.parameters.items()
     assert request.meta.causation_id == submitted.meta.event_id
     assert (request.meta.job_id, request.meta.pipeline_id, request.meta.occurred_at) == (job.job_id, "run-1", NOW)
     assert planned == JobPlanned(meta=planned.meta, requested=1, unchanged=0, to_remove=0, unreadable=1)
