@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, bindparam, select
 
 from projections.index_changes import IndexSpec
 from projections.index_tables import GARBAGE, GENERATIONS, INDEX_TABLES, MOMENTS, PARKED, POSITIONS, SERVED
-from projections.sql.dialects import WRITES, take_turn
-from projections.sql.faults import translated
+from projections.sql.dialects import WRITES, lock_schema
+from projections.sql.faults import mapped_sql_errors
 from projections.view import GenerationGone
 
 _ROW = select(GENERATIONS.c.key).where(GENERATIONS.c.key == bindparam("key"))
@@ -45,21 +45,21 @@ class Generations:
     The current one is live, or the oldest where none is: it was never written to its end.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        with translated("open", "generations"), engine.execution_options(**WRITES).begin() as connection:
-            take_turn(connection)
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        with mapped_sql_errors("open", "generations"), database.execution_options(**WRITES).begin() as connection:
+            lock_schema(connection)
             INDEX_TABLES.create_all(connection)
 
     def current(self, index: str) -> Generation | None:
         """The current generation of `index`; None before the first."""
-        with translated("read", "generations"), self._engine.begin() as connection:
+        with mapped_sql_errors("read", "generations"), self._database.begin() as connection:
             return _current(connection, index)
 
     def begin(self, spec: IndexSpec, *, log_id: str) -> Generation:
         """A new generation of `spec.name` that is being built; all rows of the one before it are gone."""
-        with self.turn(spec.name) as turn:
-            return turn.begin(spec, log_id=log_id)
+        with self.locked(spec.name) as locked:
+            return locked.begin(spec, log_id=log_id)
 
     def promote(self, generation: Generation) -> Generation:
         """The same generation, live from now on, instead of what was; that is forgotten by whoever lets go of it.
@@ -69,24 +69,30 @@ class Generations:
         """
         is_this = GENERATIONS.c.key == generation.key
         of_index = GENERATIONS.c.index_name == generation.spec.name
-        with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
+        with (
+            mapped_sql_errors("write", "generations"),
+            self._database.execution_options(**WRITES).begin() as connection,
+        ):
             if connection.execute(GENERATIONS.update().where(is_this).values(is_live=True)).rowcount != 1:
                 raise gone(generation)
             connection.execute(GENERATIONS.update().where(of_index, ~is_this).values(is_live=False))
         return replace(generation, is_live=True)
 
     @contextmanager
-    def turn(self, index: str) -> Iterator[Turn]:
+    def locked(self, index: str) -> Iterator[LockedGenerations]:
         """What is done in the block is there once it is left; nobody else has a turn until then.
 
         An error in the block leaves everything as it was.
         """
-        with translated("write", "generations"), self._engine.execution_options(**WRITES).begin() as connection:
-            take_turn(connection)
-            yield Turn(connection, index)
+        with (
+            mapped_sql_errors("write", "generations"),
+            self._database.execution_options(**WRITES).begin() as connection,
+        ):
+            lock_schema(connection)
+            yield LockedGenerations(connection, index)
 
 
-class Turn:
+class LockedGenerations:
     """The generations of one index, in the hands of one process."""
 
     def __init__(self, connection: Connection, index: str) -> None:

@@ -41,7 +41,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class DocumentTurn:
+class DocumentPart:
     """A document's part of a batch, while it is being applied.
 
     `chain` holds what is to be applied, in order of sequence: the new changes, preceded by the served and the parked
@@ -96,38 +96,38 @@ def fold(changes: Iterable[IndexChange]) -> Folded:
     return Folded(by_document, list(rewritten))
 
 
-def turns_of(
+def parts_of(
     folded: Folded, *, served: Mapping[DocumentId, Served], parked: Mapping[DocumentId, Parked], needs_vectors: bool
-) -> list[DocumentTurn]:
+) -> list[DocumentPart]:
     """What is to be done for each document; those for which the batch holds nothing new are left out."""
     rewritten = set(folded.rewritten)
-    turns = []
+    parts = []
     for document_id in folded.document_ids:
         now, waiting = served.get(document_id), parked.get(document_id)
         chain = _chain(folded.changes.get(document_id, ()), now, waiting, is_rewritten=document_id in rewritten)
         if chain:
-            turn = DocumentTurn(document_id, now, waiting, chain)
+            part = DocumentPart(document_id, now, waiting, chain)
             if needs_vectors:
-                turn.refusals.update(_awaiting(chain))
-            turns.append(turn)
-    return turns
+                part.refusals.update(_awaiting(chain))
+            parts.append(part)
+    return parts
 
 
-def bookings_of(turns: Iterable[DocumentTurn], *, swept: Sequence[Garbage], now_us: int, moment_us: int) -> Bookings:
-    """The rows that make `turns` true, switched at `moment_us` of the index; `swept` is garbage found besides."""
+def bookings_of(parts: Iterable[DocumentPart], *, swept: Sequence[Garbage], now_us: int, moment_us: int) -> Bookings:
+    """The rows that make `parts` true, switched at `moment_us` of the index; `swept` is garbage found besides."""
     served: list[Served] = []
     parked: list[Parked] = []
     cleared: list[DocumentId] = []
     garbage = list(swept)
-    for turn in turns:
-        row, waiting = _served_row(turn, moment_us), _parked_row(turn, now_us)
+    for part in parts:
+        row, waiting = _served_row(part, moment_us), _parked_row(part, now_us)
         if row is not None:
             served.append(row)
         if waiting is not None:
             parked.append(waiting)
-        elif turn.parked is not None:
-            cleared.append(turn.document_id)
-        garbage.extend(_garbage_rows(turn, now_us))
+        elif part.parked is not None:
+            cleared.append(part.document_id)
+        garbage.extend(_garbage_rows(part, now_us))
     return Bookings(served, parked, cleared, garbage)
 
 
@@ -152,16 +152,16 @@ def _awaiting(chain: Sequence[ServeVersion | Withdraw]) -> dict[int, Refusal]:
     }
 
 
-def _served_row(turn: DocumentTurn, moment_us: int) -> Served | None:
-    final, old = turn.final, turn.served
+def _served_row(part: DocumentPart, moment_us: int) -> Served | None:
+    final, old = part.final, part.served
     if final is None or (old is not None and isinstance(final, ServeVersion) and old.version == final.version):
         return None
     live = old.live if old else None
     return Served(
-        document_id=turn.document_id,
+        document_id=part.document_id,
         sequence=final.sequence,
         version=final.version if isinstance(final, ServeVersion) else None,
-        last=turn.latest_version or (old.last if old else None),
+        last=part.latest_version or (old.last if old else None),
         switched_at_us=moment_us,
         previous_version=live.version if live else None,
         previous_chunks=live.chunks if live else None,
@@ -169,11 +169,11 @@ def _served_row(turn: DocumentTurn, moment_us: int) -> Served | None:
     )
 
 
-def _parked_row(turn: DocumentTurn, now_us: int) -> Parked | None:
-    refused = turn.refused
+def _parked_row(part: DocumentPart, now_us: int) -> Parked | None:
+    refused = part.refused
     if refused is None:
         return None
-    refusal = turn.refusals[refused.sequence]
+    refusal = part.refusals[refused.sequence]
     return Parked(
         change=refused,
         is_awaiting=refusal.is_awaiting,
@@ -184,13 +184,13 @@ def _parked_row(turn: DocumentTurn, now_us: int) -> Parked | None:
     )
 
 
-def _garbage_rows(turn: DocumentTurn, now_us: int) -> Iterable[Garbage]:
+def _garbage_rows(part: DocumentPart, now_us: int) -> Iterable[Garbage]:
     # Whatever may have been written of a version that is neither served nor parked from now on: also of versions that
     # were folded away, for a process that died in this batch may have folded less of it.
-    live = turn.served.live if turn.served else None
-    kept = (turn.refused, turn.final if turn.final is not None else live)
+    live = part.served.live if part.served else None
+    kept = (part.refused, part.final if part.final is not None else live)
     kept_versions = {change.version for change in kept if isinstance(change, ServeVersion)}
-    held = [live, turn.parked.change if turn.parked else None, *turn.chain]
+    held = [live, part.parked.change if part.parked else None, *part.chain]
     gone = {change.version: change for change in held if isinstance(change, ServeVersion)}
     for version, change in gone.items():
         if version not in kept_versions:

@@ -28,7 +28,7 @@ from projections.parked import Parked, clear_parked, count_parked, put_parked, r
 from projections.served import Served, Standing, count_served, iter_versions, put_served, read_served, read_standings
 from projections.sql.dialects import READS, WRITES
 from projections.sql.engine import open_sqlite
-from projections.sql.faults import translated
+from projections.sql.faults import mapped_sql_errors
 from projections.sql.positions import move_position, stored_position
 from schemas.ids import DocumentId
 from schemas.positions import Position
@@ -48,18 +48,18 @@ class BookCounts:
     awaiting: int
 
 
-def open_index_engine(path: Path) -> Engine:
-    """An engine for the SQLite file at `path` that holds the bookkeeping of indexes."""
+def open_index_database(path: Path) -> Engine:
+    """The SQLite file at `path` that holds the books of indexes, as an engine of SQLAlchemy's."""
     engine = open_sqlite(path)
     event.listen(engine, "connect", _sync_every_commit)
     return engine
 
 
-class IndexBookkeeping:
+class IndexBooks:
     """The rows of one generation of one index."""
 
-    def __init__(self, engine: Engine, generation: Generation) -> None:
-        self._engine = engine
+    def __init__(self, database: Engine, generation: Generation) -> None:
+        self._database = database
         self._generation = generation
         self._key = generation.key
         self._subject = f"{generation.spec.name} {generation.name}"
@@ -158,7 +158,7 @@ class IndexBookkeeping:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with translated("read", self._subject), self._engine.connect() as connection:
+        with mapped_sql_errors("read", self._subject), self._database.connect() as connection:
             options = READS[connection.dialect.name]
             if options:
                 connection.execution_options(**options)
@@ -167,8 +167,8 @@ class IndexBookkeeping:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with (
-            translated("write", self._subject),
-            self._engine.connect().execution_options(**WRITES) as connection,
+            mapped_sql_errors("write", self._subject),
+            self._database.connect().execution_options(**WRITES) as connection,
             connection.begin(),
         ):
             yield connection

@@ -9,9 +9,9 @@ from typing import Generic
 from sqlalchemy import Engine
 
 from projections.generation_store import BackendT_co, GenerationStore
-from projections.generations import Generation, Generations, Turn
+from projections.generations import Generation, Generations, LockedGenerations
 from projections.index_backend import IndexForeign
-from projections.index_bookkeeping import IndexBookkeeping
+from projections.index_bookkeeping import IndexBooks
 from projections.index_changes import IndexSpec
 from schemas.errors import UsageError
 
@@ -22,7 +22,7 @@ class OpenIndex(Generic[BackendT_co]):
 
     generation: Generation
     backend: BackendT_co
-    books: IndexBookkeeping
+    books: IndexBooks
     is_first: bool = False
 
 
@@ -33,18 +33,20 @@ class IndexHome(Generic[BackendT_co]):
         spec: Which; one written for another embedder or mapping is refused.
         log_id: Of the log it is a fold of; one of another log is refused.
         store: Holds its generations; on a server other processes may open them too.
-        engine: Of the database that holds the rows of all indexes; closed by whoever made it.
+        database: Holds the rows of all indexes; closed by whoever made it.
     """
 
-    def __init__(self, spec: IndexSpec, *, log_id: str, store: GenerationStore[BackendT_co], engine: Engine) -> None:
+    def __init__(self, spec: IndexSpec, *, log_id: str, store: GenerationStore[BackendT_co], database: Engine) -> None:
         self.spec = spec
         self._log_id = log_id
         self._store = store
-        self._engine = engine
+        self._database = database
 
     @cached_property
     def _generations(self) -> Generations:
-        return Generations(self._engine)  # made when it is needed: a database that does not open is the index's trouble
+        return Generations(
+            self._database
+        )  # made when it is needed: a database that does not open is the index's trouble
 
     def current(self) -> Generation | None:
         """The current generation, live or being built; None before the first."""
@@ -59,14 +61,14 @@ class IndexHome(Generic[BackendT_co]):
             IndexForeign: the index was wiped or another's stands there, or it was written from another log.
             UsageError: it was written with another embedder.
         """
-        with self._generations.turn(self.spec.name) as turn:
-            generation = turn.current()
+        with self._generations.locked(self.spec.name) as locked:
+            generation = locked.current()
             if generation is None:
                 self._store.drop_others(None)
-                opened = self._begun(turn, is_first=True)
+                opened = self._begun(locked, is_first=True)
             else:
                 self._check(generation)
-                turn.forget_others(generation)
+                locked.forget_others(generation)
                 self._store.drop_others(generation.name)
                 opened = self._reopened(generation)
         opened.books.keep_moments()
@@ -88,21 +90,21 @@ class IndexHome(Generic[BackendT_co]):
             backend = self._store.open(generation.name, create=False)
         except IndexForeign as exc:
             raise self._foreign("is not where it was written, or another one stands in its place") from exc
-        return OpenIndex(generation, backend, IndexBookkeeping(self._engine, generation))
+        return OpenIndex(generation, backend, IndexBooks(self._database, generation))
 
     def renewed(self) -> OpenIndex[BackendT_co]:
         """A new, empty generation that is being built; the rows of the old one go first, then what it wrote."""
-        with self._generations.turn(self.spec.name) as turn:
-            opened = self._begun(turn, is_first=False)
-        with self._generations.turn(self.spec.name) as turn:
-            current = turn.current()
+        with self._generations.locked(self.spec.name) as locked:
+            opened = self._begun(locked, is_first=False)
+        with self._generations.locked(self.spec.name) as locked:
+            current = locked.current()
             self._store.drop_others(None if current is None else current.name)
         return opened
 
     def beside(self) -> OpenIndex[BackendT_co]:
         """A new, empty generation that is being built beside the current one, which need not be open, and stays."""
-        with self._generations.turn(self.spec.name) as turn:
-            generation = turn.begin_beside(self.spec, log_id=self._log_id)
+        with self._generations.locked(self.spec.name) as locked:
+            generation = locked.begin_beside(self.spec, log_id=self._log_id)
             return self._made(generation)
 
     def promoted(self, generation: Generation) -> Generation:
@@ -117,20 +119,20 @@ class IndexHome(Generic[BackendT_co]):
 
     def drop_others(self, spared: Generation | None) -> None:
         """Drop all generations but `spared`, rows and what they wrote; idempotent."""
-        with self._generations.turn(self.spec.name) as turn:
-            turn.forget_others(spared)
+        with self._generations.locked(self.spec.name) as locked:
+            locked.forget_others(spared)
             self._store.drop_others(None if spared is None else spared.name)
 
-    def _begun(self, turn: Turn, *, is_first: bool) -> OpenIndex[BackendT_co]:
+    def _begun(self, locked: LockedGenerations, *, is_first: bool) -> OpenIndex[BackendT_co]:
         """A generation whose row is there once its index is: a process that dies in between leaves all as it was."""
-        return self._made(turn.begin(self.spec, log_id=self._log_id, is_live=is_first), is_first=is_first)
+        return self._made(locked.begin(self.spec, log_id=self._log_id, is_live=is_first), is_first=is_first)
 
     def _made(self, generation: Generation, *, is_first: bool = False) -> OpenIndex[BackendT_co]:
         backend = self._store.open(generation.name, create=True)
-        return OpenIndex(generation, backend, IndexBookkeeping(self._engine, generation), is_first)
+        return OpenIndex(generation, backend, IndexBooks(self._database, generation), is_first)
 
     def _reopened(self, generation: Generation) -> OpenIndex[BackendT_co]:
-        books = IndexBookkeeping(self._engine, generation)
+        books = IndexBooks(self._database, generation)
         try:
             backend = self._store.open(generation.name, create=False)
         except IndexForeign as exc:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from projections.chunk_ids import IdArray, chunk_ids, id_array, is_chunk_id, pack, packed_ids_of, without
 from projections.garbage import Garbage
 from projections.index_backend import IndexBackend, IndexEntry
-from projections.index_bookkeeping import IndexBookkeeping
+from projections.index_bookkeeping import IndexBooks
 from schemas.ids import ChunkId, DocumentId
 
 READ_CHUNKS = 1_000
@@ -15,7 +15,7 @@ READ_CHUNKS = 1_000
 
 
 def stray_chunks(
-    backend: IndexBackend, books: IndexBookkeeping, document_ids: Collection[DocumentId], *, now_us: int
+    backend: IndexBackend, books: IndexBooks, document_ids: Collection[DocumentId], *, now_us: int
 ) -> list[Garbage]:
     """The chunks of `document_ids` that are neither served, parked nor garbage yet, as garbage since `now_us`.
 
@@ -52,7 +52,7 @@ def read_entries(backend: IndexBackend, ids: IdArray) -> Iterator[IndexEntry]:
         yield from backend.read(wanted[start : start + READ_CHUNKS])
 
 
-def _booked_ids(books: IndexBookkeeping) -> IdArray:
+def _booked_ids(books: IndexBooks) -> IdArray:
     packed = bytearray(books.garbage_ids())
     for document_id, version, chunk_count in books.served_versions():
         if version is not None:

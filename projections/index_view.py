@@ -25,7 +25,7 @@ from projections.garbage import Garbage
 from projections.generation_store import BackendT_co
 from projections.generations import Generation
 from projections.index_backend import IndexBackend, IndexEntry, IndexForeign
-from projections.index_batch import DocumentTurn, Refusal, bookings_of, fold, turns_of
+from projections.index_batch import DocumentPart, Refusal, bookings_of, fold, parts_of
 from projections.index_bookkeeping import BookCounts
 from projections.index_changes import IndexChange, ServeVersion
 from projections.index_home import IndexHome, OpenIndex, rebuild_hint
@@ -113,7 +113,7 @@ class IndexView(Generic[BackendT_co]):
         self._clock = clock
         self._fault = fault
         self._before_writing = before_writing
-        self._turn = RLock()
+        self._lock = RLock()
         self._gate = ReaderGate()
         self._opened: OpenIndex[BackendT_co] | None = None
         self._damage: RefoldError | None = None
@@ -182,7 +182,7 @@ class IndexView(Generic[BackendT_co]):
         `last` writes what is still to come, while nothing is applied to this view any more: so nobody is sent back to
         an earlier position. Whoever applies changes to this view meets a PositionConflict and goes on from there.
         """
-        with self._turn:
+        with self._lock:
             last()
             beside.promote()
             with self._gate.closed():  # searches of the old one end, with its rows still there
@@ -199,13 +199,13 @@ class IndexView(Generic[BackendT_co]):
 
     def promote(self) -> None:
         """Mark the open generation as live: built to its end."""
-        with self._turn:
+        with self._lock:
             held = self._held
             self._opened = replace(held, generation=self._home.promoted(held.generation))
 
     def close(self) -> None:
         """Let go of the index; idempotent."""
-        with self._turn, self._gate.closed():
+        with self._lock, self._gate.closed():
             self._let_go()
 
     def position(self) -> Position:
@@ -229,14 +229,14 @@ class IndexView(Generic[BackendT_co]):
             PositionConflict: the index does not stand at `expected`; chunks written by then are not served.
             PoisonError: a version would have been parked, and `on_poison` is STOP; nothing was applied.
         """
-        with self._turn:
+        with self._lock:
             held = self._held
             folded = fold(changes)
             self._before_writing()
             if folded.document_ids:
                 held.backend.check_mark()
             swept = self._swept(held, folded.rewritten) if folded.rewritten else []
-            turns = turns_of(
+            parts = parts_of(
                 folded,
                 served=held.books.served(folded.document_ids),
                 parked=held.books.parked(folded.document_ids),
@@ -244,7 +244,7 @@ class IndexView(Generic[BackendT_co]):
             )
 
             # (1) the new chunks, until they are durable and visible
-            is_written = self._write(held.backend, turns, on_poison)
+            is_written = self._write(held.backend, parts, on_poison)
             self._fault("1 upserted")
             if is_written:
                 held.backend.flush()
@@ -253,7 +253,7 @@ class IndexView(Generic[BackendT_co]):
             # (2) what makes them served, in one transaction with the position
             now_us = self._now_us()
             held.books.commit(
-                lambda moment_us: bookings_of(turns, swept=swept, now_us=now_us, moment_us=moment_us),
+                lambda moment_us: bookings_of(parts, swept=swept, now_us=now_us, moment_us=moment_us),
                 now_us=now_us,
                 expected=expected,
                 at=at,
@@ -266,7 +266,7 @@ class IndexView(Generic[BackendT_co]):
 
         At most a bounded number of them: 0 means that nothing is due. Cheap then; to be called between batches.
         """
-        with self._turn:
+        with self._lock:
             held = self._held
             due = held.books.due_garbage(self._now_us() - int(self.longest_query_s * 1_000_000))
             if not due.keys:
@@ -319,11 +319,11 @@ class IndexView(Generic[BackendT_co]):
     @contextmanager
     def paused(self) -> Iterator[OpenIndex[BackendT_co]]:
         """The same, while nothing is applied or deleted: what a reconciler compares."""
-        with self._turn:
+        with self._lock:
             yield self._held
 
     def _open(self, opened: Callable[[], OpenIndex[BackendT_co]]) -> OpenIndex[BackendT_co]:
-        with self._turn, self._gate.closed():
+        with self._lock, self._gate.closed():
             self._let_go()
             try:
                 self._opened = opened()
@@ -355,21 +355,21 @@ class IndexView(Generic[BackendT_co]):
     def _swept(self, held: OpenIndex[BackendT_co], document_ids: Collection[DocumentId]) -> list[Garbage]:
         return stray_chunks(held.backend, held.books, document_ids, now_us=self._now_us())
 
-    def _write(self, backend: IndexBackend, turns: Sequence[DocumentTurn], on_poison: OnPoison) -> bool:
+    def _write(self, backend: IndexBackend, parts: Sequence[DocumentPart], on_poison: OnPoison) -> bool:
         """Write the final versions, and where one is refused the one before it; whether anything was there to write."""
         writer = IndexWriter(backend, self._artifacts, dim=self.spec.dim)
-        pending = {turn.document_id: turn for turn in turns}
+        pending = {part.document_id: part for part in parts}
         is_written = False
         while pending:
-            versions = [final for turn in pending.values() if isinstance(final := turn.final, ServeVersion)]
+            versions = [final for part in pending.values() if isinstance(final := part.final, ServeVersion)]
             is_written |= bool(versions)
             refusals = writer.write(versions)
             if refusals and on_poison is OnPoison.STOP:
                 raise self._poison(refusals)
             pending = {document_id: pending[document_id] for document_id in refusals}
-            for document_id, turn in pending.items():
-                assert turn.final is not None  # noqa: S101 - only a written version can be refused
-                turn.refusals[turn.final.sequence] = refusals[document_id]
+            for document_id, part in pending.items():
+                assert part.final is not None  # noqa: S101 - only a written version can be refused
+                part.refusals[part.final.sequence] = refusals[document_id]
         return is_written
 
     def _poison(self, refusals: Mapping[DocumentId, Refusal]) -> PoisonError:

@@ -114,7 +114,7 @@ def _pace_after(facts: Mapping[str, Any], event: BatchProgress, at: int) -> RowV
     }
 
 
-class JobDocumentsBatch:
+class JobDocumentRows:
     """What a batch of documents' events adds to their jobs.
 
     Counts are increments: what was counted before is left out by the view (`projections/sql/counted.py`).

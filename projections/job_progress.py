@@ -46,7 +46,7 @@ class JobProgress:
 
     Args:
         log: Where the events go.
-        jobs: Tells what is answered; kept up to date by a runner, whose `after_turn` may be `step`.
+        jobs: Tells what is answered; kept up to date by a runner, whose `after_round` may be `step`.
         pipeline_id: The run that writes the events.
         clock: The time in UTC.
         every_answers: A BatchProgress is due after so many new answers,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import Engine
 
-from projections.job_batch import ANSWER_COUNTS, JobChange, JobDocumentChange, JobDocumentsBatch, facts_after
+from projections.job_batch import ANSWER_COUNTS, JobChange, JobDocumentChange, JobDocumentRows, facts_after
 from projections.job_entries import ControlStates, JobFailure, JobState
 from projections.sql import job_queries as queries
 from projections.sql.counted import not_counted
@@ -47,9 +47,9 @@ class JobsProjection:
 class JobsView(SqlView[JobTables, JobsChange]):
     """Jobs in SQL."""
 
-    def __init__(self, engine: Engine, *, log_id: str, is_read_only: bool = False) -> None:
+    def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
         super().__init__(
-            engine,
+            database,
             projection=JobsProjection(),
             tables=job_tables,
             log_id=log_id,
@@ -98,7 +98,7 @@ class JobsView(SqlView[JobTables, JobsChange]):
     def _write(self, snapshot: Snapshot[JobTables], changes: Sequence[JobsChange]) -> None:
         _write_facts(snapshot, [change.event for change in changes if isinstance(change, JobChange)])
         connection, tables = snapshot.connection, snapshot.tables
-        batch = JobDocumentsBatch()
+        batch = JobDocumentRows()
         of_documents = [change for change in changes if isinstance(change, JobDocumentChange)]
         for change in not_counted(connection, tables.counted, of_documents):
             batch.add(change)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from projections.sql.clock import MICROS, database_now_us
 from projections.sql.dialects import WRITES, insert_absent
-from projections.sql.faults import translated
+from projections.sql.faults import mapped_sql_errors
 
 LEASE_TABLES = MetaData()
 
@@ -48,21 +48,21 @@ class Lease:
 
 
 class Leases:
-    """Leases in the database of `engine`. Thread-safe.
+    """Leases, as rows in `database`. Thread-safe.
 
     Times are those of the database, so that clocks of machines may differ. A lease that was not renewed for
     `duration_s` is anybody's.
 
     Args:
-        engine: Where the table is; it is made if it is missing.
+        database: Where the table is; it is made if it is missing.
         duration_s: How long a lease holds without being renewed.
     """
 
-    def __init__(self, engine: Engine, *, duration_s: float) -> None:
+    def __init__(self, database: Engine, *, duration_s: float) -> None:
         self.duration_s = duration_s
-        self._engine = engine
-        with translated("open leases", "leases"):
-            LEASE_TABLES.create_all(engine)
+        self._database = database
+        with mapped_sql_errors("open leases", "leases"):
+            LEASE_TABLES.create_all(database)
 
     def take(self, name: str, holder: str) -> Lease | None:
         """The lease on `name` for `holder`; None while another holds it. A holder that takes it again keeps its token.
@@ -70,7 +70,7 @@ class Leases:
         Raises:
             TransientError: the database cannot be asked for now.
         """
-        with translated("take lease", name), self._engine.connect() as connection:
+        with mapped_sql_errors("take lease", name), self._database.connect() as connection:
             connection.execution_options(**WRITES)
             with connection.begin():
                 now_us = database_now_us(connection)
@@ -81,7 +81,7 @@ class Leases:
     def renew(self, lease: Lease) -> bool:
         """Hold `lease` for another `duration_s`; False if it was lost, also where nobody has taken it since."""
         held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
-        with translated("renew lease", lease.name), self._engine.connect() as connection:
+        with mapped_sql_errors("renew lease", lease.name), self._database.connect() as connection:
             connection.execution_options(**WRITES)
             with connection.begin():
                 now_us = database_now_us(connection)
@@ -91,14 +91,14 @@ class Leases:
     def release(self, lease: Lease) -> None:
         """Give `lease` up at once; harmless if it was lost."""
         held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
-        with translated("release lease", lease.name), self._engine.connect() as connection:
+        with mapped_sql_errors("release lease", lease.name), self._database.connect() as connection:
             connection.execution_options(**WRITES)
             with connection.begin():
                 connection.execute(LEASES.update().where(*held).values(until_us=0))
 
     def holders(self) -> dict[str, str]:
         """Who holds what now."""
-        with translated("read leases", "leases"), self._engine.connect() as connection:
+        with mapped_sql_errors("read leases", "leases"), self._database.connect() as connection:
             now_us = database_now_us(connection)
             rows = connection.execute(select(LEASES.c.name, LEASES.c.holder).where(LEASES.c.until_us > now_us))
             return {row.name: row.holder for row in rows}

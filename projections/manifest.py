@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sqlalchemy import Engine
 
-from projections.manifest_batch import ManifestBatch, ManifestChange
+from projections.manifest_batch import ManifestChange, ManifestRows
 from projections.manifest_entries import (
     DeadLetter,
     DocumentStatus,
@@ -45,9 +45,9 @@ class ManifestProjection:
 class ManifestView(SqlView[ManifestTables, ManifestChange]):
     """The manifest in SQL; implements `DocumentStates`."""
 
-    def __init__(self, engine: Engine, *, log_id: str, is_read_only: bool = False) -> None:
+    def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
         super().__init__(
-            engine,
+            database,
             projection=ManifestProjection(),
             tables=manifest_tables,
             log_id=log_id,
@@ -57,7 +57,7 @@ class ManifestView(SqlView[ManifestTables, ManifestChange]):
     def _write(self, snapshot: Snapshot[ManifestTables], changes: Sequence[ManifestChange]) -> None:
         # A statement per table each way: load the states of the documents concerned, fold, write back.
         loaded = queries.stored_states(snapshot, {change.event.document_id for change in changes})
-        batch = ManifestBatch(
+        batch = ManifestRows(
             {document_id: stored.state for document_id, stored in loaded.items()},
             {document_id: stored.first_offset for document_id, stored in loaded.items()},
         )

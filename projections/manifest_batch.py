@@ -35,7 +35,7 @@ class ManifestChange:
     offset: int
 
 
-class ManifestBatch:
+class ManifestRows:
     """Folds changes over the states of their documents and keeps the rows that have to be written.
 
     A batch and the same changes in several batches lead to the same rows: each row follows from the state and the

@@ -77,7 +77,7 @@ class Runner(Generic[ChangeT]):
         joining: How much is applied at a time.
         clock: The time in UTC, for heartbeat and lag.
         monotonic: Seconds that only grow, for how long changes wait.
-        after_turn: Called in the runner's thread whenever it has gone round, at least about every `POLL_S`.
+        after_round: Called in the runner's thread whenever it has gone round, at least about every `POLL_S`.
         is_quiet: Whether nothing is in work that will write soon, so that there is little to wait for.
         on_failure: Told once, in the runner's thread, what has stopped it, before those that wait are.
     """
@@ -91,7 +91,7 @@ class Runner(Generic[ChangeT]):
         joining: Joining | None = None,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
-        after_turn: Callable[[], object] | None = None,
+        after_round: Callable[[], object] | None = None,
         is_quiet: Callable[[], bool] = lambda: False,
         on_failure: Callable[[Exception], object] = lambda _: None,
     ) -> None:
@@ -102,7 +102,7 @@ class Runner(Generic[ChangeT]):
         self._view = view
         self._clock = clock
         self._monotonic = monotonic
-        self._after_turn = after_turn
+        self._after_round = after_round
         self._is_quiet = is_quiet
         self._on_failure = on_failure
         self._thread: Thread | None = None
@@ -218,7 +218,7 @@ class Runner(Generic[ChangeT]):
         error: Exception | None = None
         try:
             while not self._stopping.is_set():
-                self._turn()
+                self._round()
             if self._has_begun:
                 # What cannot be applied now is read again by the next runner.
                 with suppress(PositionConflict, TransientError):
@@ -237,12 +237,12 @@ class Runner(Generic[ChangeT]):
             self._reached = self._follower.reached if self._has_begun else self._reached
             self._changed.notify_all()
 
-    def _turn(self) -> None:
+    def _round(self) -> None:
         try:
             is_at_head = self._advance()
             self._note(is_at_head=is_at_head)
-            if self._after_turn is not None:
-                self._after_turn()
+            if self._after_round is not None:
+                self._after_round()
         except GenerationGone:
             raise  # it would read the whole log again and again, for nobody
         except PositionConflict:

@@ -80,9 +80,9 @@ class StageResultsView(SqlView[StageTables, StageChange]):
     is kept, until garbage collection says otherwise.
     """
 
-    def __init__(self, engine: Engine, *, log_id: str, is_read_only: bool = False) -> None:
+    def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
         super().__init__(
-            engine,
+            database,
             projection=StageResultsProjection(),
             tables=stage_tables,
             log_id=log_id,

@@ -7,7 +7,7 @@ from enum import Enum
 from projections.served import Standing
 
 
-class Verdict(Enum):
+class Visibility(Enum):
     """What to do with a hit."""
 
     SHOW = "show"
@@ -16,18 +16,18 @@ class Verdict(Enum):
     """Its document switched twice since the query began: what was served in between is no longer known."""
 
 
-def verdict(version: int, standing: Standing | None, *, since_us: int) -> Verdict:
+def visibility_of(version: int, standing: Standing | None, *, since_us: int) -> Visibility:
     """Whether a query may show a hit of `version`; `standing` was read after the hit.
 
     `since_us` is the index's latest moment (`projections/moments.py`) when the query began, before anything was found.
     """
     if standing is None:
-        return Verdict.HIDE
+        return Visibility.HIDE
     if version == standing.version:
-        return Verdict.SHOW
+        return Visibility.SHOW
     if standing.switched_at_us <= since_us:
-        return Verdict.HIDE
+        return Visibility.HIDE
     if version == standing.previous_version:
-        return Verdict.SHOW
+        return Visibility.SHOW
     before = standing.previous_switched_at_us
-    return Verdict.ASK_AGAIN if before is not None and before > since_us else Verdict.HIDE
+    return Visibility.ASK_AGAIN if before is not None and before > since_us else Visibility.HIDE

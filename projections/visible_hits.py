@@ -10,7 +10,7 @@ from projections.fusion import newest_versions
 from projections.index_backend import IndexBackend, ScoredChunk
 from projections.index_view import IndexView
 from projections.served import Standing
-from projections.visibility import Verdict, verdict
+from projections.visibility import Visibility, visibility_of
 from schemas.ids import DocumentId
 
 BackendT = TypeVar("BackendT", bound=IndexBackend)
@@ -54,15 +54,17 @@ def visible_hits(
             found = ask(opened.backend, asked)
             # Read after the hits were found: what was served by then, or before, is known from here on.
             standings = opened.books.standings({hit.document_id for hit in found})
-            shown = _shown(found, [verdict(h.version, standings.get(h.document_id), since_us=since_us) for h in found])
+            shown = _shown(
+                found, [visibility_of(h.version, standings.get(h.document_id), since_us=since_us) for h in found]
+            )
             if len(shown) >= wanted or len(found) < asked:  # a backend that finds fewer has no more: see its port
                 return VisibleHits(shown[:wanted], standings)
             asked *= GROWTH
 
 
-def _shown(found: Sequence[ScoredChunk], verdicts: Sequence[Verdict]) -> Sequence[ScoredChunk]:
-    if Verdict.ASK_AGAIN in verdicts:
+def _shown(found: Sequence[ScoredChunk], visibilities: Sequence[Visibility]) -> Sequence[ScoredChunk]:
+    if Visibility.ASK_AGAIN in visibilities:
         raise DocumentsMoved
-    served = [hit for hit, one in zip(found, verdicts, strict=True) if one is Verdict.SHOW]
+    served = [hit for hit, one in zip(found, visibilities, strict=True) if one is Visibility.SHOW]
     newest = newest_versions(served)
     return [hit for hit in served if hit.version == newest[hit.document_id]]

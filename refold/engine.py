@@ -103,7 +103,7 @@ class Views:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
+class Location:
     """Where a corpus is kept, as far as this machine is concerned.
 
     Attributes:
@@ -127,7 +127,7 @@ class Parts:
     """What wiring hands to an engine; the engine closes it all."""
 
     settings: Settings
-    home: Home
+    location: Location
     pipeline_id: str
     log: EventLog
     artifacts: ArtifactStore
@@ -215,7 +215,11 @@ class Engine(ABC):
         """Compare both indexes with the log; what is applied to them waits meanwhile."""
         parts = self.parts
         return verify(
-            parts.views.indexes.values(), parts.log, artifacts=parts.artifacts, scratch=parts.home.scratch, deep=deep
+            parts.views.indexes.values(),
+            parts.log,
+            artifacts=parts.artifacts,
+            scratch=parts.location.scratch,
+            deep=deep,
         )
 
     def end(self) -> Position:
@@ -240,7 +244,7 @@ class Engine(ABC):
     @property
     def plans_alone(self) -> bool:
         """Whether no other process plans jobs of this corpus: a job without JobPlanned is under way here or nowhere."""
-        return self.parts.home.folder is not None
+        return self.parts.location.folder is not None
 
     @abstractmethod
     def drain(self) -> None:

@@ -56,7 +56,7 @@ class Plannings:
         """
         if row.plan is None and row.submitted_at is not None:
             with self._lock:
-                self._planning_of(job_of_row(row, self._engine.parts.home))
+                self._planning_of(job_of_row(row, self._engine.parts.location))
 
     @property
     def is_idle(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from projections.job_entries import JobState, JobStatus
-from refold.engine import Engine, Home
+from refold.engine import Engine, Location
 from refold.planning import Planning
 from streams.adapters.folder import FolderOptions
 from streams.job import Job
@@ -16,11 +16,11 @@ _GOES_ON = (JobStatus.PLANNING, JobStatus.RUNNING)
 """A job that somebody has paused or cancelled is nobody else's to go on with."""
 
 
-def job_of_row(row: JobState, home: Home) -> Job:
+def job_of_row(row: JobState, location: Location) -> Job:
     """The job as its JobSubmitted told it; the data folder, which no scan enters, may have moved since."""
     options = FolderOptions.from_parameters(row.parameters)
-    if home.folder is not None:
-        options = replace(options, never_enter=home.never_enter)
+    if location.folder is not None:
+        options = replace(options, never_enter=location.never_enter)
     return Job(
         job_id=row.job_id,
         sources=row.sources,
@@ -38,15 +38,15 @@ def jobs_of_ingest(engine: Engine, job: Job) -> Iterator[tuple[Job, JobState | N
     is unfinished, that one goes on first, and what has changed since it was planned is the new job's: a second plan
     beside it would ask for all of it again.
     """
-    home = engine.parts.home
+    location = engine.parts.location
     begun = engine.parts.views.jobs.job(job.job_id)
     if begun is not None:
-        yield job_of_row(begun, home), begun
+        yield job_of_row(begun, location), begun
         return
     has_gone_on = False
     while (row := unfinished_like(engine, job)) is not None:
         has_gone_on = True
-        yield job_of_row(row, home), row
+        yield job_of_row(row, location), row
         ended = engine.parts.views.jobs.job(row.job_id)
         if ended is not None and ended.is_cancelled:  # so is what was asked for
             return
@@ -68,17 +68,19 @@ def unfinished_like(engine: Engine, job: Job) -> JobState | None:
     One that a reader in this process sets the pace of is left to it: the reader may be who waits for this ingest.
     """
     rows, _ = engine.parts.views.jobs.unfinished()
-    home = engine.parts.home
+    location = engine.parts.location
     read = {gate.job_id for gate in list(engine.gates)}
     known = (row for row in rows if row.status in _GOES_ON and (row.plan is not None or engine.plans_alone))
-    return next((row for row in known if row.job_id not in read and asks_the_same(job_of_row(row, home), job)), None)
+    return next(
+        (row for row in known if row.job_id not in read and asks_the_same(job_of_row(row, location), job)), None
+    )
 
 
-def first_of_each(rows: Sequence[JobState], home: Home) -> Iterable[JobState]:
+def first_of_each(rows: Sequence[JobState], location: Location) -> Iterable[JobState]:
     """Of `rows` that ask for the same only the first: the others would ask for the same documents beside it."""
     seen: list[Job] = []
     for row in rows:
-        job = job_of_row(row, home)
+        job = job_of_row(row, location)
         if not any(asks_the_same(job, other) for other in seen):
             seen.append(job)
             yield row

@@ -122,7 +122,7 @@ def _wait_for_job(engine: Engine, job: JobState, stop: threading.Event, names: C
 def _work_on(engine: Engine, job: JobState) -> None:
     """See to it that somebody works on `job`: here, where this engine is the one that works."""
     work = engine.work()
-    if engine.parts.home.folder is not None:
+    if engine.parts.location.folder is not None:
         work.resume(job)
 
 

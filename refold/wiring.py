@@ -15,7 +15,7 @@ from projections.backends.folder_generations import FolderGenerations
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
 from projections.follower import Joining
-from projections.index_bookkeeping import open_index_engine
+from projections.index_bookkeeping import open_index_database
 from projections.index_home import IndexHome
 from projections.index_view import IndexView
 from projections.job_progress import JobProgress
@@ -27,7 +27,7 @@ from projections.rebuild import rebuild_index
 from projections.runner import Runner
 from projections.search import Search
 from projections.sql.engine import open_sqlite
-from projections.sql.rebuild import rebuild
+from projections.sql.rebuild import rebuild_sql_view
 from projections.stage_results import StageResultsProjection, StageResultsView
 from projections.vector_index import VECTOR, VectorIndex
 from refold.both_engines import (
@@ -41,7 +41,7 @@ from refold.both_engines import (
 )
 from refold.data_folder import DataFolder
 from refold.embedded_engine import EmbeddedEngine, EmbeddedParts
-from refold.engine import Engine, Home, Views
+from refold.engine import Engine, Location, Views
 from refold.freed_memory import FreedMemory
 from refold.kept_index import KeptIndex
 from refold.plannings import Plannings
@@ -93,7 +93,7 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
     progress = JobProgress(log, views.jobs, pipeline_id=pipeline_id, clock=now)
     return EmbeddedParts(
         settings=settings,
-        home=Home(name=str(folder.path), scratch=folder.views, folder=folder.path),
+        location=Location(name=str(folder.path), scratch=folder.views, folder=folder.path),
         folder=folder,
         pipeline_id=pipeline_id,
         log=log,
@@ -127,7 +127,7 @@ def _views(
     embedder = shared_embedder(settings.indexes.embedder)
     vector_index = VectorIndex(embedder=embedder.name, dim=embedder.dim)
     keyword_index = KeywordIndex()
-    books = open_index_engine(folder.views / "indexes.sqlite")
+    database = open_index_database(folder.views / "indexes.sqlite")
     views = Views(
         manifest=ManifestView(open_sqlite(folder.views / "manifest.sqlite"), log_id=log.log_id),
         jobs=JobsView(open_sqlite(folder.views / "jobs.sqlite"), log_id=log.log_id),
@@ -136,7 +136,7 @@ def _views(
             IndexHome(
                 vector_index.spec,
                 store=FolderGenerations(folder.indexes / VECTOR, partial(QdrantEdgeVectorBackend, dim=embedder.dim)),
-                engine=books,
+                database=database,
                 log_id=log.log_id,
             ),
             artifacts=artifacts,
@@ -147,7 +147,7 @@ def _views(
             IndexHome(
                 keyword_index.spec,
                 store=FolderGenerations(folder.indexes / KEYWORD, TantivyKeywordBackend),
-                engine=books,
+                database=database,
                 log_id=log.log_id,
             ),
             artifacts=artifacts,
@@ -174,7 +174,7 @@ def _runner(
     projections: Mapping[str, Projection[Any]],
     progress: JobProgress,
 ) -> Runner[Any]:
-    after_turn: Mapping[str, Callable[[], object]] = {
+    after_round: Mapping[str, Callable[[], object]] = {
         "jobs": progress.step,
         "stage_results": FreedMemory().step,
         "manifest": RequestsTrimmer(log, views.manifest).step,
@@ -185,7 +185,7 @@ def _runner(
         views.sql(name),
         joining=SQL_JOINING[name],
         clock=now,
-        after_turn=after_turn[name],
+        after_round=after_round[name],
         is_quiet=is_quiet,
     )
 
@@ -209,7 +209,7 @@ def _index(
             view,
             joining=INDEX_JOINING,
             clock=now,
-            after_turn=view.collect_garbage,
+            after_round=view.collect_garbage,
             is_quiet=is_quiet,
             on_failure=on_failure,
         )
@@ -222,7 +222,7 @@ def _index(
 
 
 def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[str, Projection[Any]]) -> Position:
-    return rebuild(log, projections[name], getattr(views, name))
+    return rebuild_sql_view(log, projections[name], getattr(views, name))
 
 
 def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: StageSettings) -> EmbeddedWork:

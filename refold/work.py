@@ -47,7 +47,7 @@ class EmbeddedWork:
             warm_up()
         worker.start(slot)
         rows, _ = engine.parts.views.jobs.unfinished()
-        for row in first_of_each(rows, engine.parts.home):
+        for row in first_of_each(rows, engine.parts.location):
             try:
                 self.resume(row)
             except UsageError:

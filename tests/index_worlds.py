@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from projections.generation_store import GenerationStore
 from projections.index_backend import IndexBackend, IndexEntry, ScoredChunk
-from projections.index_bookkeeping import open_index_engine
+from projections.index_bookkeeping import open_index_database
 from projections.index_changes import IndexChange
 from projections.index_home import IndexHome
 from projections.index_tables import INDEX_TABLES
@@ -48,7 +48,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONGEST_QUERY_S = 30.0
 
 BOOKS: dict[str, Callable[[Path], Engine]] = {
-    "sqlite": lambda folder: open_index_engine(folder / "indexes.sqlite"),
+    "sqlite": lambda folder: open_index_database(folder / "indexes.sqlite"),
     "postgres": DATABASES["postgres"],
 }
 """The database that holds an index's bookkeeping, the same for the same folder."""
@@ -208,7 +208,7 @@ class Index:
                 projection.spec,
                 log_id="the log of this world",
                 store=open_store(self.directory),
-                engine=self._engine,
+                database=self._engine,
             ),
             artifacts=artifacts or world.artifacts,
             clock=world.clock,

@@ -16,7 +16,7 @@ _NO_SPACE = ("No space left on device", f"os error {errno.ENOSPC}", f"os error {
 
 
 @contextmanager
-def translated(op: str, index: str, directory: Path) -> Iterator[None]:
+def mapped_driver_errors(op: str, index: str, directory: Path) -> Iterator[None]:
     """Raise what the driver of the `index` (``vector`` or ``keyword``) in `directory` raises as an error of refold's.
 
     Raises:

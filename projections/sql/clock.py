@@ -7,24 +7,24 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
-from projections.sql.faults import translated
+from projections.sql.faults import mapped_sql_errors
 
 MICROS: Final = 1_000_000
 
 
 class DatabaseClock:
-    """Now by the database of `engine`, in UTC; each call asks it.
+    """Now by `database`, in UTC; each call asks it.
 
     Raises:
         TransientError: it cannot be asked now; of each call.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Engine) -> None:
+        self._database = database
 
     def __call__(self) -> datetime:
         """Now."""
-        with translated("ask the time", "database"), self._engine.connect() as connection:
+        with mapped_sql_errors("ask the time", "database"), self._database.connect() as connection:
             return datetime.fromtimestamp(database_now_us(connection) / MICROS, UTC)
 
 

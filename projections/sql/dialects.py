@@ -86,7 +86,7 @@ def portions(items: Collection[ItemT]) -> Iterator[list[ItemT]]:
         yield portion
 
 
-def take_turn(connection: Connection) -> None:
+def lock_schema(connection: Connection) -> None:
     """Be the only transaction on this schema that called this, until it ends.
 
     For whoever creates tables: PostgreSQL's ``IF NOT EXISTS`` fails where two create the same at once.

@@ -34,7 +34,7 @@ SQLITE_FAULTS: dict[int, tuple[type[RefoldError], str]] = {
 
 
 @contextmanager
-def translated(op: str, subject: str) -> Iterator[None]:
+def mapped_sql_errors(op: str, subject: str) -> Iterator[None]:
     """Errors of SQLAlchemy and its drivers leave as errors of refold."""
     try:
         yield

@@ -19,7 +19,7 @@ REBUILD_JOINING = Joining(max_changes=5_000)
 """Larger batches than live, for nobody waits for them: fewer commits, and a document's events meet in one."""
 
 
-def rebuild(
+def rebuild_sql_view(
     log: EventLog,
     projection: Projection[ChangeT],
     view: SqlView[TablesT, ChangeT],

@@ -30,7 +30,7 @@ class SqlView(Generic[TablesT, ChangeT]):
     Each method of a view answers from one snapshot.
 
     Args:
-        engine: Of the database (`projections/sql/engine.py`); the view closes it.
+        database: An engine of SQLAlchemy's (`projections/sql/engine.py`); the view closes it.
         projection: Names the view and the version of what is in it.
         tables: Makes the tables of a generation.
         log_id: Of the log that is folded; a view made from another log is outdated.
@@ -39,7 +39,7 @@ class SqlView(Generic[TablesT, ChangeT]):
 
     def __init__(
         self,
-        engine: Engine,
+        database: Engine,
         *,
         projection: NamedVersion,
         tables: Callable[[int], TablesT],
@@ -47,7 +47,7 @@ class SqlView(Generic[TablesT, ChangeT]):
         is_read_only: bool,
     ) -> None:
         self._store: ViewStore[TablesT] = ViewStore(
-            engine,
+            database,
             name=projection.name,
             version=projection.version,
             log_id=log_id,

@@ -12,8 +12,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, Table, Text, inspect, select
 
-from projections.sql.dialects import READS, WRITES, insert_absent, is_in_use, take_turn
-from projections.sql.faults import translated
+from projections.sql.dialects import READS, WRITES, insert_absent, is_in_use, lock_schema
+from projections.sql.faults import mapped_sql_errors
 from projections.sql.positions import move_position, stored_position
 from projections.view import PositionConflict
 from schemas.errors import FatalError
@@ -97,7 +97,7 @@ class ViewStore(Generic[TablesT]):
     began before the swap ends with the tables it began with.
 
     Args:
-        engine: Of the database; the store closes it.
+        database: The store closes it.
         name: Key of the bookkeeping; the tables of generation 3 are named ``<name>_3_…``.
         version: Of the projection; tables filled by another version are not read but rebuilt.
         log_id: Of the log that is folded.
@@ -107,7 +107,7 @@ class ViewStore(Generic[TablesT]):
 
     def __init__(
         self,
-        engine: Engine,
+        database: Engine,
         *,
         name: str,
         version: int,
@@ -116,7 +116,7 @@ class ViewStore(Generic[TablesT]):
         is_read_only: bool = False,
     ) -> None:
         self.name = name
-        self._engine = engine
+        self._database = database
         self._version = version
         self._log_id = log_id
         self._tables = cache(tables)
@@ -134,7 +134,7 @@ class ViewStore(Generic[TablesT]):
         Raises:
             ViewOutdated: it has to be rebuilt first.
         """
-        with translated("read", self.name), self._engine.connect() as connection:
+        with mapped_sql_errors("read", self.name), self._database.connect() as connection:
             connection.execution_options(**READS[connection.dialect.name])
             with connection.begin():
                 yield self._snapshot(connection)
@@ -159,7 +159,7 @@ class ViewStore(Generic[TablesT]):
     @property
     def is_outdated(self) -> bool:
         """Whether what is stored was made by another version of the projection or from another log."""
-        with translated("read", self.name), self._engine.connect() as connection, connection.begin():
+        with mapped_sql_errors("read", self.name), self._database.connect() as connection, connection.begin():
             row = self._row(connection)
             return (row.version, row.log_id) != (self._version, self._log_id)
 
@@ -198,26 +198,26 @@ class ViewStore(Generic[TablesT]):
 
     def close(self) -> None:
         """Let go of all connections; idempotent."""
-        self._engine.dispose()
+        self._database.dispose()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with (
-            translated("write", self.name),
-            self._engine.connect().execution_options(**WRITES) as connection,
+            mapped_sql_errors("write", self.name),
+            self._database.connect().execution_options(**WRITES) as connection,
             connection.begin(),
         ):
             yield connection
 
     def _require(self) -> None:
-        with translated("open", self.name), self._engine.connect() as connection, connection.begin():
+        with mapped_sql_errors("open", self.name), self._database.connect() as connection, connection.begin():
             if not inspect(connection).has_table(VIEWS.name):
                 raise ViewMissing(op="open", subject=self.name)
             self._row(connection)
 
     def _prepare(self) -> None:
         with self._writing() as connection:
-            take_turn(connection)
+            lock_schema(connection)
             _BOOKS.create_all(connection)
             first = {"view": self.name, "generation": 1, "version": self._version, "log_id": self._log_id}
             if insert_absent(connection, VIEWS, first):

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine as SqlEngine
 
 from projections.index_backend import IndexForeign
-from projections.index_bookkeeping import IndexBookkeeping
+from projections.index_bookkeeping import IndexBooks
 from projections.index_home import IndexHome
 from projections.index_state import Condition, IndexState
 from projections.projection import Projection
@@ -40,7 +40,7 @@ class ClientParts(Parts):
     homes: Mapping[str, IndexHome[Any]]
     projections: Mapping[str, Projection[Any]]
     holds: Holds
-    books: SqlEngine
+    database: SqlEngine
     watch_keeper: Callable[[str], KeeperWatch]
     open_group_positions: Callable[[], GroupPositions]
     make_plannings: Callable[[ClientEngine], Plannings]
@@ -179,7 +179,7 @@ class ClientEngine(Engine):
             current = home.current()
             if current is not None and current.is_live:
                 break
-            on_progress(0 if current is None else IndexBookkeeping(self.parts.books, current).counts().documents)
+            on_progress(0 if current is None else IndexBooks(self.parts.database, current).counts().documents)
             keeping.look()
             time.sleep(POLL_S)
         self.wait_for(self.end(), [name])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from projections.keyword_index import KEYWORD
 from projections.leases import Leases
 from projections.search import Search
-from projections.sql.rebuild import rebuild
+from projections.sql.rebuild import rebuild_sql_view
 from projections.vector_index import VECTOR
 from refold.both_engines import (
     expected_fingerprint,
@@ -23,7 +23,7 @@ from refold.cluster.client_engine import ClientEngine, ClientParts
 from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.holds import Holds
 from refold.cluster.keeper_watch import PATIENCE_S, KeeperWatch
-from refold.engine import Home, Views
+from refold.engine import Location, Views
 from refold.plannings import Plannings
 from schemas.errors import reached_at_start
 from streams.logs.kafka_groups import KafkaGroupPositions
@@ -67,7 +67,7 @@ def _parts(corpus: Corpus) -> ClientParts:
     )
     return ClientParts(
         settings=settings,
-        home=Home(name=f"refold.{corpus.cluster.corpus}", scratch=corpus.scratch),
+        location=Location(name=f"refold.{corpus.cluster.corpus}", scratch=corpus.scratch),
         pipeline_id=corpus.pipeline_id,
         log=corpus.log,
         artifacts=corpus.artifacts,
@@ -87,9 +87,9 @@ def _parts(corpus: Corpus) -> ClientParts:
         ),
         clock=now,
         homes=corpus.homes,
-        books=corpus.books,
-        watch_keeper=partial(_keeper_watch, Leases(corpus.books, duration_s=corpus.cluster.lease_s)),
-        holds=Holds(corpus.books),
+        database=corpus.database,
+        watch_keeper=partial(_keeper_watch, Leases(corpus.database, duration_s=corpus.cluster.lease_s)),
+        holds=Holds(corpus.database),
         projections=corpus.projections,
         open_group_positions=partial(KafkaGroupPositions, corpus.cluster.corpus, corpus.cluster.kafka),
         make_plannings=partial(_plannings, corpus),
@@ -111,6 +111,6 @@ def _rebuild_view(corpus: Corpus, name: str) -> Position:
     """Build a SQL view beside the one that a projector keeps, which goes on from there after the swap."""
     view: Any = getattr(corpus, name)(read_only=False)
     try:
-        return rebuild(corpus.log, corpus.projections[name], view)
+        return rebuild_sql_view(corpus.log, corpus.projections[name], view)
     finally:
         view.close()

@@ -82,7 +82,7 @@ def open_artifacts(cluster: ClusterSettings, *, clock: Clock) -> ObjectArtifacts
     return SharedFolderArtifacts(Path(cluster.artifacts), clock=clock)
 
 
-def vector_home(cluster: ClusterSettings, index: VectorIndex, *, engine: SqlEngine, log_id: str) -> IndexHome[Any]:
+def vector_home(cluster: ClusterSettings, index: VectorIndex, *, database: SqlEngine, log_id: str) -> IndexHome[Any]:
     """Where the vector index lives: a collection in Qdrant per generation."""
     if cluster.qdrant is None:
         raise _lacking("qdrant", "QDRANT_URL")
@@ -95,10 +95,10 @@ def vector_home(cluster: ClusterSettings, index: VectorIndex, *, engine: SqlEngi
         grpc_port=cluster.qdrant_grpc_port,
         search_timeout_s=cluster.search_timeout_s,
     )
-    return IndexHome(index.spec, log_id=log_id, store=store, engine=engine)
+    return IndexHome(index.spec, log_id=log_id, store=store, database=database)
 
 
-def keyword_home(cluster: ClusterSettings, index: KeywordIndex, *, engine: SqlEngine, log_id: str) -> IndexHome[Any]:
+def keyword_home(cluster: ClusterSettings, index: KeywordIndex, *, database: SqlEngine, log_id: str) -> IndexHome[Any]:
     """Where the keyword index lives: an index in OpenSearch per generation."""
     if cluster.opensearch is None:
         raise _lacking("opensearch", "OPENSEARCH_URL")
@@ -107,7 +107,7 @@ def keyword_home(cluster: ClusterSettings, index: KeywordIndex, *, engine: SqlEn
         prefix=index_prefix(cluster.corpus),
         search_timeout_s=cluster.search_timeout_s,
     )
-    return IndexHome(index.spec, log_id=log_id, store=store, engine=engine)
+    return IndexHome(index.spec, log_id=log_id, store=store, database=database)
 
 
 def index_prefix(corpus: str) -> str:

@@ -41,7 +41,7 @@ class Corpus:
     pipeline_id: str
     log: KafkaLog
     artifacts: ObjectArtifacts
-    books: SqlEngine
+    database: SqlEngine
     homes: Mapping[str, IndexHome[Any]]
     projections: Mapping[str, Projection[Any]]
     scratch: Path
@@ -69,7 +69,9 @@ class Corpus:
         return IndexView(
             self.homes[name],
             artifacts=self.artifacts,
-            clock=DatabaseClock(self.books),  # of two projectors one after the other, each may have a clock of its own
+            clock=DatabaseClock(
+                self.database
+            ),  # of two projectors one after the other, each may have a clock of its own
             longest_query_s=self.settings.indexes.longest_query_s,
             before_writing=before_writing,
         )
@@ -103,8 +105,8 @@ def _opened(settings: Settings) -> Corpus:
         opened.callback(log.close)
         artifacts = open_artifacts(cluster, clock=now)
         opened.callback(artifacts.close)
-        books = open_sql(cluster)
-        opened.callback(books.dispose)
+        database = open_sql(cluster)
+        opened.callback(database.dispose)
         embedder = shared_embedder(settings.indexes.embedder)
         vector, keyword = VectorIndex(embedder=embedder.name, dim=embedder.dim), KeywordIndex()
         return Corpus(
@@ -112,10 +114,10 @@ def _opened(settings: Settings) -> Corpus:
             pipeline_id=pipeline_id,
             log=log,
             artifacts=artifacts,
-            books=books,
+            database=database,
             homes={
-                VECTOR: vector_home(cluster, vector, engine=books, log_id=log.log_id),
-                KEYWORD: keyword_home(cluster, keyword, engine=books, log_id=log.log_id),
+                VECTOR: vector_home(cluster, vector, database=database, log_id=log.log_id),
+                KEYWORD: keyword_home(cluster, keyword, database=database, log_id=log.log_id),
             },
             projections={
                 "manifest": ManifestProjection(),

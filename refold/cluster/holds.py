@@ -25,10 +25,10 @@ class HoldLost(TransientError):  # noqa: N818 - as above
 
 
 class Holds:
-    """Holds on indexes, in the database of `engine`; one that is not renewed for `hold_s` runs out."""
+    """Holds on indexes, as rows in `database`; one that is not renewed for `hold_s` runs out."""
 
-    def __init__(self, engine: SqlEngine, *, hold_s: float = HOLD_S) -> None:
-        self._leases = Leases(engine, duration_s=hold_s)
+    def __init__(self, database: SqlEngine, *, hold_s: float = HOLD_S) -> None:
+        self._leases = Leases(database, duration_s=hold_s)
 
     def refuse(self, index: str) -> None:
         """Raise IndexHeld if `index` is held; to be asked before anything is written to it."""

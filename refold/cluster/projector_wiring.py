@@ -11,7 +11,7 @@ from projections.job_progress import JobProgress
 from projections.leases import Leases
 from projections.rebuild import finish_rebuild
 from projections.runner import Runner
-from projections.sql.rebuild import rebuild
+from projections.sql.rebuild import rebuild_sql_view
 from projections.sql.sql_view import SqlView
 from refold.both_engines import SQL_JOINING, now
 from refold.cluster.corpus import Corpus
@@ -34,24 +34,24 @@ def make_projector(corpus: Corpus) -> Projector:
         "stage_results": partial(_keep_stage_results, corpus),
         **{name: partial(_keep_index, corpus, name) for name in corpus.homes},
     }
-    leases = Leases(corpus.books, duration_s=corpus.cluster.lease_s)
+    leases = Leases(corpus.database, duration_s=corpus.cluster.lease_s)
     return Projector(leases, holder=corpus.pipeline_id, makers=makers)
 
 
 def _keep_manifest(corpus: Corpus, went_on: WentOn) -> Kept:
     view = corpus.manifest(read_only=False)
-    return _kept(corpus, "manifest", view, went_on, after_turn=RequestsTrimmer(corpus.log, view).step)
+    return _kept(corpus, "manifest", view, went_on, after_round=RequestsTrimmer(corpus.log, view).step)
 
 
 def _keep_jobs(corpus: Corpus, went_on: WentOn) -> Kept:
     view = corpus.jobs(read_only=False)
     progress = JobProgress(corpus.log, view, pipeline_id=corpus.pipeline_id, clock=now)
-    return _kept(corpus, "jobs", view, went_on, after_turn=progress.step)
+    return _kept(corpus, "jobs", view, went_on, after_round=progress.step)
 
 
 def _keep_stage_results(corpus: Corpus, went_on: WentOn) -> Kept:
     view = corpus.stage_results(read_only=False)  # of all projections the one that the least is waiting for
-    return _kept(corpus, "stage_results", view, went_on, after_turn=TouchesTrimmer(corpus.artifacts).step)
+    return _kept(corpus, "stage_results", view, went_on, after_round=TouchesTrimmer(corpus.artifacts).step)
 
 
 def _kept(
@@ -60,17 +60,17 @@ def _kept(
     view: SqlView[Any, Any],
     went_on: WentOn,
     *,
-    after_turn: Callable[[], object] | None = None,
+    after_round: Callable[[], object] | None = None,
 ) -> Kept:
     projection = corpus.projections[name]
     if view.is_outdated:
-        rebuild(corpus.log, projection, view, went_on=went_on)
-    runner = Runner(corpus.log, projection, view, joining=SQL_JOINING[name], clock=now, after_turn=after_turn)
+        rebuild_sql_view(corpus.log, projection, view, went_on=went_on)
+    runner = Runner(corpus.log, projection, view, joining=SQL_JOINING[name], clock=now, after_round=after_round)
     return Kept(runner, view.close)
 
 
 def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
-    holds = Holds(corpus.books)
+    holds = Holds(corpus.database)
     view, projection = corpus.index(name, before_writing=lambda: holds.refuse(name)), corpus.projections[name]
     view.open()
     if not view.generation.is_live:  # somebody has asked for a rebuild
@@ -86,7 +86,7 @@ def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
     generation = view.generation
     news = GenerationNews(corpus.log, generation, pipeline_id=corpus.pipeline_id, clock=now)
 
-    def after_turn() -> None:
+    def after_round() -> None:
         news.step()
         view.collect_garbage()
 
@@ -94,5 +94,5 @@ def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
         current = corpus.homes[name].current()
         return current is not None and current.key == generation.key
 
-    runner = Runner(corpus.log, projection, view, joining=INDEX_JOINING, clock=now, after_turn=after_turn)
+    runner = Runner(corpus.log, projection, view, joining=INDEX_JOINING, clock=now, after_round=after_round)
     return Kept(runner, view.close, is_current)

@@ -62,14 +62,14 @@ def job_of(engine: Engine, arguments: Mapping[str, Any]) -> Job:
     Raises:
         UsageError: a source does not exist, or a word is not known.
     """
-    settings, home = engine.parts.settings, engine.parts.home
+    settings, location = engine.parts.settings, engine.parts.location
     options = FolderOptions(
         suffixes=settings.sources.suffixes,
         include=settings.sources.include,
         ignore=settings.sources.ignore,
         shows_hidden=settings.sources.hidden,
         name=arguments.get("as_name"),
-        never_enter=home.never_enter,
+        never_enter=location.never_enter,
     )
     job = Job(
         job_id=JobId(str(arguments.get("job_id") or random_id())),

@@ -55,7 +55,7 @@ def stat(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threadi
             kinds["(undecodable)"] += len(batch.undecodable)
     return {
         "log_id": log.log_id,
-        "size_bytes": size_bytes_of(engine.parts.home.folder),
+        "size_bytes": size_bytes_of(engine.parts.location.folder),
         "position": str(engine.end()),
         "topics": {topic: {kind: n for kind, n in sorted(kinds.items()) if n} for topic, kinds in counts.items()},
     }

@@ -129,7 +129,7 @@ def _refuse_empty(engine: Engine, names: Sequence[str], selected: Sequence[Selec
 
 def _distinct(engine: Engine, selected: Sequence[Selected]) -> Iterator[Page]:
     """The documents of all `selected`, each once, in pages of BATCH_DOCUMENTS at the most."""
-    with IdSet(engine.parts.home.scratch) as seen:
+    with IdSet(engine.parts.location.scratch) as seen:
         for page in chain.from_iterable(one.pages(engine) for one in selected):
             new = seen.add([document_id for document_id, _ in page])
             if new:

@@ -32,9 +32,9 @@ def status(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threa
     counts = engine.parts.views.manifest.counts()
     by_status = {str(name): count for name, count in counts.documents.items()}
     return {
-        "data": engine.parts.home.name,
+        "data": engine.parts.location.name,
         "format": FORMAT,
-        "size_bytes": size_bytes_of(engine.parts.home.folder),
+        "size_bytes": size_bytes_of(engine.parts.location.folder),
         "position": str(engine.end()),
         "documents": {
             **by_status,

@@ -25,7 +25,7 @@ from projections.backends.folder_generations import FolderGenerations
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
 from projections.index_backend import KeywordBackend, VectorBackend
-from projections.index_bookkeeping import open_index_engine
+from projections.index_bookkeeping import open_index_database
 from projections.index_home import IndexHome
 from projections.index_view import IndexView
 from projections.keyword_index import KeywordIndex
@@ -66,7 +66,7 @@ class Corpus:
     def __init__(self, folder: Path) -> None:
         self.log = SqliteLog(folder / "log.sqlite")
         self.artifacts = LocalArtifacts(folder / "artifacts", clock=_now)
-        self._engine = open_index_engine(folder / "indexes.sqlite")
+        self._engine = open_index_database(folder / "indexes.sqlite")
         self._random = np.random.default_rng(7)
         self._words = np.array([f"{_syllables(number)}" for number in range(VOCABULARY)])
         weights = 1 / np.arange(1, VOCABULARY + 1)
@@ -103,7 +103,7 @@ class Corpus:
             spec,
             log_id=self.log.log_id,
             store=FolderGenerations(folder / "indexes" / spec.name, open_backend),  # type: ignore[arg-type]
-            engine=self._engine,
+            database=self._engine,
         )
         view = IndexView(home, artifacts=self.artifacts, clock=_now)
         view.open()

@@ -29,7 +29,7 @@ from tests.bench.measured import measured, refold
 
 from cluster_world import ClusterWorld, cluster_world  # isort: skip - found by what cluster_servers does
 
-from projections.index_bookkeeping import IndexBookkeeping
+from projections.index_bookkeeping import IndexBooks
 from projections.index_view import IndexView
 from projections.keyword_index import KEYWORD
 from projections.vector_index import VECTOR
@@ -108,7 +108,7 @@ def _ingested(world: ClusterWorld, engine: ClientEngine, folder: Path, documents
 
 def _served(engine: ClientEngine, name: str) -> int:
     generation = _view(engine, name).generation
-    return int(IndexBookkeeping(engine.parts.books, generation).counts().documents)
+    return int(IndexBooks(engine.parts.database, generation).counts().documents)
 
 
 # -- from publishing to searchable

@@ -15,7 +15,7 @@ from refold_cli import Cli
 
 from projections.manifest import ManifestProjection, ManifestView
 from projections.sql.engine import open_postgres, open_sqlite
-from projections.sql.rebuild import rebuild
+from projections.sql.rebuild import rebuild_sql_view
 from projections.sql.view_store import ViewOutdated
 from refold.cluster.awaited_views import once_there
 from refold.cluster.projection_lag import status_of
@@ -203,7 +203,7 @@ def test_views_of_another_release_are_rebuilt_by_its_projector_and_refused_to_th
         made.ingested(uri)
     log.append(None, drafts_of(made.recorded))
     old = open_manifest(tmp_path, log)
-    rebuild(log, ManifestProjection(), old)
+    rebuild_sql_view(log, ManifestProjection(), old)
     before = list(old.scan())
 
     monkeypatch.setattr(ManifestProjection, "version", 99)
@@ -211,14 +211,14 @@ def test_views_of_another_release_are_rebuilt_by_its_projector_and_refused_to_th
         once_there(lambda: open_manifest(tmp_path, log), timeout_s=0.0)  # a worker of the next release, too early
     new = open_manifest(tmp_path, log)
     assert new.is_outdated
-    assert rebuild(log, ManifestProjection(), new) == log.end(log.partitions("documents"))
+    assert rebuild_sql_view(log, ManifestProjection(), new) == log.end(log.partitions("documents"))
     assert list(new.scan()) == before
     with pytest.raises(ViewOutdated):
         old.position()
 
     monkeypatch.undo()  # and back again
     back = open_manifest(tmp_path, log)
-    rebuild(log, ManifestProjection(), back)
+    rebuild_sql_view(log, ManifestProjection(), back)
     assert list(back.scan()) == before
     with pytest.raises(ViewOutdated):
         new.position()
@@ -243,7 +243,7 @@ def test_a_log_moves_to_a_corpus_with_more_partitions(corpora: KafkaCorpora, tmp
     used = [tp for tp, end in new.end(new.partitions("documents")).items() if end]
     assert len(used) > 1
     view = open_manifest(tmp_path, new)
-    rebuild(new, ManifestProjection(), view)
+    rebuild_sql_view(new, ManifestProjection(), view)
     assert {state.document_id: state.sequence for state in view.scan()} == {
         document_id: state.sequence for document_id, state in made.states.items()
     }

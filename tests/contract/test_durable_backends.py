@@ -14,7 +14,7 @@ import pytest
 from index_backends import BACKENDS, DURABLE_BACKENDS, FORGETFUL_BACKENDS, INDEX_OF, SERVED_BACKENDS, open_backend_of
 from index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
 
-from projections.backends.driver_errors import translated
+from projections.backends.driver_errors import mapped_driver_errors
 from projections.backends.folder import DATA, MARK
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
 from projections.index_backend import IndexBackend, IndexForeign
@@ -234,7 +234,7 @@ def test_an_index_in_memory_is_gone_with_its_process_and_says_so(name: str, tmp_
 def test_what_a_driver_says_becomes_an_error_with_a_hint(
     said: str, expected: type[MachineError], tmp_path: Path
 ) -> None:
-    with pytest.raises(MachineError) as raised, translated("upsert", "vector", tmp_path):
+    with pytest.raises(MachineError) as raised, mapped_driver_errors("upsert", "vector", tmp_path):
         raise ValueError(said)
 
     assert type(raised.value) is expected
@@ -243,7 +243,7 @@ def test_what_a_driver_says_becomes_an_error_with_a_hint(
 
 
 def test_what_a_driver_says_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(MachineError) as raised, translated("upsert", "vector", tmp_path):
+    with pytest.raises(MachineError) as raised, mapped_driver_errors("upsert", "vector", tmp_path):
         raise RuntimeError("Service runtime error:\n  segment 3\n  is not whole")
 
     assert str(raised.value) == "the vector index: Service runtime error: segment 3 is not whole"

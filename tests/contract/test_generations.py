@@ -15,7 +15,7 @@ from projections.backends.folder_generations import FolderGenerations
 from projections.backends.vector.flat import FlatVectorBackend
 from projections.generations import Generations
 from projections.index_batch import Bookings
-from projections.index_bookkeeping import IndexBookkeeping
+from projections.index_bookkeeping import IndexBooks
 from projections.index_home import IndexHome
 from projections.index_tables import POSITIONS
 from projections.vector_index import VectorIndex
@@ -48,9 +48,9 @@ def test_what_is_written_to_a_generation_that_is_gone_is_refused(engine: Engine)
     generations.begin(SPEC, log_id="log-a")
 
     with pytest.raises(GenerationGone, match="g1 of the vector index is gone"):
-        IndexBookkeeping(engine, gone).commit(lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST)
+        IndexBooks(engine, gone).commit(lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST)
     with pytest.raises(GenerationGone):
-        IndexBookkeeping(engine, gone).commit(
+        IndexBooks(engine, gone).commit(
             lambda _: NOTHING, now_us=1, expected=Position(), at=Position()
         )  # nothing moves
     with pytest.raises(GenerationGone):
@@ -74,7 +74,7 @@ def test_a_generation_does_not_go_while_something_is_written_to_it(engine: Engin
         wait_for_a_waiting_transaction(engine)
         happened.append("committed")
 
-    IndexBookkeeping(engine, generation).commit(
+    IndexBooks(engine, generation).commit(
         lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST, before_end=meanwhile
     )
     beginning.join(PATIENCE_S)
@@ -106,7 +106,7 @@ def test_a_promotion_does_not_wait_for_what_is_being_written(engine: Engine) -> 
     def promote() -> None:
         generations.promote(generation)
 
-    IndexBookkeeping(engine, generation).commit(
+    IndexBooks(engine, generation).commit(
         lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST, before_end=promote
     )
 
@@ -134,7 +134,7 @@ def test_a_generation_whose_index_cannot_be_made_leaves_no_row(engine: Engine, t
         return FlatVectorBackend(directory, generation, create=create, dim=HashedWords.dim)
 
     store = FolderGenerations(tmp_path / "vector", full)
-    home = IndexHome(SPEC, log_id="log-a", store=store, engine=engine)
+    home = IndexHome(SPEC, log_id="log-a", store=store, database=engine)
     is_full = True
     with pytest.raises(MachineError):
         home.open()

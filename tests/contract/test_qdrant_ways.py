@@ -32,7 +32,7 @@ from qdrant_server import crash, delete_meanwhile, qdrant_over_http, qdrant_proc
 from projections.backends.folder import FolderMark
 from projections.backends.server_calls import Retries
 from projections.backends.vector.qdrant import QdrantVectorBackend
-from projections.backends.vector.qdrant_errors import translated
+from projections.backends.vector.qdrant_errors import mapped_qdrant_errors
 from projections.backends.vector.qdrant_filter import PAYLOAD_INDEXES
 from projections.backends.vector.qdrant_server import MARK, TIMEOUT_S, connect
 from projections.index_backend import ScoredChunk
@@ -258,7 +258,7 @@ def test_an_error_over_http_is_one_line(body: bytes, told: str) -> None:
     answer = UnexpectedResponse(400, "Bad Request", body, httpx.Headers())
     mark = FolderMark(index="vector", generation="g1", backend="qdrant", layout="")
 
-    with pytest.raises(MachineError) as raised, translated("search", mark, "any", opens=False):
+    with pytest.raises(MachineError) as raised, mapped_qdrant_errors("search", mark, "any", opens=False):
         raise answer
 
     assert str(raised.value) == told

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 
 from projections.projection import Projection
 from projections.sql.engine import open_sqlite
-from projections.sql.rebuild import rebuild
+from projections.sql.rebuild import rebuild_sql_view
 from projections.sql.sql_view import SqlView
 from projections.sql.view_store import ViewMissing, ViewOutdated
 from projections.view import PositionConflict
@@ -255,7 +255,7 @@ def test_a_rebuild_gives_the_same_rows_in_new_tables(case: ViewCase) -> None:
     recorded = a_busy_history().recorded
     apply(view, projection, recorded)
     before, old_tables = rows_of(engine, name), tables_of(engine, name)
-    rebuild(a_log(recorded), projection, view)
+    rebuild_sql_view(a_log(recorded), projection, view)
     assert rows_of(engine, name) == before
 
     VIEWS[name][1](engine, log_id="log-a")  # the next time it is opened
@@ -273,7 +273,7 @@ def test_a_rebuild_heals_rows_that_were_tampered_with(case: ViewCase) -> None:
         for table in tables_of(engine, name):
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - a table's name
     assert rows_of(engine, name) != before
-    rebuild(a_log(recorded), projection, view)
+    rebuild_sql_view(a_log(recorded), projection, view)
     assert rows_of(engine, name) == before
 
 
@@ -300,7 +300,7 @@ def test_a_rebuild_that_was_left_is_dropped_by_the_next(case: ViewCase) -> None:
     table_count = len(tables_of(engine, name))
     left = view.build_beside()
     apply(left, projection, recorded[:5])
-    rebuild(a_log(recorded), projection, view)
+    rebuild_sql_view(a_log(recorded), projection, view)
     assert len(tables_of(engine, name)) == table_count * 2, "those that were served are there for their readers"
     with pytest.raises(PositionConflict):
         left.apply(
@@ -327,7 +327,7 @@ def test_a_reader_within_a_swap_keeps_the_tables_it_began_with(case: ViewCase) -
     apply(view, projection, recorded)
     entries = view.scan()
     first = next(entries)
-    rebuild(a_log(recorded), projection, view)
+    rebuild_sql_view(a_log(recorded), projection, view)
     assert [first, *entries] == list(view.scan())
 
 
@@ -346,7 +346,7 @@ def test_a_view_of_another_version_is_not_read_but_rebuilt(case: ViewCase, monke
         newer.apply([], Position(), Position.parse("documents:0=1"))
     assert view.position() == end_of(projection, recorded), "the release that made it still reads it"
 
-    rebuild(a_log(recorded), projection, newer)
+    rebuild_sql_view(a_log(recorded), projection, newer)
     assert not VIEWS[name][1](engine, log_id="log-a").is_outdated
     assert rows_of(engine, name) == before
     with pytest.raises(ViewOutdated):
@@ -359,7 +359,7 @@ def test_a_view_made_from_a_longer_log_is_outdated_and_rebuilt(case: ViewCase, t
     apply(view, projection, recorded)
     other = VIEWS[name][1](engine, log_id="log-b")
     assert other.is_outdated
-    rebuild(a_log(recorded[:6]), projection, other)
+    rebuild_sql_view(a_log(recorded[:6]), projection, other)
     assert rows_of(engine, name) == applied_elsewhere(name, recorded[:6], tmp_path / "reference")
 
 
@@ -401,7 +401,7 @@ def test_another_process_reads_while_the_owner_writes_and_rebuilds(database: str
         assert read() == ";0"
         apply(view, projection, recorded[:9])
         assert read() == f"{end_of(projection, recorded[:9])};{len(list(view.scan()))}"
-        rebuild(a_log(recorded), projection, view)
+        rebuild_sql_view(a_log(recorded), projection, view)
         assert read() == f"{end_of(projection, recorded)};{len(list(view.scan()))}"
         reader.stdin.close()
     assert reader.returncode == 0

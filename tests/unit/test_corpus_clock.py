@@ -56,10 +56,10 @@ def test_garbage_of_a_cluster_waits_although_the_projectors_clock_leaps(
         pipeline_id="projector-1",
         log=world.log,  # type: ignore[arg-type]  # a log in memory is one
         artifacts=world.artifacts,  # type: ignore[arg-type]
-        books=books,
+        database=books,
         homes={
             "keyword": IndexHome(
-                projection.spec, log_id="a", store=open_store_of("memory")(tmp_path / "index"), engine=books
+                projection.spec, log_id="a", store=open_store_of("memory")(tmp_path / "index"), database=books
             )
         },
         projections={"keyword": projection},

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from projections.index_bookkeeping import open_index_engine
+from projections.index_bookkeeping import open_index_database
 
 
 def test_what_an_index_serves_is_synced_before_what_it_superseded_is_deleted(tmp_path: Path) -> None:
     """FULL is 2 (sqlite.org/pragma.html): a power cut takes back no commit, of whichever connection."""
-    engine = open_index_engine(tmp_path / "indexes.sqlite")
+    engine = open_index_database(tmp_path / "indexes.sqlite")
     with closing(engine.raw_connection()) as first, closing(engine.raw_connection()) as second:
         for connection in (first, second):
             cursor = connection.cursor()

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from projections.backends.driver_errors import translated
+from projections.backends.driver_errors import mapped_driver_errors
 from projections.panics import Panicked
 from refold.cluster.upkeep import Kept, Upkeep, WentOn
 from refold.control.messages import Call, encode
@@ -27,13 +27,16 @@ def panic(*_: object) -> NoReturn:
 
 
 def test_a_drivers_panic_is_an_error_of_its_index(tmp_path: Path) -> None:
-    with pytest.raises(Panicked, match="the len is 1") as caught, translated("search", "keyword", tmp_path):
+    with (
+        pytest.raises(Panicked, match="the len is 1") as caught,
+        mapped_driver_errors("search", "keyword", tmp_path),
+    ):
         panic()
     assert caught.value.hint == "refold rebuild keyword"
 
 
 def test_what_asks_a_process_to_end_is_no_panic(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), translated("search", "keyword", tmp_path):
+    with pytest.raises(KeyboardInterrupt), mapped_driver_errors("search", "keyword", tmp_path):
         raise KeyboardInterrupt
 
 

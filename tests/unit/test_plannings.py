@@ -32,7 +32,7 @@ def engine(tmp_path: Path):  # noqa: ANN201 - a generator of pytest
 def plannings(engine: Engine, *, opened: threading.Event | None = None) -> Plannings:
     """Plannings that go on once `opened` is set: they ask whether their job was cancelled before they publish."""
     parts = engine.parts
-    publisher = Publisher(parts.log, pipeline_id=parts.pipeline_id, now=parts.clock, scratch=parts.home.scratch)
+    publisher = Publisher(parts.log, pipeline_id=parts.pipeline_id, now=parts.clock, scratch=parts.location.scratch)
     return Plannings(engine, publisher=publisher, is_cancelled=lambda _: opened is not None and not opened.wait(60))
 
 

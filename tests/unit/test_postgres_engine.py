@@ -17,14 +17,14 @@ from sqlalchemy import Engine, event
 
 from projections.generations import Generations
 from projections.index_batch import Bookings
-from projections.index_bookkeeping import IndexBookkeeping
+from projections.index_bookkeeping import IndexBooks
 from projections.index_changes import IndexSpec
 from projections.manifest import ManifestProjection, ManifestView
 from projections.runner import Runner
 from projections.sql import postgres_connections
 from projections.sql.dialects import NUL_SHOWN
 from projections.sql.engine import open_postgres
-from projections.sql.rebuild import rebuild
+from projections.sql.rebuild import rebuild_sql_view
 from projections.view import PositionConflict
 from schemas.errors import MachineError, TransientError, UnreachableError, UsageError, reached_at_start
 from schemas.positions import Position, TopicPartition
@@ -166,7 +166,7 @@ def test_of_two_writers_at_the_same_position_one_is_refused(tmp_path: Path) -> N
 def test_of_two_writers_of_an_index_at_the_same_position_one_is_refused(tmp_path: Path) -> None:
     engines = [open_postgres_of(tmp_path) for _ in range(2)]
     generation = Generations(engines[0]).begin(SPEC, log_id="log-a")
-    books = [IndexBookkeeping(engine, generation) for engine in engines]
+    books = [IndexBooks(engine, generation) for engine in engines]
     position = Position()
     for offset in range(1, 8):
         at = Position({DOCUMENTS: offset})
@@ -180,7 +180,7 @@ def test_of_two_writers_of_an_index_at_the_same_position_one_is_refused(tmp_path
 
 def test_a_writer_of_an_index_whose_generation_is_gone_is_refused(engine: Engine) -> None:
     generations = Generations(engine)
-    zombie = IndexBookkeeping(engine, generations.begin(SPEC, log_id="log-a"))
+    zombie = IndexBooks(engine, generations.begin(SPEC, log_id="log-a"))
     generations.begin(SPEC, log_id="log-a")
     with pytest.raises(PositionConflict):
         zombie.commit(lambda _: NOTHING, now_us=1, expected=Position(), at=Position({DOCUMENTS: 1}))
@@ -200,11 +200,11 @@ def test_many_may_make_the_schema_and_its_tables_at_once(tmp_path: Path) -> None
 def test_a_rebuild_does_not_wait_for_who_still_reads_older_tables(engine: Engine) -> None:
     log = a_log(a_busy_history().recorded)
     view = ManifestView(engine, log_id="log-a")
-    rebuild(log, ManifestProjection(), view)
+    rebuild_sql_view(log, ManifestProjection(), view)
     entries = view.scan()
     first = next(entries)
-    rebuild(log, ManifestProjection(), view)
-    rebuild(log, ManifestProjection(), view)
+    rebuild_sql_view(log, ManifestProjection(), view)
+    rebuild_sql_view(log, ManifestProjection(), view)
     assert any("manifest_2_" in table for table in tables_of(engine, "manifest"))
     assert [first, *entries] == list(view.scan())
     ManifestView(engine, log_id="log-a")

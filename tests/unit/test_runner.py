@@ -283,7 +283,7 @@ def test_events_gather_for_as_long_as_they_may(log: MemoryLog, made: Histories) 
 
     applied = Event()
     joining = Joining(linger_s=2.0)
-    runner = Runner(log, Kinds(), view, joining=joining, clock=utc_now, monotonic=monotonic, after_turn=applied.set)
+    runner = Runner(log, Kinds(), view, joining=joining, clock=utc_now, monotonic=monotonic, after_round=applied.set)
     runner.start()
     assert applied.wait(WAIT_S)
     runner.stop()
@@ -470,7 +470,7 @@ def test_lag_is_the_time_since_it_was_at_the_head(log: MemoryLog, made: Historie
 
 def test_after_every_turn_somebody_may_do_something(log: MemoryLog, start: Callable[..., Runner[str]]) -> None:
     turns = Event()
-    start(log, ListView(), after_turn=turns.set)
+    start(log, ListView(), after_round=turns.set)
     assert turns.wait(WAIT_S)
 
 
@@ -478,7 +478,7 @@ def test_what_is_done_after_a_turn_may_stop_it(log: MemoryLog, start: Callable[.
     def fail() -> None:
         raise FatalError("the disk is full")
 
-    assert "disk is full" in str(until_stopped(start(log, ListView(), after_turn=fail)).error)
+    assert "disk is full" in str(until_stopped(start(log, ListView(), after_round=fail)).error)
 
 
 class HangingView(ListView):

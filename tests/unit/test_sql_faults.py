@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from projections.sql import engine as engines
 from projections.sql.engine import open_sqlite
-from projections.sql.faults import SQLITE_FAULTS, translated
+from projections.sql.faults import SQLITE_FAULTS, mapped_sql_errors
 from projections.sql.postgres_faults import POSTGRES_FAULTS, postgres_fault
 from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, TransientError
 
@@ -96,9 +96,9 @@ def test_what_may_pass_on_a_server_is_tried_again() -> None:
         psycopg.OperationalError,  # the server cannot be reached, or went away
     ]
     for error in passing:
-        with pytest.raises(TransientError), translated("write", "manifest"):
+        with pytest.raises(TransientError), mapped_sql_errors("write", "manifest"):
             raise OperationalError("SELECT 1", {}, error("it is so"))
-    with pytest.raises(FatalError, match="a value too long"), translated("write", "manifest"):
+    with pytest.raises(FatalError, match="a value too long"), mapped_sql_errors("write", "manifest"):
         raise DBAPIError("SELECT 1", {}, psycopg.errors.StringDataRightTruncation("a value too long"))
 
 
@@ -106,7 +106,7 @@ def test_a_full_disk_is_said_to_be_full(engine: Engine) -> None:
     many = [{"fact": "x" * 4_000}] * 100
     with engine.connect() as connection:
         connection.execute(text("PRAGMA max_page_count = 3"))
-        with pytest.raises(DiskFull) as caught, translated("write", "manifest"):
+        with pytest.raises(DiskFull) as caught, mapped_sql_errors("write", "manifest"):
             connection.execute(text("INSERT INTO facts VALUES (:fact)"), many)
     assert (caught.value.op, caught.value.subject) == ("write", "manifest")
     assert caught.value.hint
@@ -120,7 +120,7 @@ def test_a_damaged_page_is_damage(engine: Engine, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096 : 4096 * 12] = b"\xff" * (4096 * 11)
     path.write_bytes(content)
-    with pytest.raises(DataFolderDamaged), translated("read", "manifest"), engine.begin() as connection:
+    with pytest.raises(DataFolderDamaged), mapped_sql_errors("read", "manifest"), engine.begin() as connection:
         connection.execute(text("SELECT count(*) FROM facts")).all()
 
 
@@ -130,7 +130,7 @@ def test_a_writer_that_waited_too_long_may_try_again(tmp_path: Path, monkeypatch
     with sqlite3.connect(tmp_path / "view.sqlite", isolation_level=None) as other:
         other.execute("CREATE TABLE facts (fact TEXT)")
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(TransientError), translated("write", "manifest"), engine.begin() as connection:
+        with pytest.raises(TransientError), mapped_sql_errors("write", "manifest"), engine.begin() as connection:
             connection.execute(text("INSERT INTO facts VALUES ('late')"))
         other.execute("ROLLBACK")
     other.close()
@@ -139,13 +139,17 @@ def test_a_writer_that_waited_too_long_may_try_again(tmp_path: Path, monkeypatch
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:
     engine = open_sqlite(tmp_path / "none" / "view.sqlite")
-    with pytest.raises(MachineError) as caught, translated("open", "manifest"), engine.begin():
+    with pytest.raises(MachineError) as caught, mapped_sql_errors("open", "manifest"), engine.begin():
         pass
     assert "check that the data folder exists" in str(caught.value.hint)
 
 
 def test_a_mistake_of_ours_is_fatal(engine: Engine) -> None:
-    with pytest.raises(FatalError, match="no such table"), translated("read", "manifest"), engine.begin() as connection:
+    with (
+        pytest.raises(FatalError, match="no such table"),
+        mapped_sql_errors("read", "manifest"),
+        engine.begin() as connection,
+    ):
         connection.execute(text("SELECT * FROM rumours"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from projections.job_entries import JobCounts, JobState, JobStatus
-from refold.engine import Home
+from refold.engine import Location
 from refold.unfinished_jobs import asks_the_same, first_of_each, job_of_row
 from schemas.events import Meta, Mode, Priority
 from schemas.ids import EventId, JobId
@@ -23,7 +23,7 @@ JOB = Job(
     settings_fingerprint="f",
     parameters=FolderOptions(suffixes=(".md",)).as_parameters(),
 )
-HOME = Home(name="test", scratch=Path("scratch"))
+HOME = Location(name="test", scratch=Path("scratch"))
 OTHERS: Mapping[str, Job] = {
     "sources": replace(JOB, sources=("file:///docs/",)),
     "mode": replace(JOB, rules=replace(JOB.rules, mode=Mode.ADD_ONLY)),
@@ -79,10 +79,10 @@ def test_of_rows_that_ask_for_the_same_the_first_stays() -> None:
 
 def test_a_job_asks_for_the_same_although_the_data_folder_has_moved(tmp_path: Path) -> None:
     def job_in(folder: Path) -> Job:
-        home = Home(name="test", scratch=folder, folder=folder)
-        return replace(JOB, parameters=FolderOptions(never_enter=home.never_enter).as_parameters())
+        location = Location(name="test", scratch=folder, folder=folder)
+        return replace(JOB, parameters=FolderOptions(never_enter=location.never_enter).as_parameters())
 
-    moved = Home(name="test", scratch=tmp_path, folder=tmp_path / "moved")
+    moved = Location(name="test", scratch=tmp_path, folder=tmp_path / "moved")
     row = row_of(job_in(tmp_path / "data"), "two")
     assert asks_the_same(job_of_row(row, moved), job_in(tmp_path / "moved"))
     assert FolderOptions.from_parameters(job_of_row(row, moved).parameters).never_enter == moved.never_enter

@@ -17,7 +17,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar, cast
 
-from projections.backends.keyword.opensearch_errors import BUSY, disk_full, is_disk_full, item_refusal, translated
+from projections.backends.keyword.opensearch_errors import (
+    BUSY,
+    disk_full,
+    is_disk_full,
+    item_refusal,
+    mapped_opensearch_errors,
+)
 from projections.backends.keyword.opensearch_generation import OpenSearchGeneration
 from projections.backends.keyword.opensearch_index import (
     CHUNK_ID,
@@ -163,7 +169,10 @@ class OpenSearchKeywordBackend:
             timeout=MERGE_TIMEOUT_S,
         )
         # A server that is too busy, or not done yet, is not asked again: the next vacuum does what is left.
-        with suppress(TransientError), translated("vacuum", self._there.mark, self._name, opens=False):
+        with (
+            suppress(TransientError),
+            mapped_opensearch_errors("vacuum", self._there.mark, self._name, opens=False),
+        ):
             merge()
 
     def size_bytes(self) -> int:

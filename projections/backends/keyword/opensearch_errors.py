@@ -33,7 +33,7 @@ _DISK_FULL = "flood-stage"
 
 
 @contextmanager
-def translated(op: str, mark: FolderMark, name: str, *, opens: bool) -> Iterator[None]:
+def mapped_opensearch_errors(op: str, mark: FolderMark, name: str, *, opens: bool) -> Iterator[None]:
     """Raise what the driver raises about the index `name`, marked `mark`, as an error of refold's.
 
     Raises:

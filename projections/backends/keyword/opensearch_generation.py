@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from projections.backends.folder import FolderMark, foreign
 from projections.backends.generation_names import GenerationNames
-from projections.backends.keyword.opensearch_errors import translated
+from projections.backends.keyword.opensearch_errors import mapped_opensearch_errors
 from projections.backends.keyword.opensearch_index import LAYOUT, Json, index_body
 from projections.backends.keyword.opensearch_server import IF_THERE, connect, marks
 from projections.backends.server_calls import PATIENCE_S, Looks, Retries
@@ -82,12 +82,12 @@ class OpenSearchGeneration:
     ) -> ResultT:
         """What `call` returns, tried again while the server is busy, though not later than `within_s`."""
 
-        def translated_call() -> Any:
-            with translated(op, self.mark, self.name, opens=opens):
+        def mapped_call() -> Any:
+            with mapped_opensearch_errors(op, self.mark, self.name, opens=opens):
                 return call()
 
         try:
-            return cast(ResultT, self._retries.run(translated_call, within_s=within_s))
+            return cast(ResultT, self._retries.run(mapped_call, within_s=within_s))
         except TransientError:
             self._looks.expire()  # what stands there may be another one by the next call
             raise

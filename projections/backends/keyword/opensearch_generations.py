@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
 from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
-from projections.backends.keyword.opensearch_errors import translated
+from projections.backends.keyword.opensearch_errors import mapped_opensearch_errors
 from projections.backends.keyword.opensearch_server import IF_THERE, connect, marks
 from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
 from schemas.extras import extra
@@ -87,11 +87,11 @@ class OpenSearchGenerations:
     def _call(self, op: str, call: Callable[[], ResultT], generation: str = "any") -> ResultT:
         mark = FolderMark(index=self._names.index, generation=generation, backend="opensearch", layout="")
 
-        def translated_call() -> Any:
-            with translated(op, mark, self._names.alias, opens=True):
+        def mapped_call() -> Any:
+            with mapped_opensearch_errors(op, mark, self._names.alias, opens=True):
                 return call()
 
-        return cast(ResultT, self._retries.run(translated_call))
+        return cast(ResultT, self._retries.run(mapped_call))
 
 
 def _indexes_of(client: OpenSearch, alias: str) -> list[str]:

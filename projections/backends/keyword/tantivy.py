@@ -18,7 +18,7 @@ from typing import cast
 
 import tantivy
 
-from projections.backends.driver_errors import translated
+from projections.backends.driver_errors import mapped_driver_errors
 from projections.backends.folder import FolderMark, allocated_bytes, check_folder, foreign, open_folder
 from projections.backends.keyword.tantivy_schema import (
     CHUNK_ID,
@@ -69,7 +69,7 @@ class TantivyKeywordBackend:
         self._directory = directory
         self._is_dirty = False
         self._mark = FolderMark(index="keyword", generation=generation, backend="tantivy", layout=LAYOUT)
-        with self._translated("open index"), open_folder(directory, self._mark, create=create) as data:
+        with self._mapped_errors("open index"), open_folder(directory, self._mark, create=create) as data:
             if not create and not tantivy.Index.is_compatible(str(data)):
                 raise foreign(self._mark, str(directory), "there is the index of another tantivy")
             self._schema = schema()
@@ -84,7 +84,7 @@ class TantivyKeywordBackend:
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write `chunks` under their ids, replacing what was there; visible after `flush`."""
-        with self._translated("upsert"):
+        with self._mapped_errors("upsert"):
             writer = self._open_writer()
             self._is_dirty = True
             for chunk in chunks:
@@ -93,7 +93,7 @@ class TantivyKeywordBackend:
 
     def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
         """Delete by id; gone after `flush`."""
-        with self._translated("delete"):
+        with self._mapped_errors("delete"):
             writer = self._open_writer()
             self._is_dirty = True
             for chunk_id in chunk_ids:
@@ -103,17 +103,17 @@ class TantivyKeywordBackend:
         """Make everything so far durable and visible to searches that begin from now on."""
         if not self._is_dirty:
             return
-        with self._translated("flush"):
+        with self._mapped_errors("flush"):
             self._open_writer().commit()
             self._index.reload()
             self._is_dirty = False
 
     def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
         """All ids, in batches, as they were when the scan began."""
-        with self._translated("scan"):
+        with self._mapped_errors("scan"):
             searcher = self._index.searcher()
         for prefix in _prefixes(searcher.num_docs):
-            with self._translated("scan"):
+            with self._mapped_errors("scan"):
                 # The term dictionary also names deleted chunks; counted within what is alive they are left out.
                 terms = searcher.terms_with_prefix(CHUNK_ID, prefix, filter_query=tantivy.Query.all_query())
             if terms:
@@ -121,7 +121,7 @@ class TantivyKeywordBackend:
 
     def read(self, chunk_ids: Sequence[ChunkId]) -> Sequence[IndexEntry]:
         """What is held under `chunk_ids`."""
-        with self._translated("read"):
+        with self._mapped_errors("read"):
             searcher = self._index.searcher()
             if not chunk_ids or not searcher.num_docs:
                 return []
@@ -131,12 +131,12 @@ class TantivyKeywordBackend:
 
     def count(self) -> int:
         """How many chunks are there."""
-        with self._translated("count"):
+        with self._mapped_errors("count"):
             return self._index.searcher().num_docs
 
     def vacuum(self) -> None:
         """Remove the files of merged segments."""
-        with self._translated("vacuum"):
+        with self._mapped_errors("vacuum"):
             self._open_writer().garbage_collect_files()
 
     def size_bytes(self) -> int:
@@ -151,13 +151,13 @@ class TantivyKeywordBackend:
             self.flush()
         finally:
             writer, self._writer = self._writer, None
-            with self._translated("close"):
+            with self._mapped_errors("close"):
                 writer.wait_merging_threads()
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` best chunks, best first, equal scores by chunk id; what matches: `projections/words.py`."""
         asked, admits = parse_query(query), admission(unchecked(filters))
-        with self._translated("search"):
+        with self._mapped_errors("search"):
             searcher = self._index.searcher()
             size = searcher.num_docs
             if asked.is_empty or not size:
@@ -174,8 +174,8 @@ class TantivyKeywordBackend:
             raise MachineError("the keyword index was closed", op="write", subject=str(self._directory))
         return self._writer
 
-    def _translated(self, op: str) -> AbstractContextManager[None]:
-        return translated(op, "keyword", self._directory)
+    def _mapped_errors(self, op: str) -> AbstractContextManager[None]:
+        return mapped_driver_errors(op, "keyword", self._directory)
 
 
 def _prefixes(count: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from projections.backends.folder import FolderMark, foreign
 from projections.backends.generation_names import GenerationNames
 from projections.backends.server_calls import PATIENCE_S, Looks, Retries
-from projections.backends.vector.qdrant_errors import translated
+from projections.backends.vector.qdrant_errors import mapped_qdrant_errors
 from projections.backends.vector.qdrant_filter import PAYLOAD_INDEXES
 from projections.backends.vector.qdrant_server import (
     IN_MEMORY,
@@ -62,7 +62,7 @@ class QdrantCollection:
         self._retries = retries
         self._search_timeout_s = search_timeout_s
         self._looks = Looks(monotonic=retries.monotonic)
-        self._turn: AbstractContextManager[Any] = Lock() if self.is_local else nullcontext()
+        self._lock: AbstractContextManager[Any] = Lock() if self.is_local else nullcontext()
         opens = partial(connect, url, api_key=api_key, grpc_port=grpc_port)
         self.client: QdrantClient = self.call("open index", opens, opens=True)
         self.reader: QdrantClient = self.client if self.is_local else opens(timeout_s=search_timeout_s)
@@ -172,12 +172,12 @@ class QdrantCollection:
     ) -> ResultT:
         """What `call` returns, tried again while the server is busy, though not later than `within_s`."""
 
-        def translated_call() -> Any:
-            with self._turn, translated(op, self.mark, self.name, opens=opens):
+        def mapped_call() -> Any:
+            with self._lock, mapped_qdrant_errors(op, self.mark, self.name, opens=opens):
                 return call()
 
         try:
-            return cast(ResultT, self._retries.run(translated_call, within_s=within_s))
+            return cast(ResultT, self._retries.run(mapped_call, within_s=within_s))
         except TransientError:
             self._looks.expire()  # the server may have been started again by the next call
             raise

@@ -30,7 +30,7 @@ import numpy as np
 import qdrant_edge as qe
 from numpy.typing import NDArray
 
-from projections.backends.driver_errors import translated
+from projections.backends.driver_errors import mapped_driver_errors
 from projections.backends.folder import FolderMark, allocated_bytes, check_folder, open_folder
 from projections.backends.matching import Admission, admission
 from projections.backends.ranking import best, best_of
@@ -83,7 +83,7 @@ class QdrantEdgeVectorBackend:
         self.dim = dim
         self._directory = directory
         self._mark = FolderMark(index="vector", generation=generation, backend="qdrant_edge", layout=f"1 dim={dim}")
-        with self._translated("open index"), open_folder(directory, self._mark, create=create) as data:
+        with self._mapped_errors("open index"), open_folder(directory, self._mark, create=create) as data:
             self._shard = (qe.EdgeShard.create if create else qe.EdgeShard.load)(str(data), _config(dim))
 
     def check_mark(self) -> None:
@@ -100,7 +100,7 @@ class QdrantEdgeVectorBackend:
         rows = checked_rows(chunks, self.dim)
         self._refuse_if_full()
         packer = Packer()
-        with self._translated("upsert"):
+        with self._mapped_errors("upsert"):
             for start in range(0, len(chunks), UPSERT_POINTS):
                 points = [
                     _point(chunk, row, packer)
@@ -110,21 +110,21 @@ class QdrantEdgeVectorBackend:
 
     def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
         """Delete by id."""
-        with self._translated("delete"):
+        with self._mapped_errors("delete"):
             for start in range(0, len(chunk_ids), SCAN_POINTS):
                 some: list[qe.PointId] = list(chunk_ids[start : start + SCAN_POINTS])
                 self._shard.update(qe.UpdateOperation.delete_points(some))
 
     def flush(self) -> None:
         """Make everything so far durable; visible it is already."""
-        with self._translated("flush"):
+        with self._mapped_errors("flush"):
             self._shard.flush()
 
     def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
         """All ids that are really there, in batches of at most SCAN_POINTS."""
         offset: qe.PointId | None = None
         while True:
-            with self._translated("scan"):
+            with self._mapped_errors("scan"):
                 request = qe.ScrollRequest(offset=offset, limit=SCAN_POINTS, with_payload=False, with_vector=False)
                 records, offset = self._shard.scroll(request)
             if records:
@@ -137,20 +137,20 @@ class QdrantEdgeVectorBackend:
         entries: list[IndexEntry] = []
         for start in range(0, len(chunk_ids), READ_POINTS):
             some: list[qe.PointId] = list(chunk_ids[start : start + READ_POINTS])
-            with self._translated("read"):
+            with self._mapped_errors("read"):
                 records = self._shard.retrieve(some, with_payload=True, with_vector=True)
                 entries += [_entry(record) for record in records]
         return entries
 
     def count(self) -> int:
         """How many chunks are there."""
-        with self._translated("count"):
+        with self._mapped_errors("count"):
             return self._shard.count(qe.CountRequest())
 
     def vacuum(self) -> None:
         """Write segments anew of which VACUUM_SHARE or more is deleted; raises as `upsert` does."""
         self._refuse_if_full()
-        with self._translated("vacuum"):
+        with self._mapped_errors("vacuum"):
             self._shard.optimize()
 
     def size_bytes(self) -> int:
@@ -159,7 +159,7 @@ class QdrantEdgeVectorBackend:
 
     def close(self) -> None:
         """Flush and let go of the files."""
-        with self._translated("close"):
+        with self._mapped_errors("close"):
             self._shard.close()
 
     def search(self, vector: Vector, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
@@ -169,7 +169,7 @@ class QdrantEdgeVectorBackend:
         def admit(point: qe.ScoredPoint) -> ScoredChunk | None:
             return _hit(point, admits)
 
-        with self._translated("search"):
+        with self._mapped_errors("search"):
             if filters is not None and 0 < limit < UNFILTERED_HITS:
                 found = self._found(query, None, UNFILTERED_HITS)
                 hits = best_of(found, admit, limit=limit, asked=UNFILTERED_HITS)
@@ -199,8 +199,8 @@ class QdrantEdgeVectorBackend:
                 hint=f"free some space, {RESERVE_BYTES // 2**20} MiB at least, and go on",
             )
 
-    def _translated(self, op: str) -> AbstractContextManager[None]:
-        return translated(op, "vector", self._directory)
+    def _mapped_errors(self, op: str) -> AbstractContextManager[None]:
+        return mapped_driver_errors(op, "vector", self._directory)
 
 
 def _config(dim: int) -> qe.EdgeConfig:

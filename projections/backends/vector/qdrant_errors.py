@@ -43,7 +43,7 @@ _REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARG
 
 
 @contextmanager
-def translated(op: str, mark: FolderMark, name: str, *, opens: bool) -> Iterator[None]:
+def mapped_qdrant_errors(op: str, mark: FolderMark, name: str, *, opens: bool) -> Iterator[None]:
     """Raise what the driver raises about the collection `name`, marked `mark`, as an error of refold's.
 
     Raises:
@@ -88,11 +88,11 @@ def _status_of(exc: Exception) -> int:
 
 def _said(exc: Exception) -> str:
     if isinstance(exc, UnexpectedResponse):
-        return one_line(f"{exc.status_code} {exc.reason_phrase}: {_told(exc.content)}")
+        return one_line(f"{exc.status_code} {exc.reason_phrase}: {_sentence_in(exc.content)}")
     return one_line(exc.details() if isinstance(exc, RpcError) else exc)
 
 
-def _told(content: bytes) -> str:
+def _sentence_in(content: bytes) -> str:
     """The sentence in the body of an answer; what is not as Qdrant writes it, as it is."""
     try:
         return str(json.loads(content)["status"]["error"])

@@ -11,7 +11,7 @@ from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
 from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
 from projections.backends.vector.qdrant import QdrantVectorBackend
-from projections.backends.vector.qdrant_errors import translated
+from projections.backends.vector.qdrant_errors import mapped_qdrant_errors
 from projections.backends.vector.qdrant_server import GRPC_PORT, connect, described, mark_in
 from schemas.extras import extra
 
@@ -106,8 +106,8 @@ class QdrantGenerations:
     def _call(self, op: str, call: Callable[[], ResultT], generation: str = "any") -> ResultT:
         mark = FolderMark(index=self._names.index, generation=generation, backend="qdrant", layout="")
 
-        def translated_call() -> Any:
-            with translated(op, mark, self._names.alias, opens=True):
+        def mapped_call() -> Any:
+            with mapped_qdrant_errors(op, mark, self._names.alias, opens=True):
                 return call()
 
-        return cast(ResultT, self._retries.run(translated_call))
+        return cast(ResultT, self._retries.run(mapped_call))
