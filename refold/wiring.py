@@ -277,7 +277,7 @@ def _attempts(engine: EmbeddedEngine, stages: StageSettings) -> PooledAttempts:
     )
     return PooledAttempts(
         pool,
-        adapters={"folder": Files()},
+        readers={"folder": Files()},
         artifacts=engine.parts.artifacts,
         stage_results=engine.parts.views.stage_results,
         in_flight_bytes=settings.pool.in_flight_bytes,

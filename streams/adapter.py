@@ -1,8 +1,8 @@
-"""The port of adapters, which connect sources; the adapters stand in `streams/adapters/`."""
+"""The ports of adapters, which connect sources: one scans, one reads. The adapters are in `streams/adapters/`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,10 @@ class SourceGone(PoisonError):  # noqa: N818 - a state, as in the error tree
 
 class SourceUnreadable(PoisonError):  # noqa: N818 - as above
     """The source does not let us read this document."""
+
+
+class SourceTooLarge(PoisonError):  # noqa: N818 - as above
+    """The document is larger than what may be read."""
 
 
 class SourceUnavailable(TransientError):  # noqa: N818 - as above
@@ -48,8 +52,16 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a document, and what its source looked like when they were read (None where that is not known)."""
+
+    data: bytes
+    finding: Finding | None
+
+
 class Adapter(Protocol):
-    """Connects one kind of source."""
+    """Connects one kind of source, as its planner sees it."""
 
     name: str
 
@@ -60,9 +72,14 @@ class Adapter(Protocol):
             UsageError: the source does not exist.
         """
 
-    def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
-        """The content, in pieces.
+
+class ContentReader(Protocol):
+    """Reads what the findings of one kind of adapter name, as its workers see it; called by several threads at once."""
+
+    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> Content:
+        """The whole content; blocks.
 
         Raises:
+            SourceTooLarge: it has more than `limit_bytes`.
             SourceGone, SourceUnreadable: final. SourceUnavailable, SourceChanged: worth trying again.
         """

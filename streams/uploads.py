@@ -6,7 +6,7 @@ import os
 
 from schemas.errors import RefoldError
 from schemas.events import ArtifactRef, Finding
-from streams.adapters.files import Files, SourceTooLarge
+from streams.adapter import ContentReader, SourceTooLarge
 from streams.artifacts import ArtifactStore, FileChanged
 from streams.uris import path_of
 
@@ -17,9 +17,9 @@ IN_MEMORY_BYTES = 8 * 1024 * 1024
 class Uploads:
     """Puts the files that findings name into `artifacts`. Thread-safe; nothing is durable before `sync`."""
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
+    def __init__(self, artifacts: ArtifactStore, files: ContentReader) -> None:
         self._artifacts = artifacts
-        self._files = Files()
+        self._files = files
 
     def put(self, finding: Finding) -> tuple[Finding, ArtifactRef] | None:
         """The content's reference, and what the file looked like when it was read.
@@ -33,7 +33,7 @@ class Uploads:
             return self._put_large(finding)
         except RefoldError:
             return None
-        return content.finding, self._artifacts.put([content.data])[0]
+        return content.finding or finding, self._artifacts.put([content.data])[0]
 
     def sync(self) -> None:
         """Make what was put durable."""

@@ -12,12 +12,12 @@ from hostile import OBEDIENT_PARSERS
 
 from schemas.events import Action, ArtifactRef, DocumentCompleted, DocumentQueued, Meta, Stage, StageReport
 from schemas.ids import EventId, document_id_of, random_id
+from streams.adapter import ContentReader
 from streams.adapters.files import Files, finding_of
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Produced, Unchanged
 from streams.stage_results import StageKey, StageResult
 from streams.stages.attempts import PooledAttempts
-from streams.stages.content import Fetches
 from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
 from streams.stages.fingerprints import StageSettings
 from streams.stages.pool import StagePool
@@ -57,7 +57,7 @@ class AttemptWorld:
         folder: Path,
         pool: StagePool,
         *,
-        adapters: Mapping[str, Fetches] | None = None,
+        readers: Mapping[str, ContentReader] | None = None,
         before: AttemptWorld | None = None,
         **options: Any,
     ) -> None:
@@ -66,7 +66,7 @@ class AttemptWorld:
         self.results: RememberedResults = before.results if before else RememberedResults()
         self.attempts = PooledAttempts(
             pool,
-            adapters=adapters or {"folder": Files()},
+            readers=readers or {"folder": Files()},
             artifacts=self.artifacts,
             stage_results=self.results,
             **options,

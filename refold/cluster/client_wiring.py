@@ -26,6 +26,7 @@ from refold.cluster.keeper_watch import PATIENCE_S, KeeperWatch
 from refold.engine import Location, Views
 from refold.plannings import Plannings
 from schemas.errors import reached_at_start
+from streams.adapters.files import Files
 from streams.logs.kafka_groups import KafkaGroupPositions
 from streams.planner import Planner
 from streams.publisher import Publisher
@@ -102,7 +103,7 @@ def _keeper_watch(leases: Leases, name: str) -> KeeperWatch:
 
 
 def _plannings(corpus: Corpus, engine: ClientEngine) -> Plannings:
-    uploads = None if corpus.cluster.shares_paths else Uploads(corpus.artifacts)
+    uploads = None if corpus.cluster.shares_paths else Uploads(corpus.artifacts, Files())
     publisher = Publisher(corpus.log, pipeline_id=corpus.pipeline_id, now=now, scratch=corpus.scratch, uploads=uploads)
     return Plannings(engine, publisher=publisher, is_cancelled=partial(is_cancelled, engine.parts.views.jobs))
 

@@ -51,7 +51,7 @@ class WorkerParts:
                 PoolConfiguration(settings=stage_settings(settings), embedder=embedder),
                 processes=settings.pool.processes or os.cpu_count() or 1,
             ),
-            adapters={"folder": Files(allowed_roots=settings.cluster.allowed_roots)},
+            readers={"folder": Files(allowed_roots=settings.cluster.allowed_roots)},
             artifacts=corpus.artifacts,
             stage_results=self._results,
             in_flight_bytes=settings.pool.in_flight_bytes,

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Lock
 
 from schemas.errors import PoisonError
 from schemas.events import Finding
-from streams.adapter import SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
+from streams.adapter import Content, SourceChanged, SourceGone, SourceTooLarge, SourceUnavailable, SourceUnreadable
 from streams.uris import InvalidUri, path_of
 
 GRAIN_NS = 2_000_000_000
 """A file may be written again within this time and keep its time stamp: FAT counts in 2 s, the coarsest in use."""
-
-PIECE_BYTES = 1024 * 1024
-"""Big enough that the hop to a thread costs nothing, small enough to hold many."""
 
 _SECOND_NS = 1_000_000_000
 _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
@@ -28,20 +22,8 @@ _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
-class SourceTooLarge(PoisonError):  # noqa: N818 - a state, as in the error tree
-    """The file is larger than what may be read."""
-
-
-class PathNotAllowed(PoisonError):  # noqa: N818 - as above
+class PathNotAllowed(PoisonError):  # noqa: N818 - a state, as in the error tree
     """The file lies outside the folders that may be read here."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileContent:
-    """The bytes of a file and what it looked like when they were read."""
-
-    data: bytes
-    finding: Finding
 
 
 def finding_of(uri: str, seen: os.stat_result, *, now_ns: int) -> tuple[Finding, bool]:
@@ -82,8 +64,8 @@ class Files:
         self._clock_ns = clock_ns
         self._roots = None if allowed_roots is None else tuple(map(_real, allowed_roots))
 
-    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> FileContent:
-        """The whole file at once, for files that fit into memory.
+    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> Content:
+        """The whole file; it has to fit into memory.
 
         Raises:
             SourceTooLarge: it has more than `limit_bytes`.
@@ -103,28 +85,15 @@ class Files:
             file.check_unchanged(len(data))
         finally:
             file.close()
-        return FileContent(data, finding_of(finding.uri, file.opened, now_ns=self._clock_ns())[0])
-
-    async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
-        """The file in pieces, read off the event loop; see the port."""
-        file = await asyncio.to_thread(_OpenFile, finding.uri, self._roots)
-        try:
-            size_bytes = 0
-            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
-                size_bytes += len(piece)
-                yield piece
-            await asyncio.to_thread(file.check_unchanged, size_bytes)
-        finally:
-            await asyncio.to_thread(file.close)
+        return Content(data, finding_of(finding.uri, file.opened, now_ns=self._clock_ns())[0])
 
 
 class _OpenFile:
-    """A regular file, open; its lock keeps a cancelled fetch from closing what a thread still reads."""
+    """A regular file, open."""
 
     def __init__(self, uri: str, roots: Sequence[Path] | None) -> None:
         self._uri = uri
         self._roots = roots
-        self._lock = Lock()
         try:
             path = path_of(uri)
             self._check_allowed(path)  # before looking: whether a forbidden file is there is nobody's business
@@ -145,24 +114,21 @@ class _OpenFile:
     def read(self, size_bytes: int) -> bytes:
         """Up to `size_bytes` more; fewer only at the end."""
         pieces: list[bytes] = []
-        with self._lock:
-            while size_bytes > 0 and (piece := self._read_once(size_bytes)):
-                pieces.append(piece)
-                size_bytes -= len(piece)
+        while size_bytes > 0 and (piece := self._read_once(size_bytes)):
+            pieces.append(piece)
+            size_bytes -= len(piece)
         return b"".join(pieces)
 
     def check_unchanged(self, read_bytes: int) -> None:
         """Raise SourceChanged unless all of the file was read, and it looks as it did when it was opened."""
-        with self._lock:
-            now = os.fstat(self._fd)
+        now = os.fstat(self._fd)
         before = (self.opened.st_size, self.opened.st_mtime_ns)
         if read_bytes != before[0] or (now.st_size, now.st_mtime_ns) != before:
             raise SourceChanged("the file changed while it was being read", op="read file", subject=self._uri)
 
     def close(self) -> None:
-        """Let go of the file, once nobody reads it."""
-        with self._lock:
-            os.close(self._fd)
+        """Let go of the file."""
+        os.close(self._fd)
 
     def _read_once(self, size_bytes: int) -> bytes:
         try:

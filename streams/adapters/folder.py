@@ -6,16 +6,15 @@ import json
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote_to_bytes
 
 from schemas.errors import UsageError
-from schemas.events import Finding
 from streams.adapter import Found, Unreadable
-from streams.adapters.files import FileContent, Files, finding_of
+from streams.adapters.files import finding_of
 from streams.adapters.folder_walk import Folder, FolderWalk
 from streams.adapters.glob_pattern import GlobPattern, has_magic, split_magic
 from streams.adapters.ignore_rules import BadPattern, IgnoreRules
@@ -56,7 +55,7 @@ class FolderOptions:
 
 
 class FolderAdapter:
-    """Connects a folder, a single file or a glob pattern such as ``docs/**/*.md``.
+    """Connects a folder, a single file or a glob pattern such as ``docs/**/*.md``; `Files` reads what it finds.
 
     What a pattern describes is files; patterns compare case, and ``**`` stands for any number of folders. Where the
     source is a symbolic link, its real path is meant. `source_root` names the source in every request, and removals are
@@ -74,7 +73,6 @@ class FolderAdapter:
     ) -> None:
         self._options = options or FolderOptions()
         self._clock_ns = clock_ns
-        self._files = Files(clock_ns)
         path, self._glob = _located(source)
         self._path = _real_path(path)
         self._is_folder = self._looks_like_folder(path)
@@ -136,14 +134,6 @@ class FolderAdapter:
     def scan(self) -> Iterator[Found | Unreadable]:
         """What the source holds, each document once; see the port and `folder_walk.py`."""
         return iter(self._walk()) if self._is_folder else self._single_file()
-
-    def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
-        """The content of a file in pieces; see the port."""
-        return self._files.fetch(finding)
-
-    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> FileContent:
-        """The content of a file at once; see `Files.read`."""
-        return self._files.read(finding, limit_bytes=limit_bytes)
 
     def _walk(self) -> FolderWalk:
         path = self._path.rstrip("/") + "/"

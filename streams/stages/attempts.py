@@ -11,20 +11,13 @@ from contextlib import suppress
 from typing import Final
 
 from schemas.errors import FatalError, MachineError, PoisonError, TransientError
-from schemas.events import Action, DocumentQueued, ErrorClass, Finding, Stage, StageReport, VectorsRef
+from schemas.events import Action, DocumentQueued, ErrorClass, Stage, StageReport, VectorsRef
+from streams.adapter import Content, ContentReader
 from streams.artifacts import ArtifactStore
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts, Produced, Unchanged, VectorsProduced
 from streams.stage_results import StageResults
 from streams.stages.byte_budget import ByteBudget
-from streams.stages.content import (
-    Content,
-    Fetches,
-    ReadsAtOnce,
-    blamed_on_source,
-    fetch_in_pieces,
-    read_at_once,
-    read_pushed,
-)
+from streams.stages.content import fetch
 from streams.stages.failures import FAILURES, StageFailed, code_of
 from streams.stages.fingerprints import fetch_fingerprint, stage_parameters, version_fingerprint
 from streams.stages.media_types import media_type_of
@@ -36,7 +29,7 @@ IN_FLIGHT_BYTES: Final = 96 * 1024 * 1024
 """Content of documents in work; the pool's pipes and processes hold a few times as much."""
 
 UNKNOWN_SIZE_BYTES: Final = 8 * 1024 * 1024
-"""What a document counts whose source does not tell its size: larger than nearly every web page."""
+"""What a document of unknown size counts as: more than nearly every web page has."""
 
 THREADS_PER_PROCESS: Final = 2
 """While one waits for its process, the other reads the next document or stores the last one."""
@@ -49,9 +42,9 @@ class PooledAttempts(Attempts):
 
     Args:
         pool: Does the stages; closed by `close`.
-        adapters: By the name in requests. One that `ReadsAtOnce` is read in a thread, others through `fetch`.
-        artifacts: Keeps what stages give, and holds pushed content.
-        stage_results: Tells what is known.
+        readers: By the name of the adapter in requests.
+        artifacts: Keeps what stages produce, and holds pushed content.
+        stage_results: The results that are known.
         in_flight_bytes: How many bytes of documents may be in work.
         uses_cache: Whether known stage results are used.
     """
@@ -60,7 +53,7 @@ class PooledAttempts(Attempts):
         self,
         pool: StagePool,
         *,
-        adapters: Mapping[str, Fetches],
+        readers: Mapping[str, ContentReader],
         artifacts: ArtifactStore,
         stage_results: StageResults,
         in_flight_bytes: int = IN_FLIGHT_BYTES,
@@ -69,7 +62,7 @@ class PooledAttempts(Attempts):
         self._pool = pool
         self._settings = pool.configuration.settings
         self._embedder = pool.configuration.embedder
-        self._adapters = adapters
+        self._readers = readers
         self._artifacts = artifacts
         self._runner = StageRunner(pool, artifacts=artifacts, stage_results=stage_results, uses_cache=uses_cache)
         self._budget = ByteBudget(in_flight_bytes)
@@ -104,12 +97,8 @@ class PooledAttempts(Attempts):
         """Run the stages of one attempt; never raises but FatalError, and CancelledError once `close` was called."""
         try:
             async with self._budget.holding(_expected_bytes(attempt.request)):
-                if attempt.request.action is Action.REINDEX:
-                    return await self._in_thread(self._embed_live, attempt)
-                adapter = self._adapters.get(attempt.request.adapter)
-                if attempt.request.content_ref is not None or isinstance(adapter, ReadsAtOnce):
-                    return await self._in_thread(self._read_and_build, attempt)
-                return await self._fetch_and_build(attempt, adapter)
+                is_reindex = attempt.request.action is Action.REINDEX
+                return await self._in_thread(self._embed_live if is_reindex else self._fetch_and_build, attempt)
         except PoolClosed as exc:
             raise asyncio.CancelledError from exc
         except (FatalError, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
@@ -135,41 +124,15 @@ class PooledAttempts(Attempts):
                     await asyncio.wait([ended])
             raise
 
-    async def _fetch_and_build(self, attempt: Attempt, adapter: Fetches | None) -> AttemptOutcome:
-        request = attempt.request
-        if adapter is None:
-            raise StageFailed("unknown_adapter", f"there is no adapter named {request.adapter!r}")
+    def _fetch_and_build(self, attempt: Attempt) -> AttemptOutcome:
         started = time.perf_counter()
-        content = await self._fetch(adapter, _finding(request))
-        fetch_ms = _ms_since(started)
-        return await self._in_thread(lambda attempt: self._build(attempt, content, fetch_ms), attempt)
-
-    async def _fetch(self, adapter: Fetches, finding: Finding) -> Content:
-        try:
-            with blamed_on_source():
-                return await fetch_in_pieces(adapter, finding, limit_bytes=self._settings.max_document_bytes)
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise StageFailed("source_failed", "its reading was cancelled, and not by refold") from exc
-
-    def _read_and_build(self, attempt: Attempt) -> AttemptOutcome:
-        started = time.perf_counter()
-        content = self._read(attempt.request)
-        return self._build(attempt, content, _ms_since(started))
-
-    def _read(self, request: DocumentQueued) -> Content:
         limit_bytes = self._settings.max_document_bytes
-        if request.content_ref is not None:
-            return read_pushed(self._artifacts, request.content_ref, finding=request.finding, limit_bytes=limit_bytes)
-        adapter = self._adapters[request.adapter]
-        assert isinstance(adapter, ReadsAtOnce)  # noqa: S101 - `run` has looked
-        with blamed_on_source():
-            return read_at_once(adapter, _finding(request), limit_bytes=limit_bytes)
+        content = fetch(attempt.request, readers=self._readers, artifacts=self._artifacts, limit_bytes=limit_bytes)
+        return self._build(attempt, content, fetch_ms=int((time.perf_counter() - started) * 1000))
 
-    def _build(self, attempt: Attempt, content: Content, fetch_ms: int) -> AttemptOutcome:
+    def _build(self, attempt: Attempt, content: Content, *, fetch_ms: int) -> AttemptOutcome:
         """What becomes of `content`: nothing new, or what the stages make of it."""
+        # Is this the live version once more?
         request, live = attempt.request, attempt.live
         content_hash = hashlib.sha256(content.data).hexdigest()
         media_type = media_type_of(content.data, request.uri)
@@ -178,6 +141,7 @@ class PooledAttempts(Attempts):
         )
         if live is not None and live.fingerprint == fingerprint and not request.force:
             return Unchanged(finding=content.finding)
+        # Report the fetch; what has no parser ends here, without a trip to the pool.
         fetched = StageReport(
             stage=Stage.FETCH,
             fingerprint=fetch_fingerprint(),
@@ -189,6 +153,7 @@ class PooledAttempts(Attempts):
         failure = missing_parser(media_type)
         if failure is not None:
             return _failed(failure, stage=Stage.PARSE, reports=[fetched])
+        # Parse, chunk and embed, and put together what the log is told.
         given = StageInput(
             stages=_STAGES,
             input_hash=content_hash,
@@ -250,14 +215,6 @@ def _expected_bytes(request: DocumentQueued) -> int:
     if request.finding is None or request.finding.size_bytes is None:
         return UNKNOWN_SIZE_BYTES
     return request.finding.size_bytes
-
-
-def _finding(request: DocumentQueued) -> Finding:
-    return request.finding or Finding(uri=request.uri)
-
-
-def _ms_since(started: float) -> int:
-    return int((time.perf_counter() - started) * 1000)
 
 
 def _failed(exc: BaseException, *, stage: Stage, reports: Sequence[StageReport] = ()) -> AttemptFailed:

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 
 from schemas.ids import DocumentId
-from streams.adapters import FolderAdapter
+from streams.adapters.folder import FolderAdapter
 from streams.document_states import KnownDocument
 from streams.plan import PlannedAction, PlannedDocument, PlanRules
 from streams.planner import Planner

@@ -69,7 +69,7 @@ def main() -> None:
     configuration = PoolConfiguration(settings=StageSettings(), embedder=load_embedder(DEFAULT_EMBEDDER))
     attempts = PooledAttempts(
         StagePool(configuration, processes=1),
-        adapters={"folder": Files(allowed_roots=[Path(root)])},
+        readers={"folder": Files(allowed_roots=[Path(root)])},
         artifacts=artifacts,
         stage_results=NothingKnown(),
     )

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import hostile
 import pytest
 from attempt_world import AttemptWorld, make_pool
+from changing_files import while_read
 
-from schemas.events import ErrorClass, Finding
-from streams.adapters.files import PIECE_BYTES, Files
+from schemas.events import ErrorClass
 from streams.attempt import AttemptFailed, AttemptOutcome, Produced
 from streams.contents import decode_text
 from streams.stages.failures import FAILURES
 from streams.stages.fingerprints import StageSettings
-from streams.uris import file_uri, path_of
+from streams.uris import file_uri
 
 MIB = 1024 * 1024
 SETTINGS = StageSettings(timeout_s=60.0, memory_limit_bytes=1024 * MIB)
@@ -106,33 +106,12 @@ async def test_forty_megabytes_in_one_line_are_completed(tmp_path: Path) -> None
     assert produced.chunk_count > len(line) // 1_000
 
 
-class GrowingFiles(Files):
-    """Files that get a line longer while they are read, as logs do."""
-
-    async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
-        has_grown = False
-        async for piece in super().fetch(finding):
-            yield piece
-            if not has_grown:
-                await asyncio.to_thread(self._append, path_of(finding.uri))
-                has_grown = True
-
-    @staticmethod
-    def _append(path: Path) -> None:
-        with path.open("ab") as file:
-            file.write(b"one more line\n")
-
-
-class InPieces:
-    """Reads files through the event loop, as a remote source is read."""
-
-    def __init__(self, files: Files) -> None:
-        self.fetch = files.fetch
-
-
-async def test_a_file_that_grows_while_it_is_read_is_tried_again_later(tmp_path: Path) -> None:
-    world = AttemptWorld(tmp_path, make_pool(processes=1), adapters={"folder": InPieces(GrowingFiles())})
-    world.write("growing.log", b"a line\n" * (2 * PIECE_BYTES // 7))
+async def test_a_file_that_grows_while_it_is_read_is_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = AttemptWorld(tmp_path, make_pool(processes=1))
+    path = tmp_path / world.write("growing.log", b"a line\n")
+    while_read(monkeypatch, path, lambda: path.write_bytes(b"a line\none more line\n"))
     try:
         failed = await world.failed("growing.log")
     finally:

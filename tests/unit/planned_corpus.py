@@ -5,7 +5,7 @@ from pathlib import Path
 
 from remembered_documents import PARAMETERS, RememberedDocuments, expected_fingerprint
 
-from streams.adapters import FolderAdapter
+from streams.adapters.folder import FolderAdapter
 from streams.plan import Plan, PlannedDocument, PlanRules
 from streams.planner import Planner
 from streams.source import Source

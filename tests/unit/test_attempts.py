@@ -16,7 +16,8 @@ from documents import pdf
 
 from schemas.errors import DataFolderDamaged
 from schemas.events import Finding, Stage
-from streams.adapters.files import FileContent, Files
+from streams.adapter import Content
+from streams.adapters.files import Files
 from streams.attempt import VectorsProduced
 from streams.contents import decode_chunks, decode_text, decode_vectors
 from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
@@ -278,7 +279,7 @@ class PatientReader(Files):
         self.begun = threading.Event()
         self.may_go_on = threading.Event()
 
-    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> FileContent:
+    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> Content:
         self.begun.set()
         assert self.may_go_on.wait(60)
         return super().read(finding, limit_bytes=limit_bytes)
@@ -286,7 +287,7 @@ class PatientReader(Files):
 
 async def test_a_cancelled_attempt_is_over_only_when_its_thread_is(tmp_path: Path, pool: StagePool) -> None:
     reader = PatientReader()
-    world = AttemptWorld(tmp_path, pool, adapters={"folder": reader})
+    world = AttemptWorld(tmp_path, pool, readers={"folder": reader})
     running = asyncio.create_task(world.outcome(world.write("slow.txt", "Slowly.")))
     assert await asyncio.to_thread(reader.begun.wait, 60)
     for _ in range(3):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from attempt_world import REINDEX, AttemptWorld, completed, make_pool, reports_of
+from attempt_world import REINDEX, AttemptWorld, completed, make_pool
 
 from schemas.errors import DiskFull, MachineError, UsageError
 from schemas.events import ArtifactRef, ErrorClass, Finding, Stage
-from streams.adapter import SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
+from streams.adapter import Content, SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
 from streams.stages.byte_budget import ByteBudget
-from streams.stages.content import Content
 from streams.stages.failures import FAILURES
 from streams.stages.fingerprints import StageSettings
 from streams.stages.pool import StagePool
@@ -33,17 +32,13 @@ def world(tmp_path: Path, pool: StagePool) -> AttemptWorld:
 
 
 class FaultySource:
-    """Gives two pieces and then raises."""
+    """Raises `error` whatever it is to read."""
 
-    def __init__(self, error: BaseException | None = None, *, pieces: Sequence[bytes] = (b"one ", b"two")) -> None:
+    def __init__(self, error: BaseException) -> None:
         self._error = error
-        self._pieces = pieces
 
-    async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:  # noqa: ARG002 - the port's signature
-        for piece in self._pieces:
-            yield piece
-        if self._error is not None:
-            raise self._error
+    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> Content:  # noqa: ARG002 - the port's signature
+        raise self._error
 
 
 @pytest.mark.parametrize(
@@ -58,21 +53,15 @@ class FaultySource:
 async def test_a_source_tells_what_is_wrong_with_it(
     tmp_path: Path, pool: StagePool, error: SourceGone, error_class: ErrorClass, code: str
 ) -> None:
-    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource(error)})
+    world = AttemptWorld(tmp_path, pool, readers={"web": FaultySource(error)})
     failed = await world.failed("page", uri="https://host/page", adapter="web", finding=None)
     assert (failed.stage, failed.error_class, failed.error_code) == (Stage.FETCH, error_class, code)
     assert (failed.message, failed.hint) == (str(error), error.hint)
     assert failed.retry_after_s == (7.5 if code == "source_unavailable" else None)
 
 
-async def test_a_source_in_pieces_is_joined(tmp_path: Path, pool: StagePool) -> None:
-    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource()})
-    produced = await world.produced("page", uri="https://host/page", adapter="web", finding=None)
-    assert reports_of(produced)[Stage.FETCH].counts == {"bytes": 7}
-
-
 async def test_a_bug_in_an_adapter_is_an_outcome_too(tmp_path: Path, pool: StagePool) -> None:
-    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource(ZeroDivisionError("oops"))})
+    world = AttemptWorld(tmp_path, pool, readers={"web": FaultySource(ZeroDivisionError("oops"))})
     failed = await world.failed("page", uri="https://host/page", adapter="web", finding=None)
     assert (failed.error_class, failed.error_code) == (ErrorClass.PERMANENT, "stage_failed")
     assert failed.message == "ZeroDivisionError: oops"
@@ -92,51 +81,15 @@ STRAY_ERRORS = {
 }
 
 
-class FaultyFolder:
-    """Is read at once, in a thread, and raises."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def read(self, finding: Finding, *, limit_bytes: int | None = None) -> Content:  # noqa: ARG002 - as above
-        raise self._error
-
-    async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:
-        raise AssertionError(finding)
-        yield b""
-
-
 @pytest.mark.parametrize("name", STRAY_ERRORS)
 async def test_nothing_that_an_adapter_raises_is_more_than_one_failure(
     tmp_path: Path, pool: StagePool, name: str
 ) -> None:
     error, code, words = STRAY_ERRORS[name]
-    world = AttemptWorld(tmp_path, pool, adapters={"web": FaultySource(error)})
-    if name != "stop iteration":  # a generator cannot raise it
-        failed = await asyncio.wait_for(world.failed("page", uri="https://h/page", adapter="web", finding=None), 60)
-        assert (failed.stage, failed.error_class, failed.error_code) == (Stage.FETCH, ErrorClass.PERMANENT, code)
-        assert words in failed.message
-    if name != "cancelled":  # threads know no cancellation
-        world = AttemptWorld(tmp_path, pool, adapters={"folder": FaultyFolder(error)})
-        failed = await asyncio.wait_for(world.failed("page", uri="https://h/page", finding=None), 60)
-        assert (failed.error_code, words in failed.message) == (code, True)
-
-
-async def test_an_attempt_that_is_cancelled_is_no_failure(tmp_path: Path, pool: StagePool) -> None:
-    begun = asyncio.Event()
-
-    class Slow:
-        async def fetch(self, finding: Finding) -> AsyncIterator[bytes]:  # noqa: ARG002 - the port's signature
-            begun.set()
-            await asyncio.Event().wait()
-            yield b""
-
-    world = AttemptWorld(tmp_path, pool, adapters={"web": Slow()})
-    running = asyncio.create_task(world.outcome("page", uri="https://h/page", adapter="web", finding=None))
-    await begun.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    world = AttemptWorld(tmp_path, pool, readers={"web": FaultySource(error)})
+    failed = await asyncio.wait_for(world.failed("page", uri="https://h/page", adapter="web", finding=None), 60)
+    assert (failed.stage, failed.error_class, failed.error_code) == (Stage.FETCH, ErrorClass.PERMANENT, code)
+    assert words in failed.message
 
 
 async def test_pushed_content_that_is_not_what_the_request_says_is_refused(world: AttemptWorld) -> None:
@@ -173,9 +126,6 @@ async def test_an_unknown_adapter_and_missing_content(world: AttemptWorld) -> No
 
 
 async def test_too_much_content_is_refused_however_it_comes(tmp_path: Path, pool: StagePool) -> None:
-    endless = FaultySource(pieces=[b"x" * 4_000] * 100)
-    world = AttemptWorld(tmp_path, pool, adapters={"web": endless})
-    assert (await world.failed("x", uri="https://h/x", adapter="web", finding=None)).error_code == "too_large"
     files = AttemptWorld(tmp_path, pool)
     files.write("large.txt", "x" * 10_001)
     files.write("fitting.txt", "x" * 10_000)

@@ -12,7 +12,9 @@ from real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, wr
 
 from schemas.errors import UsageError
 from streams.adapter import Found, Unreadable
-from streams.adapters import FolderAdapter, FolderOptions, adapter_for
+from streams.adapters.files import Files
+from streams.adapters.folder import FolderAdapter, FolderOptions
+from streams.adapters.sources import adapter_for
 from streams.uris import file_uri, path_of
 
 
@@ -49,7 +51,7 @@ def test_a_name_that_is_no_utf8_is_found_and_its_uri_leads_back(tmp_path: Path) 
     (item,) = scan(tmp_path)
     assert isinstance(item, Found)
     assert item.uri.endswith("/caf%E9%20%FF.txt")
-    assert FolderAdapter(str(tmp_path)).read(item.finding).data == b"found"
+    assert Files().read(item.finding).data == b"found"
 
 
 def test_suffixes_are_compared_without_case(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from real_files import as_nobody, open_to_all, write
 
 from schemas.events import Finding
 from schemas.ids import document_id_of
-from streams.adapters import FolderAdapter, FolderOptions
+from streams.adapters.folder import FolderAdapter, FolderOptions
 from streams.document_states import KnownDocument
 from streams.plan import PlannedAction, PlanRules
 from streams.removals import MassRemovalRefused

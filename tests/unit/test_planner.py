@@ -12,7 +12,7 @@ from real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, wr
 from schemas.errors import UsageError
 from schemas.events import Finding, Mode
 from streams.adapter import Found, Unreadable
-from streams.adapters import FolderAdapter, FolderOptions
+from streams.adapters.folder import FolderAdapter, FolderOptions
 from streams.plan import PlannedAction, PlannedDocument, PlanRules
 from streams.planner import BATCH_DOCUMENTS
 from streams.removals import MassRemovalRefused

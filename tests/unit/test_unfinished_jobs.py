@@ -12,7 +12,7 @@ from refold.engine import Location
 from refold.unfinished_jobs import asks_the_same, first_of_each, job_of_row
 from schemas.events import Meta, Mode, Priority
 from schemas.ids import EventId, JobId
-from streams.adapters import FolderOptions
+from streams.adapters.folder import FolderOptions
 from streams.job import Job
 from streams.plan import PlanRules
 

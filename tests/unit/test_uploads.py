@@ -14,6 +14,7 @@ from schemas.errors import TransientError
 from schemas.events import ArtifactRef, DocumentRequested, Finding
 from schemas.ids import JobId
 from schemas.positions import Position
+from streams.adapters.files import Files
 from streams.adapters.folder import FolderAdapter
 from streams.artifact_stores.objects import STREAMED_FROM_BYTES
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
@@ -57,7 +58,7 @@ def published(folder: Path, log: MemoryLog, artifacts: ArtifactStore) -> None:
     planner = Planner(
         RememberedDocuments(), parameters=PARAMETERS, expected_fingerprint=expected_fingerprint, scratch=folder
     )
-    uploads = Uploads(artifacts)
+    uploads = Uploads(artifacts, Files())
     Publisher(log, pipeline_id="planner", now=lambda: NOON, scratch=folder, uploads=uploads).publish(
         Job(job_id=JobId("a-job"), sources=(source.source_uri,)),
         planner.plan([source], PlanRules()),
@@ -116,7 +117,7 @@ def test_a_large_file_that_grows_while_it_is_sent_goes_without_a_content(folder:
     path = folder / "docs" / "scan.txt"
     store = WrittenToWhileSent(folder / "store", clock=lambda: NOON)
     store.path = path
-    assert Uploads(store).put(finding_of(path)) is None
+    assert Uploads(store, Files()).put(finding_of(path)) is None
     store.sync()
     assert list(store.scan()) == []
     store.close()
@@ -126,5 +127,5 @@ def test_a_storage_that_is_away_is_no_fault_of_the_file(folder: Path) -> None:
     """Else each large file of the job would be asked for without its content, and fail for good."""
     store = StorageAway(folder / "store", clock=lambda: NOON)
     with pytest.raises(TransientError):
-        Uploads(store).put(finding_of(folder / "docs" / "scan.txt"))
+        Uploads(store, Files()).put(finding_of(folder / "docs" / "scan.txt"))
     store.close()
