@@ -1,10 +1,9 @@
-"""Proves that indexes hold exactly what the log says, or lists what differs; and asks for the repair of that."""
+"""Proves that indexes hold exactly what the log says, or lists what differs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -26,103 +25,15 @@ from projections.reconcilers.index_contents import (
     owners_of,
     parked_ids,
 )
+from projections.verify_report import IndexReport, VerifyReport, WrongChunk
 from schemas.errors import MachineError, RefoldError, UnreachableError, UsageError
-from schemas.events import ConsistencyVerified, Meta, RepairRequested
-from schemas.ids import ChunkId, DocumentId, event_id_of
+from schemas.ids import ChunkId, DocumentId
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
-from streams.log import Draft, EventLog
+from streams.log import EventLog
 
 MAX_EXAMPLES = 20
 """Chunks named per index in a report."""
-
-REPAIR_DOCUMENTS = 1_000
-"""Documents named in one RepairRequested."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A chunk that is not as it should be; `uri` is None where its document is not known to the index."""
-
-    problem: str
-    chunk_id: ChunkId
-    document_id: DocumentId | None
-    uri: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexReport:
-    """What became of the comparison of one index with the log, at `position`.
-
-    Attributes:
-        expected: Chunks it should hold.
-        missing: Chunks it does not hold, or that no search shows.
-        orphaned: Chunks that no event ever spoke of.
-        stale: Chunks of superseded or removed versions that are not about to be deleted.
-        corrupt: Chunks whose entry is not what their artifact says; only a deep check finds them.
-        foreign: What somebody else put into it; no search shows it.
-        parked: Documents whose latest version could not be applied.
-        awaiting: Documents whose latest version has no vectors of the index's embedder.
-        misserved: Documents that the index believes to be at another version than the log says: only a rebuild helps.
-        unreadable: Documents whose artifacts could not be read for a deep check.
-        damaged: All documents with missing, orphaned, stale or corrupt chunks.
-    """
-
-    generation: str
-    position: Position
-    expected: int
-    missing: int
-    orphaned: int
-    stale: int
-    corrupt: int
-    foreign: int
-    parked: int
-    awaiting: int
-    misserved: int
-    unreadable: int
-    examples: Sequence[Example]
-    damaged: Collection[DocumentId]
-
-    @property
-    def is_consistent(self) -> bool:
-        """Whether the index serves exactly the current version of every live document."""
-        return not any(self.counts[name] for name in self.counts if name != "expected")
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """All counts by name."""
-        return {
-            "expected": self.expected,
-            "missing": self.missing,
-            "orphaned": self.orphaned,
-            "stale": self.stale,
-            "corrupt": self.corrupt,
-            "foreign": self.foreign,
-            "parked": self.parked,
-            "awaiting": self.awaiting,
-            "misserved": self.misserved,
-            "unreadable": self.unreadable,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """The reports of indexes, by name, and why the others could not be compared."""
-
-    indexes: Mapping[str, IndexReport]
-    damage: Mapping[str, RefoldError] = field(default_factory=dict)
-
-    @property
-    def is_consistent(self) -> bool:
-        """Whether all of them are as the log says."""
-        return not self.damage and all(report.is_consistent for report in self.indexes.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    problem: str
-    document_id: DocumentId | None
-    chunk_id: ChunkId
 
 
 def verify(
@@ -150,53 +61,6 @@ def verify(
             except (IndexForeign, MachineError, UnreachableError, UsageError) as exc:
                 damage[view.name] = exc
     return VerifyReport(reports, damage)
-
-
-def consistency_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, cause: str) -> list[Draft]:
-    """The events that keep `report`, one per index; `cause` is a new random id, for a person asked."""
-    return [
-        Draft(
-            "operations",
-            name,
-            ConsistencyVerified(
-                meta=_meta(ConsistencyVerified, ordinal, pipeline_id=pipeline_id, now=now, cause=cause),
-                index=name,
-                generation=index.generation,
-                position=str(index.position),
-                is_consistent=index.is_consistent,
-                counts=index.counts,
-            ),
-        )
-        for ordinal, (name, index) in enumerate(report.indexes.items())
-    ]
-
-
-def repair_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, cause: str) -> list[Draft]:
-    """What asks each index to write its damaged documents again and to sweep up the rest; empty if none is damaged.
-
-    `cause` is a new random id. Documents that are misserved are beyond this: their index has to be rebuilt.
-    """
-    damaged = {name: index.damaged for name, index in report.indexes.items()}
-    return rewrite_drafts(damaged, pipeline_id=pipeline_id, now=now, cause=cause)
-
-
-def rewrite_drafts(
-    documents: Mapping[str, Collection[DocumentId]], *, pipeline_id: str, now: datetime, cause: str
-) -> list[Draft]:
-    """What asks indexes, by name, to write documents again; parked versions among them are tried again."""
-    asked = [(name, some) for name, ids in documents.items() for some in _runs(sorted(ids), REPAIR_DOCUMENTS)]
-    return [
-        Draft(
-            "operations",
-            name,
-            RepairRequested(
-                meta=_meta(RepairRequested, ordinal, pipeline_id=pipeline_id, now=now, cause=cause),
-                index=name,
-                document_ids=document_ids,
-            ),
-        )
-        for ordinal, (name, document_ids) in enumerate(asked)
-    ]
 
 
 class _Replay:
@@ -242,8 +106,7 @@ def _verify_index(
         )
         difference, strays, foreign = _compare(opened, log, desired, parked=parked, position=position)
     deeper = deep_check(view, latest, artifacts) if deep else DeepFindings()
-    theirs = [_Finding("foreign", None, one) for one in foreign]
-    findings = [*_missing(difference, latest), *_strays(difference, strays), *_corrupt(deeper), *theirs]
+    wrong = list(_wrong_chunks(difference, latest, strays, deeper, foreign))
     awaiting = sum(one.is_awaiting for one in parked.values())
     return IndexReport(
         generation=opened.generation.name,
@@ -258,8 +121,8 @@ def _verify_index(
         awaiting=awaiting,
         misserved=len(desired.misserved),
         unreadable=len(deeper.unreadable),
-        examples=_examples(view, findings[:MAX_EXAMPLES]),
-        damaged={one.document_id for one in findings if one.document_id is not None},
+        examples=_examples(view, wrong[:MAX_EXAMPLES]),
+        damaged={one.document_id for one in wrong if one.document_id is not None},
     )
 
 
@@ -286,36 +149,25 @@ def _compare(
     return diff(desired, ours, garbage=garbage, known=known.joined(spoken_of)), strays, [*foreign, *theirs]
 
 
-def _missing(difference: IndexDiff, latest: LatestVersions) -> Iterable[_Finding]:
-    if not difference.missing.size:
-        return
-    for document_id, ids in owners_of(difference.missing, latest).items():
-        yield from (_Finding("missing", document_id, one) for one in chunk_ids(ids))
-
-
-def _strays(difference: IndexDiff, strays: Sequence[IndexEntry]) -> Iterable[_Finding]:
+def _wrong_chunks(
+    difference: IndexDiff,
+    latest: LatestVersions,
+    strays: Sequence[IndexEntry],
+    deeper: DeepFindings,
+    foreign: Sequence[ChunkId],
+) -> Iterator[WrongChunk]:
+    if difference.missing.size:
+        for document_id, ids in owners_of(difference.missing, latest).items():
+            yield from (WrongChunk("missing", one, document_id) for one in chunk_ids(ids))
     owners = {entry.chunk_id: entry.document_id for entry in strays}
     for problem, ids in (("orphaned", difference.orphaned), ("stale", difference.stale)):
-        yield from (_Finding(problem, owners.get(one), one) for one in chunk_ids(ids))
+        yield from (WrongChunk(problem, one, owners.get(one)) for one in chunk_ids(ids))
+    for document_id, corrupt in deeper.corrupt.items():
+        yield from (WrongChunk("corrupt", one, document_id) for one in corrupt)
+    yield from (WrongChunk("foreign", one, None) for one in foreign)
 
 
-def _corrupt(deeper: DeepFindings) -> Iterable[_Finding]:
-    for document_id, ids in deeper.corrupt.items():
-        yield from (_Finding("corrupt", document_id, one) for one in ids)
-
-
-def _examples(view: IndexView[IndexBackend], findings: Sequence[_Finding]) -> Sequence[Example]:
-    served = view.served({one.document_id for one in findings if one.document_id is not None})
+def _examples(view: IndexView[IndexBackend], wrong: Sequence[WrongChunk]) -> Sequence[WrongChunk]:
+    served = view.served({one.document_id for one in wrong if one.document_id is not None})
     uris = {one: row.last.attributes.uri for one, row in served.items() if row.last is not None}
-    return [
-        Example(one.problem, one.chunk_id, one.document_id, uris.get(one.document_id) if one.document_id else None)
-        for one in findings
-    ]
-
-
-def _meta(kind: type, ordinal: int, *, pipeline_id: str, now: datetime, cause: str) -> Meta:
-    return Meta(event_id=event_id_of(cause, kind.__name__, ordinal), occurred_at=now, pipeline_id=pipeline_id)
-
-
-def _runs(document_ids: Sequence[DocumentId], size: int) -> Iterable[Sequence[DocumentId]]:
-    return (document_ids[start : start + size] for start in range(0, len(document_ids), size))
+    return [replace(one, uri=uris.get(one.document_id)) if one.document_id else one for one in wrong]

@@ -21,7 +21,8 @@ from projections.runner import ProjectionStatus
 from projections.search import Search
 from projections.sql.sql_view import SqlView
 from projections.stage_results import StageResultsView
-from projections.verify import VerifyReport, verify
+from projections.verify import verify
+from projections.verify_report import VerifyReport
 from refold.group_positions import GroupPositions
 from refold.planning import Planning
 from refold.settings import Settings

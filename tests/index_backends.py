@@ -20,7 +20,7 @@ from qdrant_server import qdrant_over_http
 from server_leftovers import drop_collections, drop_indexes
 from servers import ADDRESSES, RUN, address_of, qdrant_grpc_port
 
-from projections.backends.folder_generations import FolderGenerations, OpenBackend
+from projections.backends.folder_generations import FolderGenerations
 from projections.backends.keyword.memory import MemoryKeywordBackend
 from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
 from projections.backends.keyword.opensearch_generations import OpenSearchGenerations
@@ -117,7 +117,7 @@ def _open_local_qdrant(directory: Path, generation: str, *, create: bool) -> Qdr
     return QdrantVectorBackend(generation, create=create, dim=HashedWords.dim, url=IN_MEMORY, prefix=prefix)
 
 
-_OPENED_BY: dict[str, OpenBackend[IndexBackend]] = {
+_OPENED_BY: dict[str, Callable[..., IndexBackend]] = {
     "flat": partial(FlatVectorBackend, dim=HashedWords.dim),
     "qdrant_edge": partial(QdrantEdgeVectorBackend, dim=HashedWords.dim),
     "memory": MemoryKeywordBackend,
@@ -178,7 +178,7 @@ SERVED_BACKENDS = ["opensearch", SERVED_QDRANT]
 """Those that are on a server, whatever happens to the process or its folder."""
 
 
-def open_backend_of(backend: str) -> OpenBackend[IndexBackend]:
+def open_backend_of(backend: str) -> Callable[..., IndexBackend]:
     """What opens the backend of that name; skips the test if it needs a server that is not there."""
     return _OPENED_BY[backend]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from projections.index_backend import IndexForeign
+from schemas.errors import UsageError
 
 MARK = "generation.json"
 DATA = "data"
@@ -81,6 +83,17 @@ def allocated_bytes(directory: Path) -> int:
             except FileNotFoundError:
                 continue  # a driver replaces files while it is being measured
     return total
+
+
+def check_ours(found: Mapping[str, Any], name: str, *, kind: str, kinds: str) -> None:
+    """Raise UsageError unless the mark `found` in the index or collection `name` is refold's."""
+    if "backend" not in found:
+        raise UsageError(
+            f"the {kind} {name} is not one of refold's",
+            op="create index",
+            subject=name,
+            hint=f"delete it, or set another prefix for refold's {kinds}",
+        )
 
 
 def foreign(mark: FolderMark, subject: str, found: str) -> IndexForeign:

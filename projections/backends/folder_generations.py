@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, Protocol
+from typing import Generic
 
 from projections.generation_store import BackendT_co
 from schemas.errors import MachineError
 
 
-class OpenBackend(Protocol[BackendT_co]):
-    """Opens the index of one generation."""
-
-    def __call__(self, directory: Path, generation: str, *, create: bool) -> BackendT_co:
-        """The index in `directory`, made anew if `create`.
-
-        Raises:
-            IndexForeign: `directory` does not hold an index of `generation`.
-        """
-
-
 class FolderGenerations(Generic[BackendT_co]):
-    """Generations in folders of `directory`, which is theirs alone and opened one by one by `open_backend`."""
+    """Generations in folders of `directory`, which is theirs alone.
 
-    def __init__(self, directory: Path, open_backend: OpenBackend[BackendT_co]) -> None:
+    `open_backend`, a backend's class or the like, is called with the folder and the name of a generation, and `create`
+    as the port's `open`, whose errors it raises.
+    """
+
+    def __init__(self, directory: Path, open_backend: Callable[..., BackendT_co]) -> None:
         self.location = str(directory)
         self._directory = directory
         self._open_backend = open_backend

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,21 +42,31 @@ class Retries:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
 
-    def run(self, call: Callable[[], ResultT], *, within_s: float = math.inf) -> ResultT:
+    def run(
+        self,
+        call: Callable[[], ResultT],
+        *,
+        mapped_errors: Callable[[], AbstractContextManager[None]] = nullcontext,
+        within_s: float = math.inf,
+    ) -> ResultT:
         """What `call` returns, tried again after each TransientError; the last one is raised.
 
-        None is tried that would begin later than `within_s` from now.
+        None is tried that would begin later than `within_s` from now. Each runs within `mapped_errors`, which turns
+        what a driver raises into refold's errors.
         """
         ends_s = self.monotonic() + within_s
         for wait_s in self.waits_s:
             try:
-                return call()
+                with mapped_errors():
+                    return call()
             except TransientError as exc:
                 pause_s = min(exc.retry_after_s or wait_s, LONGEST_WAIT_S)
                 if self.monotonic() + pause_s >= ends_s:
                     raise
             self.sleep(pause_s)
-        return call()
+        with mapped_errors():
+            return call()
+        raise AssertionError("errors are mapped, not swallowed")  # pragma: no cover - mypy thinks they may be
 
 
 class Looks:

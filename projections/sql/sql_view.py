@@ -5,22 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from sqlalchemy import Engine
 
+from projections.projection import Projection
 from projections.sql.view_store import HasMetadata, Snapshot, ViewStore
 from schemas.positions import Position
 
 TablesT = TypeVar("TablesT", bound=HasMetadata)
 ChangeT = TypeVar("ChangeT")
-
-
-class NamedVersion(Protocol):
-    """What of a projection names its view."""
-
-    name: str
-    version: int
 
 
 class SqlView(Generic[TablesT, ChangeT]):
@@ -41,7 +35,7 @@ class SqlView(Generic[TablesT, ChangeT]):
         self,
         database: Engine,
         *,
-        projection: NamedVersion,
+        projection: Projection[ChangeT],
         tables: Callable[[int], TablesT],
         log_id: str,
         is_read_only: bool,

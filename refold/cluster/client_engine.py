@@ -17,7 +17,7 @@ from projections.index_state import Condition, IndexState
 from projections.projection import Projection
 from projections.rebuild import RebuildReport
 from projections.runner import ProjectionStatus
-from projections.verify import VerifyReport
+from projections.verify_report import VerifyReport
 from projections.view import View
 from refold.cluster.holds import Holds
 from refold.cluster.keeper_watch import KeeperWatch

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from projections.verify import IndexReport, consistency_drafts
+from projections.verify_events import consistency_drafts
+from projections.verify_report import IndexReport
 from refold.control.messages import Emit, Json
 from refold.engine import INDEXES, SQL_VIEWS, Engine
 from schemas.errors import FatalError, UsageError

@@ -17,7 +17,6 @@ from streams.artifacts import ArtifactDamaged
 
 Json = dict[str, Any]
 Emit = Callable[[Json], None]
-
 """Takes what a command reports while it runs."""
 
 LINE_LIMIT_BYTES = 96 * 1024 * 1024

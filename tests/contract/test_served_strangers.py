@@ -16,7 +16,8 @@ from index_worlds import HashedWords, Index, World, projection_of, texts_of
 
 from projections.backends.server_calls import LOOK_EVERY_S, Looks
 from projections.index_backend import IndexForeign
-from projections.verify import IndexReport, verify
+from projections.verify import verify
+from projections.verify_report import IndexReport
 from schemas.ids import chunk_id_of, chunk_ids_of, document_id_of
 
 REPORT = "folder:docs/report.md"

@@ -13,7 +13,9 @@ from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_
 
 from projections.index_backend import DocumentAttributes, IndexedChunk
 from projections.index_tables import SERVED
-from projections.verify import IndexReport, consistency_drafts, repair_drafts, verify
+from projections.verify import verify
+from projections.verify_events import consistency_drafts, repair_drafts
+from projections.verify_report import IndexReport
 from schemas.events import ConsistencyVerified, RepairRequested
 from schemas.ids import ChunkId, chunk_id_of, chunk_ids_of, document_id_of, random_id
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
-from projections.backends.folder import FolderMark, foreign
+from projections.backends.folder import FolderMark, check_ours, foreign
 from projections.backends.generation_names import GenerationNames
 from projections.backends.keyword.opensearch_errors import mapped_opensearch_errors
 from projections.backends.keyword.opensearch_index import LAYOUT, Json, index_body
 from projections.backends.keyword.opensearch_server import IF_THERE, connect, marks
 from projections.backends.server_calls import PATIENCE_S, Looks, Retries
 from projections.index_backend import IndexForeign
-from schemas.errors import TransientError, UsageError
+from schemas.errors import TransientError
 
 ResultT = TypeVar("ResultT")
 
@@ -45,14 +45,8 @@ class OpenSearchGeneration:
             UsageError: there is one that is not refold's.
         """
         found = self._found_mark()
-        if found is not None and "backend" not in found:
-            raise UsageError(
-                f"the index {self.name} is not one of refold's",
-                op="create index",
-                subject=self.name,
-                hint="delete it, or set another prefix for refold's indexes",
-            )
         if found is not None:
+            check_ours(found, self.name, kind="index", kinds="indexes")
             self.call("create index", partial(self.client.indices.delete, index=self.name, params=IF_THERE))
         body = index_body(asdict(self.mark), alias=self.alias)
         self.call("create index", lambda: self.client.indices.create(index=self.name, body=body))
@@ -81,13 +75,9 @@ class OpenSearchGeneration:
         self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = PATIENCE_S
     ) -> ResultT:
         """What `call` returns, tried again while the server is busy, though not later than `within_s`."""
-
-        def mapped_call() -> Any:
-            with mapped_opensearch_errors(op, self.mark, self.name, opens=opens):
-                return call()
-
+        mapped_errors = partial(mapped_opensearch_errors, op, self.mark, self.name, opens=opens)
         try:
-            return cast(ResultT, self._retries.run(mapped_call, within_s=within_s))
+            return self._retries.run(call, mapped_errors=mapped_errors, within_s=within_s)
         except TransientError:
             self._looks.expire()  # what stands there may be another one by the next call
             raise

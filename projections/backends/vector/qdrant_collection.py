@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from threading import Lock
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from projections.backends.folder import FolderMark, foreign
+from projections.backends.folder import FolderMark, check_ours, foreign
 from projections.backends.generation_names import GenerationNames
 from projections.backends.server_calls import PATIENCE_S, Looks, Retries
 from projections.backends.vector.qdrant_errors import mapped_qdrant_errors
@@ -74,14 +74,8 @@ class QdrantCollection:
             UsageError: there is one that is not refold's; or the server keeps no metadata.
         """
         found = self._found_mark()
-        if found is not None and "backend" not in found:
-            raise UsageError(
-                f"the collection {self.name} is not one of refold's",
-                op="create index",
-                subject=self.name,
-                hint="delete it, or set another prefix for refold's collections",
-            )
         if found is not None:
+            check_ours(found, self.name, kind="collection", kinds="collections")
             self.call("create index", lambda: self.client.delete_collection(self.name))
         self.call("create index", self._make)
         if self._found_mark() != asdict(self.mark):
@@ -171,16 +165,16 @@ class QdrantCollection:
         self, op: str, call: Callable[[], ResultT], *, opens: bool = False, within_s: float = PATIENCE_S
     ) -> ResultT:
         """What `call` returns, tried again while the server is busy, though not later than `within_s`."""
-
-        def mapped_call() -> Any:
-            with self._lock, mapped_qdrant_errors(op, self.mark, self.name, opens=opens):
-                return call()
-
         try:
-            return cast(ResultT, self._retries.run(mapped_call, within_s=within_s))
+            return self._retries.run(call, mapped_errors=partial(self._calling, op, opens=opens), within_s=within_s)
         except TransientError:
             self._looks.expire()  # the server may have been started again by the next call
             raise
+
+    @contextmanager
+    def _calling(self, op: str, *, opens: bool) -> Iterator[None]:
+        with self._lock, mapped_qdrant_errors(op, self.mark, self.name, opens=opens):
+            yield
 
     def delete(self) -> None:
         """Delete it from the server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
@@ -105,9 +105,5 @@ class QdrantGenerations:
 
     def _call(self, op: str, call: Callable[[], ResultT], generation: str = "any") -> ResultT:
         mark = FolderMark(index=self._names.index, generation=generation, backend="qdrant", layout="")
-
-        def mapped_call() -> Any:
-            with mapped_qdrant_errors(op, mark, self._names.alias, opens=True):
-                return call()
-
-        return cast(ResultT, self._retries.run(mapped_call))
+        mapped_errors = partial(mapped_qdrant_errors, op, mark, self._names.alias, opens=True)
+        return self._retries.run(call, mapped_errors=mapped_errors)
