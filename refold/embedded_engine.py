@@ -182,8 +182,8 @@ class EmbeddedEngine(Engine):
             self.wait_for(self.end(), SQL_VIEWS)
 
     @property
-    def is_working(self) -> bool:
-        """Whether documents are being processed here."""
+    def works_unasked(self) -> bool:
+        """Whether work was begun here by an earlier caller."""
         return self._running.work is not None
 
     def is_quiet(self) -> bool:

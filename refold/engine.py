@@ -24,16 +24,17 @@ from projections.stage_results import StageResultsView
 from projections.verify import verify
 from projections.verify_report import VerifyReport
 from refold.group_positions import GroupPositions
-from refold.planning import Planning
+from refold.planning import PlanningThread
+from refold.readers import Readers
 from refold.settings import Settings
 from schemas.errors import RefoldError, TransientError
 from schemas.events import TOPICS
-from schemas.ids import JobId
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
 from streams.job import Job
 from streams.log import EventLog
 from streams.planner import Planner
+from streams.source import Source
 
 CATCH_UP_TIMEOUT_S = 600.0
 """A projection is waited for; one that has not arrived after this long is told as an error."""
@@ -48,33 +49,21 @@ class NotThereYet(TransientError):  # noqa: N818 - a state, as in the error tree
     """A projection has not reached the asked position in time."""
 
 
-class Gate(Protocol):
-    """A reader of a job's events that must not be overrun."""
-
-    job_id: JobId
-
-    def is_near(self) -> bool:
-        """Whether it is near enough to the end for another document of its job to start."""
-
-
 class Work(Protocol):
     """What runs while documents are processed: planners, and in the embedded engine the slot and its pool."""
 
-    def plan(self, job: Job) -> Planning:
-        """The planning of `job`: the one that is under way, or a new one."""
+    def plan(self, job: Job, sources: Sequence[Source] | None = None) -> PlanningThread:
+        """The thread that plans `job`: the running one, or a new one that reads `sources`; None opens the job's."""
 
     def resume(self, row: JobState) -> None:
-        """Go on with planning the job of `row`, if it was cut short; a UsageError where its sources are away."""
+        """Plan the job of `row` to its end if that was cut short; UsageError if its sources cannot be reached."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in work here."""
-
-    def wake(self) -> None:
-        """A reader that held starts back has caught up."""
+        """True when no document is being processed and no planner is running."""
 
     def stop(self) -> None:
-        """Finish or release what is in work; blocks."""
+        """Finish or release what is in progress; blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +133,7 @@ class Engine(ABC):
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.gates: list[Gate] = []
+        self.readers = Readers()
         self.began_at = Position()  # how far the log was when this engine began to follow it, if it does
         self.ends_with: threading.Event | None = None
         """Set by whoever runs one command and then closes the engine: what stops the command, and with it all else."""
@@ -239,8 +228,8 @@ class Engine(ABC):
 
     @property
     @abstractmethod
-    def is_working(self) -> bool:
-        """Whether documents are being processed, without this process or by it."""
+    def works_unasked(self) -> bool:
+        """Whether documents are processed also when the current command has ended: by others, or by earlier work."""
 
     @property
     def plans_alone(self) -> bool:
@@ -250,10 +239,6 @@ class Engine(ABC):
     @abstractmethod
     def drain(self) -> None:
         """Finish or give back what is in work here, so that the log and the SQL views know of it; `close` is next."""
-
-    def held_jobs(self) -> Collection[JobId]:
-        """The jobs with a reader that is behind: no document of theirs starts, and nothing more is planned."""
-        return {gate.job_id for gate in list(self.gates) if not gate.is_near()}
 
     @abstractmethod
     def check(self) -> None:

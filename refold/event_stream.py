@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from refold.engine import Engine
 from refold.job_events import JobEvents
-from refold.planning import Planning
+from refold.planning import PlanningThread
 from schemas.events import (
     BatchProgress,
     DocumentCancelled,
@@ -49,9 +49,8 @@ class EventStream:
         checkpoint_interval: int,
     ) -> None:
         self._engine = engine
-        self._work = engine.work()
         self.job_id = job_id
-        self.planning: Planning | None = None  # of the job, where it is not planned yet: its error ends the stream
+        self.planning: PlanningThread | None = None  # of a job that is not planned yet: its error ends the stream
         self._buffer_size = buffer_size
         self._stop = threading.Event()
         self._events = JobEvents(engine, job_id, after=after, stop=self._stop, at_the_end=self._reached_the_end)
@@ -73,12 +72,12 @@ class EventStream:
         A job whose planning broke off does not finish before somebody plans it again: its reader is told why.
         """
         if self._was_far:
-            self._work.wake()
+            self._engine.readers.caught_up()
         if self.planning is not None and self.planning.error is not None:
             raise self.planning.error
 
     async def __aiter__(self) -> AsyncGenerator[PipelineEvent]:
-        self._engine.gates.append(self)
+        self._engine.readers.add(self)
         threading.Thread(target=self._pump, name="event-stream", daemon=True).start()
         try:
             while (batch := await self._pumped.get()) is not None:
@@ -92,11 +91,10 @@ class EventStream:
                     progress = self._progress.after(recorded)
                     if progress is not None:
                         yield progress
-                self._work.wake()
+                self._engine.readers.caught_up()
         finally:
             self._stop.set()
-            self._engine.gates.remove(self)
-            self._work.wake()
+            self._engine.readers.remove(self)
             while not self._pumped.empty():
                 self._pumped.get_nowait()  # lets a pump that is waiting for room see that it is over
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from refold.engine import Engine
+from refold.unfinished_jobs import OpenedJob
 from schemas.errors import UsageError
 from schemas.ids import random_id
-from streams.job import Job
 
 OPTIONS = ("mode", "force", "priority", "as_name", "limit", "allow_removals")
 
@@ -31,9 +31,9 @@ def ingest_arguments(sources: Sequence[str | Path], options: Mapping[str, Any]) 
     return {**options, "sources": [str(source) for source in sources], "job_id": random_id()}
 
 
-def resumed(engine: Engine, job: Job) -> Job:
-    """The latest job over the same sources; `job` where there is none."""
+def resumed(engine: Engine, asked: OpenedJob) -> OpenedJob:
+    """`asked` under the id of the latest job over the same sources; as it is where there is none."""
     engine.wait_for(engine.end(), ["jobs"])
     rows = engine.parts.views.jobs.jobs()
-    before = [row for row in rows if tuple(row.sources) == tuple(job.sources)]
-    return replace(job, job_id=before[0].job_id) if before else job
+    before = [row for row in rows if tuple(row.sources) == tuple(asked.job.sources)]
+    return replace(asked, job=replace(asked.job, job_id=before[0].job_id)) if before else asked

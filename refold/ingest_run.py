@@ -13,9 +13,9 @@ from refold.control.messages import Emit, Interrupted, Json
 from refold.engine import Engine
 from refold.event_json import recorded_json
 from refold.job_events import JobEvents
-from refold.planning import Planning
+from refold.planning import PlanningThread
 from refold.results import joint_outcome
-from refold.unfinished_jobs import jobs_of_ingest, open_of_others, planned_on
+from refold.unfinished_jobs import FollowedJob, OpenedJob, jobs_of_ingest, open_of_others
 from refold.waiting import parked_of_job, wait_for_position
 from schemas.ids import JobId
 from streams.job import Job
@@ -55,27 +55,29 @@ class IngestRun:
         self._followed: list[JobId] = []
         self._resumed: list[JobId] = []
 
-    def follow(self, job: Job) -> None:
-        """Follow the unfinished jobs that ask for the same as `job`, then `job`, as long as each comes to its end."""
-        for followed, row in jobs_of_ingest(self._engine, job):
-            if row is not None and row.job_id != job.job_id:
+    def follow(self, asked: OpenedJob) -> None:
+        """Follow the unfinished jobs like `asked`, then `asked` itself, as long as each comes to its end."""
+        for followed in jobs_of_ingest(self._engine, asked):
+            row = followed.row
+            if row is not None and row.job_id != asked.job.job_id:
                 self._resumed.append(row.job_id)
                 self._completed_before += row.counts.completed
                 self._emit({"type": "resumed", **job_json(row)})
-            if not self._follow(followed, row):
+            if not self._follow(followed):
                 return
 
-    def _follow(self, job: Job, row: JobState | None) -> bool:
+    def _follow(self, followed: FollowedJob) -> bool:
         """Plan a job to its end, if it is not, and follow it; whether it has ended."""
-        self._followed.append(job.job_id)
+        job_id = followed.job.job_id
+        self._followed.append(job_id)
         is_over = threading.Event()
-        events = JobEvents(self._engine, job.job_id, after=self._engine.end(), stop=is_over)
-        planning = planned_on(self._engine, job, row)
+        events = JobEvents(self._engine, job_id, after=self._engine.end(), stop=is_over)
+        planning = followed.planned_on(self._engine)
         streaming = threading.Thread(target=self._stream, args=(events,), name="stream", daemon=True)
         if self._is_streamed:
             streaming.start()
         try:
-            last = self._watched(job.job_id, planning)
+            last = self._watched(job_id, planning)
             is_finished = last is not None and last.finished_at is not None
             if self._is_streamed and is_finished:
                 streaming.join(LAST_WORD_S)
@@ -91,7 +93,7 @@ class IngestRun:
         for recorded in events:
             self._emit({"type": "event", "event": recorded_json(recorded)})
 
-    def _watched(self, job_id: JobId, planning: Planning | None) -> JobState | None:
+    def _watched(self, job_id: JobId, planning: PlanningThread | None) -> JobState | None:
         """The job's row when it has finished (or is planned, where nobody waits); None when `stop` came first."""
         failures_told = 0
         while not self._stop.is_set():

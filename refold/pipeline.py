@@ -132,10 +132,10 @@ class Pipeline:
             UsageError: a source does not exist, or an option is not known.
         """
         engine, after = self._open_engine, None
-        job = await asyncio.to_thread(job_of, engine, ingest_arguments(sources, options))
+        asked = await asyncio.to_thread(job_of, engine, ingest_arguments(sources, options))
         if resume_from is not None:
             after = resume_from if isinstance(resume_from, Position) else Position.parse(resume_from)
-            job = await self._lifetime.lend(lambda lent, _: resumed(lent, job))
+            asked = await self._lifetime.lend(lambda lent, _: resumed(lent, asked))
         stream_of = partial(
             EventStream,
             engine,
@@ -143,7 +143,7 @@ class Pipeline:
             progress_interval=progress_interval,
             checkpoint_interval=checkpoint_interval,
         )
-        async with aclosing(events_of_ingest(self._lifetime, job, after=after, stream_of=stream_of)) as events:
+        async with aclosing(events_of_ingest(self._lifetime, asked, after=after, stream_of=stream_of)) as events:
             async for event in events:
                 if event_filter is None or event_filter(event):
                     yield event if event_transformer is None else event_transformer(event)

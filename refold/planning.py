@@ -1,4 +1,4 @@
-"""Planning a job in a thread of its own: sources are scanned, and what they ask for goes into the log."""
+"""One job planned in a thread of its own: its sources are scanned, and what they ask for goes into the log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from schemas.errors import FatalError, RefoldError
 from schemas.ids import EventId
-from streams.adapters.folder import FolderOptions
-from streams.adapters.sources import adapter_for
 from streams.job import Job
 from streams.planner import Planner
 from streams.publisher import Gate, Permission, Published, Publisher
@@ -18,21 +16,12 @@ GATE_POLL_S = 0.05
 """How often a planner that is held back asks again."""
 
 
-def sources_of(job: Job) -> Sequence[Source]:
-    """The job's sources, opened.
-
-    Raises:
-        UsageError: one of them does not exist, or no adapter reads it.
-    """
-    options = FolderOptions.from_parameters(job.parameters)
-    return [adapter_for(source, options) for source in job.sources]
-
-
-class Planning:
-    """One planning of one job; `error` says why it ended early, `published` what it asked for.
+class PlanningThread:
+    """Plans one job and publishes its requests; `error` says why it ended early, `published` what it asked for.
 
     Args:
         job: What is planned.
+        sources: The job's sources, opened.
         already: For a job that goes on: the requests that are in the log; None submits the job.
         is_cancelled: Whether people have cancelled the job.
         may_publish: Whether the job's readers are near enough to the end.
@@ -41,6 +30,7 @@ class Planning:
     def __init__(
         self,
         job: Job,
+        sources: Sequence[Source],
         *,
         planner: Planner,
         publisher: Publisher,
@@ -51,6 +41,7 @@ class Planning:
         self.job = job
         self.error: RefoldError | None = None
         self.published: Published | None = None
+        self._sources = sources
         self._planner = planner
         self._publisher = publisher
         self._already = already
@@ -59,7 +50,6 @@ class Planning:
         self._stopping = threading.Event()
         self._followers = 0
         self._followers_lock = threading.Lock()
-        self._sources = sources_of(job)
         self._thread = threading.Thread(target=self._run, name=f"planner-{job.job_id[:8]}", daemon=True)
 
     @property

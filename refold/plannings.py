@@ -1,21 +1,24 @@
-"""The plannings of this process that are under way: one per job."""
+"""The planning threads of this process: one per job."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from projections.job_entries import JobState
 from refold.engine import Engine
-from refold.planning import Planning
+from refold.planning import PlanningThread
 from refold.unfinished_jobs import job_of_row
 from schemas.ids import EventId, JobId
+from streams.adapters.folder import FolderOptions
+from streams.adapters.sources import open_sources
 from streams.job import Job, requests_in_log
 from streams.publisher import Publisher
+from streams.source import Source
 
 
-class Plannings:
-    """Plans jobs, each in a thread of its own. Thread-safe.
+class PlanningThreads:
+    """Plans jobs, each in a thread of its own; thread-safe. In a cluster this is all the work of a client.
 
     Args:
         engine: Whose log, views and planner are used.
@@ -27,25 +30,28 @@ class Plannings:
         self._engine = engine
         self._publisher = publisher
         self._is_cancelled = is_cancelled
-        self._plannings: dict[JobId, Planning] = {}
+        self._threads: dict[JobId, PlanningThread] = {}
         self._lock = threading.Lock()
 
-    def plan(self, job: Job) -> Planning:
-        """The planning of `job`: the one that is under way, or a new one, which asks for nothing twice.
+    def plan(self, job: Job, sources: Sequence[Source] | None = None) -> PlanningThread:
+        """The thread that plans `job`: the running one, or a new one, which publishes no request twice.
 
-        It is left by whoever does not wait for its end, and goes on as long as one who has asked for it has not left.
+        A caller that stops waiting leaves it; the thread goes on until every caller has left. A new one reads
+        `sources`, which are the job's, opened; None opens them here.
         """
         with self._lock:
-            planning = self._planning_of(job)
+            planning = self._planning_of(job, sources)
             planning.join()
             return planning
 
-    def _planning_of(self, job: Job) -> Planning:
+    def _planning_of(self, job: Job, sources: Sequence[Source] | None = None) -> PlanningThread:
         self._drop_ended(job.job_id)
-        planning = self._plannings.get(job.job_id)
+        planning = self._threads.get(job.job_id)
         if planning is None:
             row = self._engine.parts.views.jobs.job(job.job_id)
-            planning = self._begin(job, already=None if row is None else self._requests_of(job))
+            if sources is None:
+                sources = open_sources(job.sources, FolderOptions.from_parameters(job.parameters))
+            planning = self._begin(job, sources, already=None if row is None else self._requests_of(job))
         return planning
 
     def resume(self, row: JobState) -> None:
@@ -61,36 +67,34 @@ class Plannings:
     @property
     def is_idle(self) -> bool:
         """Whether none is under way."""
-        return all(planning.is_over for planning in list(self._plannings.values()))
-
-    def wake(self) -> None:
-        """Nothing waits here for readers but planners, which look by themselves."""
+        return all(planning.is_over for planning in list(self._threads.values()))
 
     def stop(self) -> None:
         """End all of them before their next batches."""
         with self._lock:
-            for planning in self._plannings.values():
+            for planning in self._threads.values():
                 planning.stop()
 
     def _drop_ended(self, job_id: JobId) -> None:
-        """Forget plannings that are over, and the one of `job_id` if it was left: that job is planned again."""
-        left = self._plannings.get(job_id)
+        """Forget threads that have ended, and the one of `job_id` if everybody left it: that job is planned again."""
+        left = self._threads.get(job_id)
         if left is not None and left.is_left:
             left.stop()
-        self._plannings = {job: planning for job, planning in self._plannings.items() if not planning.is_over}
+        self._threads = {job: planning for job, planning in self._threads.items() if not planning.is_over}
 
-    def _begin(self, job: Job, *, already: Iterator[EventId] | None) -> Planning:
+    def _begin(self, job: Job, sources: Sequence[Source], *, already: Iterator[EventId] | None) -> PlanningThread:
         # What the last job has completed must be known, or it would be read again.
         self._engine.wait_for(self._engine.end(), ["manifest"])
-        planning = Planning(
+        planning = PlanningThread(
             job,
+            sources,
             planner=self._engine.parts.planner,
             publisher=self._publisher,
             already=already,
             is_cancelled=lambda: self._is_cancelled(job.job_id),
-            may_publish=lambda: job.job_id not in self._engine.held_jobs(),
+            may_publish=lambda: job.job_id not in self._engine.readers.held_jobs(),
         )
-        self._plannings[job.job_id] = planning
+        self._threads[job.job_id] = planning
         planning.start()
         return planning
 

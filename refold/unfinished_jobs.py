@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from projections.job_entries import JobState, JobStatus
 from refold.engine import Engine, Location
-from refold.planning import Planning
+from refold.planning import PlanningThread
 from streams.adapters.folder import FolderOptions
 from streams.job import Job
 from streams.plan import PlanRules
+from streams.source import Source
 
 _GOES_ON = (JobStatus.PLANNING, JobStatus.RUNNING)
 """A job that somebody has paused or cancelled is nobody else's to go on with."""
@@ -31,34 +32,50 @@ def job_of_row(row: JobState, location: Location) -> Job:
     )
 
 
-def jobs_of_ingest(engine: Engine, job: Job) -> Iterator[tuple[Job, JobState | None]]:
-    """What an ingest of `job` follows, one after the other; with its row, a job that was begun before.
+@dataclass(frozen=True, slots=True)
+class OpenedJob:
+    """A new job with its sources, opened."""
 
-    The next is asked for when the last has ended and the jobs view knows it. Where a job of the same sources and rules
-    is unfinished, that one goes on first, and what has changed since it was planned is the new job's: a second plan
-    beside it would ask for all of it again.
+    job: Job
+    sources: Sequence[Source]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedJob:
+    """A job that an ingest follows; with its row if it was begun before, else with its sources, opened."""
+
+    job: Job
+    row: JobState | None = None
+    sources: Sequence[Source] | None = None
+
+    def planned_on(self, engine: Engine) -> PlanningThread | None:
+        """The thread that plans it to its end; None if it is planned."""
+        return engine.work().plan(self.job, self.sources) if self.row is None or self.row.plan is None else None
+
+
+def jobs_of_ingest(engine: Engine, asked: OpenedJob) -> Iterator[FollowedJob]:
+    """The jobs that an ingest of `asked` follows, one after the other.
+
+    Take the next one when the last has ended and the jobs view knows it. An unfinished job of the same sources and
+    rules goes on first, and the new job gets what has changed since that one was planned: a second plan beside it would
+    ask for all of it again.
     """
-    location = engine.parts.location
+    location, job = engine.parts.location, asked.job
     begun = engine.parts.views.jobs.job(job.job_id)
     if begun is not None:
-        yield job_of_row(begun, location), begun
+        yield FollowedJob(job_of_row(begun, location), begun)
         return
     has_gone_on = False
     while (row := unfinished_like(engine, job)) is not None:
         has_gone_on = True
-        yield job_of_row(row, location), row
+        yield FollowedJob(job_of_row(row, location), row)
         ended = engine.parts.views.jobs.job(row.job_id)
         if ended is not None and ended.is_cancelled:  # so is what was asked for
             return
     if not has_gone_on:
-        yield job, None
+        yield FollowedJob(job, sources=asked.sources)
     elif job.rules.limit is None:  # a limit is used up, and what was forced has run
-        yield replace(job, rules=replace(job.rules, force=False)), None
-
-
-def planned_on(engine: Engine, job: Job, row: JobState | None) -> Planning | None:
-    """The planning of one of these; None where it was planned to its end."""
-    return engine.work().plan(job) if row is None or row.plan is None else None
+        yield FollowedJob(replace(job, rules=replace(job.rules, force=False)), sources=asked.sources)
 
 
 def unfinished_like(engine: Engine, job: Job) -> JobState | None:
@@ -69,7 +86,7 @@ def unfinished_like(engine: Engine, job: Job) -> JobState | None:
     """
     rows, _ = engine.parts.views.jobs.unfinished()
     location = engine.parts.location
-    read = {gate.job_id for gate in list(engine.gates)}
+    read = engine.readers.jobs()
     known = (row for row in rows if row.status in _GOES_ON and (row.plan is not None or engine.plans_alone))
     return next(
         (row for row in known if row.job_id not in read and asks_the_same(job_of_row(row, location), job)), None

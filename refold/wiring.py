@@ -44,7 +44,7 @@ from refold.embedded_engine import EmbeddedEngine, EmbeddedParts
 from refold.engine import Engine, Location, Views
 from refold.freed_memory import FreedMemory
 from refold.kept_index import KeptIndex
-from refold.plannings import Plannings
+from refold.plannings import PlanningThreads
 from refold.settings import Settings
 from refold.trimming import RequestsTrimmer
 from refold.work import EmbeddedWork
@@ -250,15 +250,16 @@ def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: Stag
             clock=now,
             monotonic=time.monotonic,
             wake=worker.wake,
-            held_jobs=engine.held_jobs,
+            held_jobs=engine.readers.held_jobs,
             max_crashes=settings.retries.max_crashes,
         ),
     )
+    engine.readers.when_caught_up(worker.wake)
     return EmbeddedWork(
         engine,
         worker=worker,
         slot=slot,
-        plannings=Plannings(
+        plannings=PlanningThreads(
             engine,
             publisher=Publisher(parts.log, pipeline_id=parts.pipeline_id, now=now, scratch=parts.folder.views),
             is_cancelled=partial(is_cancelled, parts.views.jobs),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from projections.job_entries import JobState
 from refold.engine import Engine
-from refold.planning import Planning
-from refold.plannings import Plannings
+from refold.planning import PlanningThread
+from refold.plannings import PlanningThreads
 from refold.unfinished_jobs import first_of_each
 from schemas.errors import UsageError
 from streams.job import Job
 from streams.slot import Slot
+from streams.source import Source
 from streams.worker import SlotWorker
 
 
@@ -36,7 +37,7 @@ class EmbeddedWork:
         *,
         worker: SlotWorker,
         slot: Slot,
-        plannings: Plannings,
+        plannings: PlanningThreads,
         warm_up: Callable[[], None],
         close_attempts: Callable[[], None],
     ) -> None:
@@ -53,9 +54,9 @@ class EmbeddedWork:
             except UsageError:
                 continue  # its source is away: it waits unplanned, and `refold jobs list` shows it
 
-    def plan(self, job: Job) -> Planning:
-        """The planning of `job`: the one that is under way, or a new one."""
-        return self._plannings.plan(job)
+    def plan(self, job: Job, sources: Sequence[Source] | None = None) -> PlanningThread:
+        """The thread that plans `job`; see `PlanningThreads.plan`."""
+        return self._plannings.plan(job, sources)
 
     def resume(self, row: JobState) -> None:
         """Go on with planning the job of `row`, if it was cut short."""
@@ -65,10 +66,6 @@ class EmbeddedWork:
     def is_idle(self) -> bool:
         """Whether nothing is in work, planners' included."""
         return self._worker.is_idle and self._plannings.is_idle
-
-    def wake(self) -> None:
-        """A reader that held starts back has caught up."""
-        self._worker.wake()
 
     def stop(self) -> None:
         """Stop planning, finish or release what is in work, and end the pool."""

@@ -25,7 +25,7 @@ from refold.cluster.projection_lag import status_of
 from refold.control.messages import Interrupted
 from refold.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
 from refold.group_positions import GroupPositions
-from refold.plannings import Plannings
+from refold.plannings import PlanningThreads
 from schemas.errors import FatalError
 from schemas.positions import Position
 
@@ -43,7 +43,7 @@ class ClientParts(Parts):
     database: SqlEngine
     watch_keeper: Callable[[str], KeeperWatch]
     open_group_positions: Callable[[], GroupPositions]
-    make_plannings: Callable[[ClientEngine], Plannings]
+    make_work: Callable[[ClientEngine], PlanningThreads]
     close_servers: Callable[[], None]
 
 
@@ -57,7 +57,7 @@ class ClientEngine(Engine):
         super().__init__(parts)
         self.parts: ClientParts = parts
         self._errors: dict[str, FatalError] = {}
-        self._work: Plannings | None = None
+        self._work: PlanningThreads | None = None
 
     def open(self) -> None:
         """Open the indexes that there are."""
@@ -195,18 +195,18 @@ class ClientEngine(Engine):
         """How far each group of subscribers has come, where Kafka keeps it."""
         return self.parts.open_group_positions()
 
-    def work(self) -> Plannings:
+    def work(self) -> PlanningThreads:
         """Plan jobs, which is all the work there is here: the documents are the workers'."""
         if self._work is None:
-            self._work = self.parts.make_plannings(self)
+            self._work = self.parts.make_work(self)
         return self._work
 
     def drain(self) -> None:
         """Nothing is in work here: workers go on without this process."""
 
     @property
-    def is_working(self) -> bool:
-        """Workers go on without this process."""
+    def works_unasked(self) -> bool:
+        """True: documents are the workers', which go on without this process."""
         return True
 
     def check(self) -> None:

@@ -24,7 +24,7 @@ from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.holds import Holds
 from refold.cluster.keeper_watch import PATIENCE_S, KeeperWatch
 from refold.engine import Location, Views
-from refold.plannings import Plannings
+from refold.plannings import PlanningThreads
 from schemas.errors import reached_at_start
 from streams.adapters.files import Files
 from streams.logs.kafka_groups import KafkaGroupPositions
@@ -93,7 +93,7 @@ def _parts(corpus: Corpus) -> ClientParts:
         holds=Holds(corpus.database),
         projections=corpus.projections,
         open_group_positions=partial(KafkaGroupPositions, corpus.cluster.corpus, corpus.cluster.kafka),
-        make_plannings=partial(_plannings, corpus),
+        make_work=partial(_work, corpus),
         close_servers=corpus.close,
     )
 
@@ -102,10 +102,10 @@ def _keeper_watch(leases: Leases, name: str) -> KeeperWatch:
     return KeeperWatch(name, leases.holders, patience_s=max(PATIENCE_S, leases.duration_s * LEASES_WAITED))
 
 
-def _plannings(corpus: Corpus, engine: ClientEngine) -> Plannings:
+def _work(corpus: Corpus, engine: ClientEngine) -> PlanningThreads:
     uploads = None if corpus.cluster.shares_paths else Uploads(corpus.artifacts, Files())
     publisher = Publisher(corpus.log, pipeline_id=corpus.pipeline_id, now=now, scratch=corpus.scratch, uploads=uploads)
-    return Plannings(engine, publisher=publisher, is_cancelled=partial(is_cancelled, engine.parts.views.jobs))
+    return PlanningThreads(engine, publisher=publisher, is_cancelled=partial(is_cancelled, engine.parts.views.jobs))
 
 
 def _rebuild_view(corpus: Corpus, name: str) -> Position:

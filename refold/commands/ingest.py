@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from refold.control.messages import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.ingest_run import IngestRun
-from refold.planning import sources_of
+from refold.unfinished_jobs import OpenedJob
 from refold.waiting import wait_for_position
 from refold.words import mode_named, priority_named
 from schemas.ids import JobId, random_id
 from streams.adapters.folder import FolderOptions
+from streams.adapters.sources import open_sources
 from streams.job import Job
 from streams.plan import PlannedAction, PlanRules
 
@@ -22,24 +22,24 @@ from streams.plan import PlannedAction, PlanRules
 def ingest(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """Submit a job, follow it to its end and tell what became of it; the same job id goes on with the same job."""
     wait_for_position(engine, engine.end(), stop, SQL_VIEWS)
-    job = job_of(engine, arguments)
+    asked = job_of(engine, arguments)
     run = IngestRun(
         engine, emit, stop, waits=bool(arguments.get("wait", True)), is_streamed=bool(arguments.get("stream"))
     )
     engine.work()
-    run.follow(job)
-    return run.result(job)
+    run.follow(asked)
+    return run.result(asked.job)
 
 
 def plan(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """What an ingest would do; `is_cut` when there is more than `limit` documents."""
     del emit
     engine.wait_for(engine.end(), SQL_VIEWS)
-    job = job_of(engine, {**arguments, "job_id": "preview", "limit": None})
+    asked = job_of(engine, {**arguments, "job_id": "preview", "limit": None})
     limit = arguments.get("limit")
     counts = dict.fromkeys(map(str, PlannedAction), 0)
     documents: list[Json] = []
-    for batch in engine.parts.planner.plan(sources_of(job), job.rules):
+    for batch in engine.parts.planner.plan(asked.sources, asked.job.rules):
         for planned in batch:
             counts[planned.action] += 1
             if limit is None or len(documents) < int(limit):
@@ -56,8 +56,8 @@ def plan(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threadi
     return {"documents": documents, "counts": counts, "is_cut": sum(counts.values()) > len(documents)}
 
 
-def job_of(engine: Engine, arguments: Mapping[str, Any]) -> Job:
-    """The job that `arguments` ask for.
+def job_of(engine: Engine, arguments: Mapping[str, Any]) -> OpenedJob:
+    """The job that `arguments` ask for, with its sources opened.
 
     Raises:
         UsageError: a source does not exist, or a word is not known.
@@ -71,9 +71,10 @@ def job_of(engine: Engine, arguments: Mapping[str, Any]) -> Job:
         name=arguments.get("as_name"),
         never_enter=location.never_enter,
     )
+    sources = open_sources(arguments["sources"], options)
     job = Job(
         job_id=JobId(str(arguments.get("job_id") or random_id())),
-        sources=tuple(arguments["sources"]),
+        sources=tuple(source.source_uri for source in sources),
         rules=PlanRules(
             mode=mode_named(str(arguments.get("mode", "auto"))),
             force=bool(arguments.get("force")),
@@ -84,5 +85,4 @@ def job_of(engine: Engine, arguments: Mapping[str, Any]) -> Job:
         settings_fingerprint=settings.fingerprint,
         parameters=options.as_parameters(),
     )
-    opened = sources_of(job)
-    return replace(job, sources=tuple(source.source_uri for source in opened))
+    return OpenedJob(job, sources)

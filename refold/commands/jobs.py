@@ -52,9 +52,9 @@ def resume_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: t
     del emit
     job = _unfinished(engine, arguments)
     said = _say(engine, job, JobResumed)
-    is_working = engine.is_working
+    works_unasked = engine.works_unasked
     engine.work().resume(job)
-    finished = None if is_working else wait_for_job(engine, job.job_id, stop)
+    finished = None if works_unasked else wait_for_job(engine, job.job_id, stop)
     return _left_behind(engine, said, finished or job)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from schemas.errors import UsageError
 from streams.adapters.folder import FolderAdapter, FolderOptions
@@ -17,6 +17,11 @@ ADAPTERS: Mapping[str, Callable[[str, FolderOptions | None], Source]] = {
 
 # Two slashes make a uri: `notes: 2024/` is a path.
 _uri_scheme = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE).match
+
+
+def open_sources(sources: Iterable[str], options: FolderOptions | None = None) -> Sequence[Source]:
+    """The adapters of `sources`, each by its scheme; see `adapter_for`."""
+    return [adapter_for(source, options) for source in sources]
 
 
 def adapter_for(source: str, options: FolderOptions | None = None) -> Source:

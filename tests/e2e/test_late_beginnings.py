@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 import refold
 from refold.embedded_engine import EmbeddedEngine
 from refold.engine import Work
-from refold.planning import Planning
+from refold.planning import PlanningThread
 from schemas.errors import UsageError
 from streams.job import Job
+from streams.source import Source
 
 
 def _engine_of(pipeline: refold.Pipeline) -> EmbeddedEngine:
@@ -85,13 +87,13 @@ async def test_a_stream_that_is_cancelled_while_its_job_is_planned_leaves_the_pl
     source = tmp_path / "docs"
     source.mkdir()
     begun, left, done = threading.Event(), threading.Event(), threading.Event()
-    plannings: list[Planning] = []
+    plannings: list[PlanningThread] = []
     async with refold.open(tmp_path / "data") as pipeline:
         work: Any = _engine_of(pipeline).work()
         plan = work.plan
 
-        def late(job: Job) -> Planning:
-            planning: Planning = plan(job)
+        def late(job: Job, sources: Sequence[Source]) -> PlanningThread:
+            planning: PlanningThread = plan(job, sources)
             plannings.append(planning)
             begun.set()
             assert left.wait(60)

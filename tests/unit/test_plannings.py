@@ -1,4 +1,4 @@
-"""Plannings are kept while they are under way, and a job whose planning was left is planned again."""
+"""Planning threads are kept while they are under way, and a job whose planning was left is planned again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 from refold.commands.ingest import job_of
 from refold.data_folder import DataFolder, Ownership
 from refold.engine import Engine
-from refold.planning import Planning
-from refold.plannings import Plannings
+from refold.planning import PlanningThread
+from refold.plannings import PlanningThreads
 from refold.settings import load_settings
 from refold.wiring import open_engine
 from schemas.ids import random_id
+from streams.adapters.folder import FolderAdapter, FolderOptions
+from streams.adapters.sources import ADAPTERS
 from streams.publisher import Publisher
 
 
@@ -29,23 +31,44 @@ def engine(tmp_path: Path):  # noqa: ANN201 - a generator of pytest
             yield opened
 
 
-def plannings(engine: Engine, *, opened: threading.Event | None = None) -> Plannings:
-    """Plannings that go on once `opened` is set: they ask whether their job was cancelled before they publish."""
+def plannings(engine: Engine, *, opened: threading.Event | None = None) -> PlanningThreads:
+    """Threads that go on once `opened` is set: they ask whether their job was cancelled before they publish."""
     parts = engine.parts
     publisher = Publisher(parts.log, pipeline_id=parts.pipeline_id, now=parts.clock, scratch=parts.location.scratch)
-    return Plannings(engine, publisher=publisher, is_cancelled=lambda _: opened is not None and not opened.wait(60))
+    return PlanningThreads(
+        engine, publisher=publisher, is_cancelled=lambda _: opened is not None and not opened.wait(60)
+    )
 
 
-def plan(kept: Plannings, engine: Engine, tmp_path: Path, job_id: str | None = None) -> Planning:
+def plan(kept: PlanningThreads, engine: Engine, tmp_path: Path, job_id: str | None = None) -> PlanningThread:
     arguments = {"sources": [str(tmp_path / "docs")], "job_id": job_id or random_id()}
-    return kept.plan(job_of(engine, arguments))
+    asked = job_of(engine, arguments)
+    return kept.plan(asked.job, asked.sources)
 
 
 def test_a_planning_that_is_over_is_not_kept(engine: Engine, tmp_path: Path) -> None:
     kept = plannings(engine)
     for _ in range(5):
         plan(kept, engine, tmp_path)._thread.join()
-    assert len(kept._plannings) == 1
+    assert len(kept._threads) == 1
+
+
+def test_a_source_is_opened_once_for_its_job_and_its_planning(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counted(source: str, options: FolderOptions | None) -> FolderAdapter:
+        opened.append(source)
+        return FolderAdapter(source, options)
+
+    for scheme in ("", "file"):
+        monkeypatch.setitem(ADAPTERS, scheme, counted)
+    planning = plan(plannings(engine), engine, tmp_path)
+    planning._thread.join()
+    assert planning.published is not None
+    assert planning.published.requested == 1
+    assert opened == [str(tmp_path / "docs")]
 
 
 def test_a_planning_under_way_is_the_same_for_everybody(engine: Engine, tmp_path: Path) -> None:
