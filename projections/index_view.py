@@ -41,9 +41,6 @@ from schemas.ids import DocumentId
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
 
-LONGEST_QUERY_S = 30.0
-"""How long garbage is kept for queries that may have found it; a query that takes longer runs again."""
-
 STEPS = (
     "1 upserted",
     "1 flushed",
@@ -91,7 +88,7 @@ class IndexView(Generic[BackendT_co]):
         home: Where it lives.
         artifacts: Where the chunks and vectors of versions are.
         clock: Now, in UTC: how old garbage is. Where processes on several machines may write, theirs must be one clock.
-        longest_query_s: How long garbage is kept.
+        longest_query_s: How long garbage is kept for queries that may have found it.
         fault: Called at each of STEPS.
         before_writing: Called before anything is written; what it raises keeps the index as it is.
     """
@@ -102,7 +99,7 @@ class IndexView(Generic[BackendT_co]):
         *,
         artifacts: ArtifactStore,
         clock: Callable[[], datetime],
-        longest_query_s: float = LONGEST_QUERY_S,
+        longest_query_s: float,
         fault: Fault = no_fault,
         before_writing: Callable[[], None] = lambda: None,
     ) -> None:

@@ -21,14 +21,21 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from refold.cluster.settings import ClusterSettings
 from refold.folder_access import FolderAccess
 from schemas.errors import UsageError
+from streams.retry import BASE_DELAY_S, MAX_ATTEMPTS, MAX_CRASHES, MAX_DELAY_S
+from streams.stages.fingerprints import (
+    CHUNK_OVERLAP,
+    CHUNK_SIZE,
+    DEFAULT_EMBEDDER,
+    MAX_DOCUMENT_BYTES,
+    MAX_TEXT_CHARS,
+    MEMORY_LIMIT_BYTES,
+    MIB,
+    TIMEOUT_S,
+)
+from streams.workload import IN_FLIGHT, IN_FLIGHT_BYTES
 
-MIB = 1024 * 1024
-
-CHUNK_SIZE = 1_000
-"""Characters per chunk: about 200 words, what static and small embedding models were trained on."""
-
-CHUNK_OVERLAP = 100
-"""Characters that neighbouring chunks share, so that a sentence cut by a border is whole in one of them."""
+LONGEST_QUERY_S = 10.0
+"""How long garbage is kept for queries that may have found it; a query that takes longer runs again."""
 
 LOCK_WAIT_S = 30.0
 """How long a command waits for an owner that is starting or stopping."""
@@ -65,13 +72,13 @@ class ChunkingSettings(_Section):
 class LimitSettings(_Section):
     """What a document may cost."""
 
-    document_bytes: int = Field(default=64 * MIB, ge=1024, description="Larger documents fail as too_large.")
-    text_chars: int = Field(default=50_000_000, ge=1024, description="Longer texts fail as too_large.")
+    document_bytes: int = Field(default=MAX_DOCUMENT_BYTES, ge=1024, description="Larger documents fail as too_large.")
+    text_chars: int = Field(default=MAX_TEXT_CHARS, ge=1024, description="Longer texts fail as too_large.")
     parse_timeout_s: float = Field(
-        default=120.0, gt=0, description="A document that takes longer fails as parse_timeout."
+        default=TIMEOUT_S, gt=0, description="A document that takes longer fails as parse_timeout."
     )
     memory_bytes: int = Field(
-        default=1024 * MIB, ge=256 * MIB, description="Memory a pool process may take for a document."
+        default=MEMORY_LIMIT_BYTES, ge=256 * MIB, description="Memory a pool process may take for a document."
     )
 
 
@@ -79,27 +86,31 @@ class PoolSettings(_Section):
     """The processes that parse, chunk and embed."""
 
     processes: int | None = Field(default=None, ge=1, le=256, description="Pool processes; None: one per core.")
-    in_flight: int = Field(default=24, ge=1, le=10_000, description="Documents in work at the same time.")
-    in_flight_bytes: int = Field(default=96 * MIB, ge=MIB, description="Bytes of documents in work at the same time.")
+    in_flight: int = Field(default=IN_FLIGHT, ge=1, le=10_000, description="Documents in work at the same time.")
+    in_flight_bytes: int = Field(
+        default=IN_FLIGHT_BYTES, ge=MIB, description="Bytes of documents in work at the same time."
+    )
 
 
 class RetrySettings(_Section):
     """How transient failures are tried again."""
 
-    max_attempts: int = Field(default=4, ge=1, description="Attempts before a transient failure is final.")
-    base_delay_s: float = Field(default=2.0, gt=0, description="Upper bound of the first delay; doubles each time.")
-    max_delay_s: float = Field(default=300.0, gt=0, description="Upper bound of every delay.")
+    max_attempts: int = Field(default=MAX_ATTEMPTS, ge=1, description="Attempts before a transient failure is final.")
+    base_delay_s: float = Field(
+        default=BASE_DELAY_S, gt=0, description="Upper bound of the first delay; doubles each time."
+    )
+    max_delay_s: float = Field(default=MAX_DELAY_S, gt=0, description="Upper bound of every delay.")
     max_crashes: int = Field(
-        default=5, ge=2, description="Crashes of the process before a document is given up as POISON."
+        default=MAX_CRASHES, ge=2, description="Crashes of the process before a document is given up as POISON."
     )
 
 
 class IndexSettings(_Section):
     """The indexes."""
 
-    embedder: str = Field(default="wordllama-256", description="Model of the vector index.")
+    embedder: str = Field(default=DEFAULT_EMBEDDER, description="Model of the vector index.")
     longest_query_s: float = Field(
-        default=10.0, gt=0, description="Superseded chunks stay this long for running queries."
+        default=LONGEST_QUERY_S, gt=0, description="Superseded chunks stay this long for running queries."
     )
 
 

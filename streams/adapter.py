@@ -9,6 +9,9 @@ from typing import Protocol
 from schemas.errors import PoisonError, TransientError
 from schemas.events import Finding
 
+CLOCK_GRAIN_NS = 2_000_000_000
+"""A file may be written again within this time and keep its time stamp: FAT counts in 2 s, the coarsest in use."""
+
 
 class SourceGone(PoisonError):  # noqa: N818 - a state, as in the error tree
     """The source no longer holds this document."""

@@ -155,8 +155,9 @@ class Chooser:
         return decide(
             state,
             now=turn.now,
-            jobs=self._jobs,
             parameters=self._parts.parameters,
+            paused_jobs=self._jobs.paused,
+            cancelled_jobs=self._jobs.cancelled,
             held_jobs=self._jobs.held,
             max_crashes=self._parts.max_crashes,
         )

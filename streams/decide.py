@@ -23,32 +23,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import datetime
 
 from schemas.events import Action, DocumentCompleted, DocumentFailed, Mode, SkipReason
 from schemas.ids import JobId
+from streams.adapter import CLOCK_GRAIN_NS
 from streams.document_state import DocumentState, OpenRequest
 from streams.modes import verdict
+from streams.retry import MAX_CRASHES
 
 SUSPECT_AFTER_CRASHES = 2
-"""A document that was in work at two crashes runs alone: the next crash, if it comes, accuses only the guilty."""
-
-MAX_CRASHES = 5
-"""A document in work at five crashes is given up: three of them it was alone in the process."""
-
-TRUSTED_AGE = timedelta(seconds=2)
-"""A file older than this when it was completed cannot have changed since under the same time stamp (FAT's grain)."""
-
-
-class JobControls(Protocol):
-    """What people have said about jobs."""
-
-    def is_paused(self, job_id: JobId | None) -> bool:
-        """Whether what has not started of this job waits."""
-
-    def is_cancelled(self, job_id: JobId | None) -> bool:
-        """Whether what has not started of this job is answered DocumentCancelled."""
+"""A document that was being processed at two crashes runs alone from then on: the next crash is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +90,22 @@ def decide(
     state: DocumentState,
     *,
     now: datetime,
-    jobs: JobControls,
     parameters: Mapping[str, str],
+    paused_jobs: Collection[JobId] = (),
+    cancelled_jobs: Collection[JobId] = (),
     held_jobs: Collection[JobId] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> Decision | None:
-    """What to do with the document now; None when nothing of it is open. It must not be in work in this process.
+    """What to do with the document now; None when it has no open request. It must not be in work in this process.
 
-    No document of `held_jobs` may start, for their readers are behind.
+    No document of `held_jobs` may start, since their readers are behind.
     """
     if not state.requests:
         return None
     for request in state.requests:
-        if jobs.is_cancelled(request.queued.meta.job_id):
+        if request.queued.meta.job_id in cancelled_jobs:
             return Cancel(request)
-    eligible = [r for r in state.requests if not jobs.is_paused(r.queued.meta.job_id)]
+    eligible = [r for r in state.requests if r.queued.meta.job_id not in paused_jobs]
     decision = _decide_among(eligible, state, now=now, parameters=parameters, max_crashes=max_crashes)
     if isinstance(decision, Start) and decision.request.queued.meta.job_id in held_jobs:
         eligible = [r for r in eligible if r.queued.meta.job_id not in held_jobs]
@@ -161,8 +147,8 @@ def supersedes(later: OpenRequest, earlier: OpenRequest) -> bool:
         case Action.REMOVE:
             return earlier.queued.action in {Action.INGEST, Action.RETRY, Action.REINDEX}
         case Action.INGEST if later.queued.mode is Mode.AUTO:
-            is_outdone = later.queued.force or not earlier.queued.force
-            return is_outdone and earlier.queued.action in {Action.INGEST, Action.RETRY}
+            is_superseded = later.queued.force or not earlier.queued.force
+            return is_superseded and earlier.queued.action in {Action.INGEST, Action.RETRY}
         case _:
             return False
 
@@ -170,15 +156,15 @@ def supersedes(later: OpenRequest, earlier: OpenRequest) -> bool:
 def _superseded(
     state: DocumentState, eligible: Sequence[OpenRequest], parameters: Mapping[str, str]
 ) -> tuple[Sequence[OpenRequest], OpenRequest]:
-    """The requests that the one to act on outdoes, and that one: the latest that outdoes all before it."""
-    for place in reversed(_outdoing(eligible)):
+    """The requests that are superseded, and the one to act on: the latest that supersedes all before it."""
+    for place in reversed(_superseding(eligible)):
         if _skip_reason(state, eligible[place], parameters) is None:
             return eligible[:place], eligible[place]
     return (), eligible[0]
 
 
-def _outdoing(eligible: Sequence[OpenRequest]) -> Sequence[int]:
-    """The places of those that outdo all before them; one look at each, for a document may have thousands."""
+def _superseding(eligible: Sequence[OpenRequest]) -> Sequence[int]:
+    """The places of those that supersede all before them; looks at each once, since there may be thousands."""
     places = []
     kinds = {_kind_of(eligible[0]): eligible[0]}
     for place, later in enumerate(eligible[1:], start=1):
@@ -249,4 +235,4 @@ def _is_unchanged(state: DocumentState, request: OpenRequest, parameters: Mappin
     if last.kind != DocumentCompleted.__name__ or dict(last.parameters) != dict(parameters):
         return False
     completed_at_ns = int(live.meta.occurred_at.timestamp() * 1e9)
-    return finding.modified_at_ns + int(TRUSTED_AGE.total_seconds() * 1e9) < completed_at_ns
+    return finding.modified_at_ns + CLOCK_GRAIN_NS < completed_at_ns

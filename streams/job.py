@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from schemas.events import DocumentRequested, JobSubmitted, Meta, Priority
 from schemas.ids import EventId, JobId
@@ -39,17 +38,11 @@ class Job:
         )
 
 
-class TakenRequests(Protocol):
-    """Tells which requests of a job were taken, as the log tells it now."""
-
-    def __call__(self, job_id: JobId) -> Iterable[EventId]:
-        """Their ids, once everything that is in `documents` at the time of the call has been taken into account."""
-
-
-def requests_in_log(log: EventLog, job_id: JobId, *, taken: TakenRequests) -> Iterator[EventId]:
+def requests_in_log(log: EventLog, job_id: JobId, *, taken: Callable[[JobId], Iterable[EventId]]) -> Iterator[EventId]:
     """The ids of all requests of a job that are in the log, some of them twice: what a resumed planner leaves out.
 
-    The order matters: a request that is taken and trimmed between the two is told by the second.
+    `taken` gives those that were taken, by everything that `documents` holds when it is called. It is called last: a
+    request that is taken and trimmed meanwhile is among them.
     """
     yield from _left_in_requests(log, job_id)
     yield from taken(job_id)

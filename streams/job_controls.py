@@ -64,6 +64,11 @@ class FollowedJobs:
         return self._paused
 
     @property
+    def cancelled(self) -> Collection[JobId]:
+        """The jobs whose requests that have not started are answered DocumentCancelled."""
+        return self._cancelled
+
+    @property
     def without_starts(self) -> Collection[JobId]:
         """The jobs of which nothing may start now: paused, or held back."""
         return self._paused | self._held if self._held else self._paused
@@ -72,11 +77,3 @@ class FollowedJobs:
     def held(self) -> Collection[JobId]:
         """The jobs of which no document may start now, for their readers are behind."""
         return self._held
-
-    def is_paused(self, job_id: JobId | None) -> bool:
-        """Whether what has not started of this job waits."""
-        return job_id in self._paused
-
-    def is_cancelled(self, job_id: JobId | None) -> bool:
-        """Whether what has not started of this job is answered DocumentCancelled."""
-        return job_id in self._cancelled

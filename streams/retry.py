@@ -1,4 +1,4 @@
-"""When a transient failure is tried again: exponential backoff with full jitter."""
+"""How often a document is tried: backoff with full jitter after transient failures, and how many crashes are enough."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ BASE_DELAY_S = 2.0
 MAX_DELAY_S = 300.0
 """No computed delay is longer: an outage that ends is noticed within five minutes."""
 
+MAX_CRASHES = 5
+"""A document is given up after five crashes; for the last three it was the only one running."""
+
 MAX_RETRY_AFTER_S = 3600.0
 """A source may ask for at most an hour; beyond that its wish is cut, so that nothing is forgotten for days."""
-
 
 MAX_DOUBLINGS = 64
 """More of them would change nothing, and a thousand would not fit into a float."""

@@ -11,10 +11,10 @@ from schemas.ids import EventId, JobId
 from streams.answers import AnswerWriter
 from streams.artifacts import ArtifactStore
 from streams.attempt import Attempt
-from streams.decide import MAX_CRASHES
 from streams.document_states import DocumentStates
 from streams.log import EventLog
 from streams.overlay import OVERLAY_LIMIT
+from streams.retry import MAX_CRASHES
 from streams.workload import Workload
 
 FAULT_POINTS = ("before sync", "artifacts synced", "appended", "memory updated", "begun")

@@ -6,6 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+IN_FLIGHT = 24
+"""Documents in work: enough to keep every process of a small machine busy while others are read and stored."""
+
+IN_FLIGHT_BYTES = 96 * 1024 * 1024
+"""Content of documents in work; the pool's pipes and processes hold a few times as much."""
+
 
 class Workload:
     """Counts documents in work over all slots of the process; each slot comes in by an `Entrance` of its own.

@@ -18,8 +18,8 @@ from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Produced, Unchanged
 from streams.stage_results import StageKey, StageResult
 from streams.stages.attempts import PooledAttempts
-from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
-from streams.stages.fingerprints import StageSettings
+from streams.stages.embed import load_embedder
+from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
 from streams.uris import file_uri

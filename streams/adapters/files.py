@@ -10,11 +10,16 @@ from pathlib import Path
 
 from schemas.errors import PoisonError
 from schemas.events import Finding
-from streams.adapter import Content, SourceChanged, SourceGone, SourceTooLarge, SourceUnavailable, SourceUnreadable
+from streams.adapter import (
+    CLOCK_GRAIN_NS,
+    Content,
+    SourceChanged,
+    SourceGone,
+    SourceTooLarge,
+    SourceUnavailable,
+    SourceUnreadable,
+)
 from streams.uris import InvalidUri, path_of
-
-GRAIN_NS = 2_000_000_000
-"""A file may be written again within this time and keep its time stamp: FAT counts in 2 s, the coarsest in use."""
 
 _SECOND_NS = 1_000_000_000
 _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
@@ -34,7 +39,7 @@ def finding_of(uri: str, seen: os.stat_result, *, now_ns: int) -> tuple[Finding,
     that counts whole seconds has ``seen_at_ns``, which no later finding equals.
     """
     modified_at_ns = seen.st_mtime_ns
-    is_settled = not -GRAIN_NS < now_ns - modified_at_ns < GRAIN_NS
+    is_settled = abs(now_ns - modified_at_ns) >= CLOCK_GRAIN_NS
     if is_settled and seen.st_mode & _READABLE_BY_ALL == _READABLE_BY_ALL:
         return Finding(uri=uri, size_bytes=seen.st_size, modified_at_ns=modified_at_ns), True
     validators: dict[str, str] = {}

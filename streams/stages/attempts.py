@@ -24,9 +24,7 @@ from streams.stages.media_types import media_type_of
 from streams.stages.parse import missing_parser
 from streams.stages.pool import PoolClosed, StagePool
 from streams.stages.stage_runner import StageInput, StageRun, StageRunner
-
-IN_FLIGHT_BYTES: Final = 96 * 1024 * 1024
-"""Content of documents in work; the pool's pipes and processes hold a few times as much."""
+from streams.workload import IN_FLIGHT_BYTES
 
 UNKNOWN_SIZE_BYTES: Final = 8 * 1024 * 1024
 """What a document of unknown size counts as: more than nearly every web page has."""

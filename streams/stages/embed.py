@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from schemas.errors import UsageError
 from streams.stages.wordllama import load_wordllama_256
 
-DEFAULT_EMBEDDER = "wordllama-256"
-"""Its weights come with the package, so that nothing is ever downloaded."""
-
 
 class Embedder(Protocol):
     """Turns texts into vectors. Thread-safe; the vector of a text depends on nothing but the text."""

@@ -28,6 +28,15 @@ CHUNK_VERSION: Final = 1
 
 MIB: Final = 1024 * 1024
 
+CHUNK_SIZE: Final = 1_000
+"""Characters per chunk: about 200 words, what static and small embedding models were trained on."""
+
+CHUNK_OVERLAP: Final = 100
+"""Characters that neighbouring chunks share, so that a sentence cut by a border is whole in one of them."""
+
+DEFAULT_EMBEDDER: Final = "wordllama-256"
+"""Its weights come with the package, so that nothing is ever downloaded."""
+
 MAX_DOCUMENT_BYTES: Final = 64 * MIB
 """Larger than nearly every document people write; a few such in memory at once stay within the memory promised."""
 
@@ -58,8 +67,8 @@ class StageSettings:
         memory_limit_bytes: How much memory a pool process may take for its data (Linux; elsewhere it is not enforced).
     """
 
-    chunk_size: int = 1000
-    chunk_overlap: int = 100
+    chunk_size: int = CHUNK_SIZE
+    chunk_overlap: int = CHUNK_OVERLAP
     max_document_bytes: int = MAX_DOCUMENT_BYTES
     max_pages: int = MAX_PAGES
     max_text_chars: int = MAX_TEXT_CHARS

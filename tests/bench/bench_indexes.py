@@ -49,7 +49,8 @@ from streams.artifact_stores.local import LocalArtifacts
 from streams.contents import Chunk, encode_chunks, encode_vectors
 from streams.log import Draft, Slot
 from streams.logs.sqlite import SqliteLog
-from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
+from streams.stages.embed import load_embedder
+from streams.stages.fingerprints import DEFAULT_EMBEDDER
 
 CHUNKS = 100_000
 CHUNKS_PER_DOCUMENT = 10
@@ -105,7 +106,7 @@ class Corpus:
             store=FolderGenerations(folder / "indexes" / spec.name, open_backend),  # type: ignore[arg-type]
             database=self._engine,
         )
-        view = IndexView(home, artifacts=self.artifacts, clock=_now)
+        view = IndexView(home, artifacts=self.artifacts, clock=_now, longest_query_s=30.0)
         view.open()
         return view
 

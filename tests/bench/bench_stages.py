@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 
 from streams.stages.attempts import THREADS_PER_PROCESS
-from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
-from streams.stages.fingerprints import StageSettings
+from streams.stages.embed import load_embedder
+from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
 from streams.stages.stage_task import StageAnswer, StageTask

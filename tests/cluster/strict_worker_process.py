@@ -33,8 +33,8 @@ from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts
 from streams.stage_results import StageKey, StageResult
 from streams.stages.attempts import PooledAttempts
-from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
-from streams.stages.fingerprints import StageSettings
+from streams.stages.embed import load_embedder
+from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
 from streams.worker import SlotWorker

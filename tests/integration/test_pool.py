@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from schemas.errors import MachineError
 from schemas.events import ErrorClass, Stage
 from streams.contents import decode_chunks, decode_text, decode_vectors
-from streams.stages.embed import DEFAULT_EMBEDDER, Embedder, load_embedder
+from streams.stages.embed import Embedder, load_embedder
 from streams.stages.failures import FAILURES, StageFailed
-from streams.stages.fingerprints import StageSettings
+from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from streams.stages.pool import PoolClosed, StagePool
 from streams.stages.pool_member import PoolConfiguration
 from streams.stages.stage_task import StageAnswer, StageTask

@@ -20,8 +20,8 @@ from streams.adapter import Content
 from streams.adapters.files import Files
 from streams.attempt import VectorsProduced
 from streams.contents import decode_chunks, decode_text, decode_vectors
-from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
-from streams.stages.fingerprints import StageSettings, version_fingerprint
+from streams.stages.embed import load_embedder
+from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings, version_fingerprint
 from streams.stages.pool import StagePool
 
 STAGES = [Stage.FETCH, Stage.PARSE, Stage.CHUNK, Stage.EMBED]

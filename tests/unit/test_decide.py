@@ -29,14 +29,8 @@ FINDING = Finding(uri="file:///a.md", size_bytes=3, modified_at_ns=1_000)
 
 @dataclass(frozen=True)
 class SaidOfJobs:
-    paused: frozenset[str] = frozenset()
-    cancelled: frozenset[str] = frozenset()
-
-    def is_paused(self, job_id: JobId | None) -> bool:
-        return job_id in self.paused
-
-    def is_cancelled(self, job_id: JobId | None) -> bool:
-        return job_id in self.cancelled
+    paused: frozenset[JobId] = frozenset()
+    cancelled: frozenset[JobId] = frozenset()
 
 
 def meta(sequence: int = 1, *, job: str | None = None, cause: str | None = None) -> Meta:
@@ -73,7 +67,15 @@ def document(*requests: OpenRequest, is_live: bool = False) -> DocumentState:
 
 
 def decided(state: DocumentState, jobs: SaidOfJobs | None = None, *, held: str = "") -> object:
-    return decide(state, now=NOW, jobs=jobs or SaidOfJobs(), parameters=PARAMETERS, held_jobs={JobId(held)})
+    jobs = jobs or SaidOfJobs()
+    return decide(
+        state,
+        now=NOW,
+        parameters=PARAMETERS,
+        paused_jobs=jobs.paused,
+        cancelled_jobs=jobs.cancelled,
+        held_jobs={JobId(held)},
+    )
 
 
 def test_nothing_open_is_nothing_to_do() -> None:
@@ -156,14 +158,14 @@ def test_a_due_retry_starts() -> None:
 
 def test_paused_jobs_are_passed_over() -> None:
     paused, other = asked("one", job="p"), asked("two", job="q", mode=Mode.ADD_ONLY)
-    jobs = SaidOfJobs(paused=frozenset({"p"}))
+    jobs = SaidOfJobs(paused=frozenset({JobId("p")}))
     assert decided(document(paused, other), jobs) == Start(other)
     assert decided(document(paused), jobs) == Wait(None)
 
 
 def test_a_cancelled_request_is_answered_wherever_it_stands() -> None:
     first, cancelled = asked("one", retry_at=NOW + timedelta(hours=1)), asked("two", job="c")
-    jobs = SaidOfJobs(cancelled=frozenset({"c"}))
+    jobs = SaidOfJobs(cancelled=frozenset({JobId("c")}))
     assert decided(document(first, cancelled), jobs) == Cancel(cancelled)
 
 

@@ -24,7 +24,8 @@ from tokenizers import Tokenizer
 from schemas.errors import MachineError, UsageError
 from streams.stages import word_tokens
 from streams.stages import wordllama as wordllama_stage
-from streams.stages.embed import DEFAULT_EMBEDDER, EMBEDDERS, load_embedder
+from streams.stages.embed import EMBEDDERS, load_embedder
+from streams.stages.fingerprints import DEFAULT_EMBEDDER
 from streams.stages.word_tokens import TOKEN_DTYPE, WordTokens
 
 PACKAGE = Path(wordllama.__file__).parent

@@ -13,9 +13,9 @@ import zstandard
 from schemas.errors import PoisonError
 from schemas.events import Stage
 from streams.contents import encode_chunks, encode_text, encode_vectors
-from streams.stages.embed import DEFAULT_EMBEDDER, load_embedder
+from streams.stages.embed import load_embedder
 from streams.stages.failures import StageFailed
-from streams.stages.fingerprints import StageSettings
+from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from streams.stages.frames import pack, unpack
 from streams.stages.sound_answer import check_sound
 from streams.stages.stage_task import StageAnswer, StageTask
