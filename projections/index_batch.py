@@ -1,4 +1,4 @@
-"""What a batch of changes comes to, document by document: pure, so that it can be tested without any index.
+"""What a batch of changes comes to, document by document; pure.
 
 A batch is folded to each document's final version. Where that one is refused, the one before it takes its place, so
 that the outcome does not depend on how the log was cut into batches.
@@ -6,7 +6,7 @@ that the outcome does not depend on how the log was cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from projections.chunk_ids import packed_ids_of
@@ -16,18 +16,8 @@ from projections.parked import Parked
 from projections.served import Served
 from schemas.ids import DocumentId
 
-
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """A batch's changes by document, in order of sequence, and the documents to be written again."""
-
-    changes: Mapping[DocumentId, Sequence[ServeVersion | Withdraw]]
-    rewritten: Collection[DocumentId]
-
-    @property
-    def document_ids(self) -> Collection[DocumentId]:
-        """All documents the batch speaks of."""
-        return {*self.changes, *self.rewritten}
+Known = tuple[Mapping[DocumentId, Served], Mapping[DocumentId, Parked]]
+"""What an index serves of documents, and what is parked of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,53 +72,54 @@ class Bookings:
     garbage: Sequence[Garbage]
 
 
-def fold(changes: Iterable[IndexChange]) -> Folded:
-    """`changes` by document; changes of different documents and topics may come in any order."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch comes to: its documents, without those it holds nothing new for, and those to be written again."""
+
+    parts: Sequence[DocumentPart]
+    rewritten: Collection[DocumentId]
+
+    def bookings(self, *, swept: Sequence[Garbage], now_us: int, moment_us: int) -> Bookings:
+        """The rows that make it true, switched at `moment_us` of the index; `swept` is garbage found besides."""
+        served: list[Served] = []
+        parked: list[Parked] = []
+        cleared: list[DocumentId] = []
+        garbage = list(swept)
+        for part in self.parts:
+            row, waiting = _served_row(part, moment_us), _parked_row(part, now_us)
+            if row is not None:
+                served.append(row)
+            if waiting is not None:
+                parked.append(waiting)
+            elif part.parked is not None:
+                cleared.append(part.document_id)
+            garbage.extend(_garbage_rows(part, now_us))
+        return Bookings(served, parked, cleared, garbage)
+
+
+def batch_of(
+    changes: Iterable[IndexChange], known: Callable[[Collection[DocumentId]], Known], *, needs_vectors: bool
+) -> Batch:
+    """What `changes` come to; those of different documents and topics may come in any order."""
     by_document: dict[DocumentId, list[ServeVersion | Withdraw]] = {}
-    rewritten: dict[DocumentId, None] = {}
+    rewritten: set[DocumentId] = set()
     for change in changes:
         if isinstance(change, Rewrite):
-            rewritten.update(dict.fromkeys(change.document_ids))
+            rewritten.update(change.document_ids)
         else:
             by_document.setdefault(change.document_id, []).append(change)
-    for chain in by_document.values():
-        chain.sort(key=lambda change: change.sequence)
-    return Folded(by_document, list(rewritten))
 
-
-def parts_of(
-    folded: Folded, *, served: Mapping[DocumentId, Served], parked: Mapping[DocumentId, Parked], needs_vectors: bool
-) -> list[DocumentPart]:
-    """What is to be done for each document; those for which the batch holds nothing new are left out."""
-    rewritten = set(folded.rewritten)
+    document_ids = {*by_document, *rewritten}
+    served, parked = known(document_ids)
     parts = []
-    for document_id in folded.document_ids:
+    for document_id in document_ids:
         now, waiting = served.get(document_id), parked.get(document_id)
-        chain = _chain(folded.changes.get(document_id, ()), now, waiting, is_rewritten=document_id in rewritten)
+        new = sorted(by_document.get(document_id, ()), key=lambda change: change.sequence)
+        chain = _chain(new, now, waiting, is_rewritten=document_id in rewritten)
         if chain:
-            part = DocumentPart(document_id, now, waiting, chain)
-            if needs_vectors:
-                part.refusals.update(_awaiting(chain))
-            parts.append(part)
-    return parts
-
-
-def bookings_of(parts: Iterable[DocumentPart], *, swept: Sequence[Garbage], now_us: int, moment_us: int) -> Bookings:
-    """The rows that make `parts` true, switched at `moment_us` of the index; `swept` is garbage found besides."""
-    served: list[Served] = []
-    parked: list[Parked] = []
-    cleared: list[DocumentId] = []
-    garbage = list(swept)
-    for part in parts:
-        row, waiting = _served_row(part, moment_us), _parked_row(part, now_us)
-        if row is not None:
-            served.append(row)
-        if waiting is not None:
-            parked.append(waiting)
-        elif part.parked is not None:
-            cleared.append(part.document_id)
-        garbage.extend(_garbage_rows(part, now_us))
-    return Bookings(served, parked, cleared, garbage)
+            refusals = _awaiting(chain) if needs_vectors else {}
+            parts.append(DocumentPart(document_id, now, waiting, chain, refusals))
+    return Batch(parts, rewritten)
 
 
 def _chain(

@@ -20,7 +20,7 @@ from projections.garbage import (
     spare_served,
 )
 from projections.generations import Generation, check_generation
-from projections.index_batch import Bookings
+from projections.index_batch import Bookings, Known
 from projections.index_tables import POSITIONS
 from projections.latest_versions import LatestVersion
 from projections.moments import keep_moments, last_moment, next_moment
@@ -79,6 +79,12 @@ class IndexBooks:
         with self._writing() as connection:
             keep_moments(connection, self._key)
 
+    def known(self, document_ids: Collection[DocumentId]) -> Known:
+        """What is served and what is parked of `document_ids`, at one moment."""
+        with self._reading() as connection:
+            served = read_served(connection, self._key, document_ids)
+            return served, read_parked(connection, self._key, document_ids)
+
     def served(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, Served]:
         """What is served of those of `document_ids` that were ever served or removed."""
         with self._reading() as connection:
@@ -94,10 +100,10 @@ class IndexBooks:
         with self._reading() as connection:
             yield from iter_versions(connection, self._key)
 
-    def parked(self, document_ids: Collection[DocumentId] | None = None) -> Mapping[DocumentId, Parked]:
-        """The parked versions of `document_ids`, or of all documents if that is None."""
+    def parked(self) -> Mapping[DocumentId, Parked]:
+        """All parked versions."""
         with self._reading() as connection:
-            return read_parked(connection, self._key, document_ids)
+            return read_parked(connection, self._key, None)
 
     def garbage_ids(self) -> bytes:
         """The ids of all chunks in garbage, packed."""

@@ -1,13 +1,6 @@
 """The view behind both indexes: chunks in a backend, and in SQL which version of each document it answers with.
 
-A batch of changes, folded to each document's final version, is applied in this order:
-
-(1) the new chunks are upserted and flushed: durable and visible to search, but not served, so no search shows them;
-(2) one SQL transaction: served rows, the superseded versions' ids in garbage, parked versions, the position;
-(3) garbage is deleted by id, once it is older than the longest query.
-
-So a search that runs meanwhile finds the old version or the new one, never neither: what it found is shown if it was
-served at any moment of the query. Stopped anywhere and started again, the same batch leads to the same end.
+What it is made of is opened, served, swapped and closed here; how changes get into it is `projections/index_steps.py`.
 """
 
 from __future__ import annotations
@@ -16,51 +9,24 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 from threading import RLock
 from typing import Generic
 
-from projections.chunk_ids import unpack
-from projections.garbage import Garbage
 from projections.generation_store import BackendT_co
 from projections.generations import Generation
-from projections.index_backend import IndexBackend, IndexEntry, IndexForeign
-from projections.index_batch import DocumentPart, Refusal, bookings_of, fold, parts_of
+from projections.index_backend import IndexEntry, IndexForeign
 from projections.index_bookkeeping import BookCounts
-from projections.index_changes import IndexChange, ServeVersion
+from projections.index_changes import IndexChange
 from projections.index_home import IndexHome, OpenIndex, rebuild_hint
-from projections.index_sweep import stray_chunks
-from projections.index_writer import IndexWriter
+from projections.index_steps import Fault, IndexSteps, OnPoison, no_fault
 from projections.panics import error_of, is_panic
 from projections.parked import Parked
 from projections.reader_gate import ReaderGate
 from projections.served import Served
-from projections.sql.values import micros_of
-from schemas.errors import PoisonError, RefoldError
+from schemas.errors import RefoldError
 from schemas.ids import DocumentId
 from schemas.positions import Position
 from streams.artifacts import ArtifactStore
-
-STEPS = (
-    "1 upserted",
-    "1 flushed",
-    "2 written",
-    "2 committed",
-    "3 deleted",
-    "3 flushed",
-    "3 forgotten",
-)
-"""Where a fault can be put: after each part of the numbered steps."""
-
-Fault = Callable[[str], None]
-"""Called with each of STEPS; a crash test raises there."""
-
-
-class OnPoison(Enum):
-    """What to do with a version that can never be written: go on without it, or stop."""
-
-    PARK = "park"
-    STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +40,6 @@ class IndexStatus:
     size_bytes: int
 
 
-def no_fault(step: str) -> None:
-    """Nothing goes wrong at `step`."""
-
-
 class IndexView(Generic[BackendT_co]):
     """An index, open, or damaged and waiting to be rebuilt. One thread applies at a time; anyone may search.
 
@@ -89,7 +51,7 @@ class IndexView(Generic[BackendT_co]):
         artifacts: Where the chunks and vectors of versions are.
         clock: Now, in UTC: how old garbage is. Where processes on several machines may write, theirs must be one clock.
         longest_query_s: How long garbage is kept for queries that may have found it.
-        fault: Called at each of STEPS.
+        fault: Called at each of `STEPS`.
         before_writing: Called before anything is written; what it raises keeps the index as it is.
     """
 
@@ -104,12 +66,15 @@ class IndexView(Generic[BackendT_co]):
         before_writing: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = home.spec
-        self.longest_query_s = longest_query_s
         self._home = home
-        self._artifacts = artifacts
-        self._clock = clock
-        self._fault = fault
-        self._before_writing = before_writing
+        self._steps = IndexSteps(
+            spec=home.spec,
+            artifacts=artifacts,
+            clock=clock,
+            longest_query_s=longest_query_s,
+            fault=fault,
+            before_writing=before_writing,
+        )
         self._lock = RLock()
         self._gate = ReaderGate()
         self._opened: OpenIndex[BackendT_co] | None = None
@@ -119,6 +84,11 @@ class IndexView(Generic[BackendT_co]):
     def name(self) -> str:
         """The index's name."""
         return self.spec.name
+
+    @property
+    def longest_query_s(self) -> float:
+        """How long garbage is kept; a query that takes longer runs again."""
+        return self._steps.longest_query_s
 
     @property
     def generation(self) -> Generation:
@@ -165,10 +135,10 @@ class IndexView(Generic[BackendT_co]):
         """
         beside = IndexView(
             self._home,
-            artifacts=self._artifacts,
-            clock=self._clock,
-            longest_query_s=self.longest_query_s,
-            before_writing=self._before_writing,
+            artifacts=self._steps.artifacts,
+            clock=self._steps.clock,
+            longest_query_s=self._steps.longest_query_s,
+            before_writing=self._steps.before_writing,
         )
         beside._open(self._home.beside)
         return beside
@@ -227,36 +197,7 @@ class IndexView(Generic[BackendT_co]):
             PoisonError: a version would have been parked, and `on_poison` is STOP; nothing was applied.
         """
         with self._lock:
-            held = self._held
-            folded = fold(changes)
-            self._before_writing()
-            if folded.document_ids:
-                held.backend.check_mark()
-            swept = self._swept(held, folded.rewritten) if folded.rewritten else []
-            parts = parts_of(
-                folded,
-                served=held.books.served(folded.document_ids),
-                parked=held.books.parked(folded.document_ids),
-                needs_vectors=self.spec.embedder is not None,
-            )
-
-            # (1) the new chunks, until they are durable and visible
-            is_written = self._write(held.backend, parts, on_poison)
-            self._fault("1 upserted")
-            if is_written:
-                held.backend.flush()
-            self._fault("1 flushed")
-
-            # (2) what makes them served, in one transaction with the position
-            now_us = self._now_us()
-            held.books.commit(
-                lambda moment_us: bookings_of(parts, swept=swept, now_us=now_us, moment_us=moment_us),
-                now_us=now_us,
-                expected=expected,
-                at=at,
-                before_end=lambda: self._fault("2 written"),
-            )
-            self._fault("2 committed")
+            self._steps.apply(self._held, changes, expected, at, on_poison=on_poison)
 
     def collect_garbage(self) -> int:
         """Step (3): delete the oldest garbage that no query can want any more; how many chunks that was.
@@ -264,23 +205,7 @@ class IndexView(Generic[BackendT_co]):
         At most a bounded number of them: 0 means that nothing is due. Cheap then; to be called between batches.
         """
         with self._lock:
-            held = self._held
-            due = held.books.due_garbage(self._now_us() - int(self.longest_query_s * 1_000_000))
-            if not due.keys:
-                return 0
-            self._before_writing()
-            held.backend.check_mark()
-            ids = unpack(due.ids)
-
-            # (3) deleted first, forgotten afterwards: stopped in between, they are deleted again, which is no error
-            held.backend.delete(ids)
-            self._fault("3 deleted")
-            held.backend.flush()
-            self._fault("3 flushed")
-            held.books.forget_garbage(due)
-            self._fault("3 forgotten")
-            held.backend.vacuum()
-            return len(ids)
+            return self._steps.collect_garbage(self._held)
 
     def scan(self) -> Iterator[IndexEntry]:
         """What is really there, served or not."""
@@ -345,38 +270,6 @@ class IndexView(Generic[BackendT_co]):
                 f"the {self.name} index is not open", op="use index", subject=self.name, hint=rebuild_hint(self.name)
             )
         return self._opened
-
-    def _now_us(self) -> int:
-        return micros_of(self._clock())
-
-    def _swept(self, held: OpenIndex[BackendT_co], document_ids: Collection[DocumentId]) -> list[Garbage]:
-        return stray_chunks(held.backend, held.books, document_ids, now_us=self._now_us())
-
-    def _write(self, backend: IndexBackend, parts: Sequence[DocumentPart], on_poison: OnPoison) -> bool:
-        """Write the final versions, and where one is refused the one before it; whether anything was there to write."""
-        writer = IndexWriter(backend, self._artifacts, dim=self.spec.dim)
-        pending = {part.document_id: part for part in parts}
-        is_written = False
-        while pending:
-            versions = [final for part in pending.values() if isinstance(final := part.final, ServeVersion)]
-            is_written |= bool(versions)
-            refusals = writer.write(versions)
-            if refusals and on_poison is OnPoison.STOP:
-                raise self._poison(refusals)
-            pending = {document_id: pending[document_id] for document_id in refusals}
-            for document_id, part in pending.items():
-                assert part.final is not None  # noqa: S101 - only a written version can be refused
-                part.refusals[part.final.sequence] = refusals[document_id]
-        return is_written
-
-    def _poison(self, refusals: Mapping[DocumentId, Refusal]) -> PoisonError:
-        document_id, refusal = next(iter(refusals.items()))
-        return PoisonError(
-            f"{len(refusals)} documents cannot be written, such as {document_id}: {refusal.message}",
-            op=f"write {self.name} index",
-            subject=document_id,
-            hint=refusal.hint,
-        )
 
     def _let_go(self) -> None:
         opened, self._opened = self._opened, None

@@ -12,7 +12,8 @@ from projections.follower import Follower, Joining
 from projections.generations import Generation, number_of
 from projections.index_backend import IndexBackend, IndexEntry
 from projections.index_changes import IndexChange, Rewrite
-from projections.index_view import IndexView, OnPoison
+from projections.index_steps import OnPoison
+from projections.index_view import IndexView
 from projections.latest_versions import LatestVersions
 from projections.projection import Projection
 from schemas.errors import RefoldError

@@ -20,8 +20,9 @@ from projections.index_backend import IndexBackend, IndexEntry, ScoredChunk
 from projections.index_bookkeeping import open_index_database
 from projections.index_changes import IndexChange
 from projections.index_home import IndexHome
+from projections.index_steps import Fault, OnPoison, no_fault
 from projections.index_tables import INDEX_TABLES
-from projections.index_view import Fault, IndexView, OnPoison, no_fault
+from projections.index_view import IndexView
 from projections.keyword_index import KEYWORD, KeywordIndex
 from projections.vector_index import VECTOR, VectorIndex
 from projections.visible_hits import DocumentsMoved, visible_hits

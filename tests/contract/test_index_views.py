@@ -13,7 +13,7 @@ from index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, SERVED_BACKENDS
 from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
 from projections.index_backend import DocumentAttributes, IndexedChunk, IndexForeign
-from projections.index_view import OnPoison
+from projections.index_steps import OnPoison
 from projections.verify import verify
 from projections.view import PositionConflict
 from schemas.errors import PoisonError

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from projections import index_view
+from projections import index_steps, index_view
 from projections.index_changes import IndexChange
 from refold import commands, wiring
 from refold.control.messages import Call
@@ -21,8 +21,8 @@ from streams import slot
 
 PARTS: Mapping[str, Sequence[str]] = {
     "slot": slot.FAULT_POINTS,
-    "vector": index_view.STEPS,
-    "keyword": index_view.STEPS,
+    "vector": index_steps.STEPS,
+    "keyword": index_steps.STEPS,
 }
 """Which points there are in which part of the engine."""
 

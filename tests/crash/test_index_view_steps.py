@@ -12,7 +12,7 @@ import pytest
 from index_backends import DURABLE_BACKENDS, INDEX_OF, open_store_of
 from index_worlds import Index, World, projection_of, texts_of
 
-from projections.index_view import STEPS, Fault, no_fault
+from projections.index_steps import STEPS, Fault, no_fault
 from projections.verify import verify
 from schemas.ids import document_id_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from markdown_blocks import ROOT, code, rows
 
-from projections import index_view
+from projections import index_steps
 from streams import slot
 
 TOLD_IN = [ROOT / "ops" / "architecture.md", ROOT / "ops" / "runbooks" / "commit-order.md"]
@@ -27,7 +27,7 @@ def steps(docstring: str | None, pattern: str) -> list[str]:
 
 
 SLOT_STEPS = steps(slot.__doc__, r"^(\d\. .+?)$")
-INDEX_STEPS = steps(index_view.__doc__, r"^(\(\d\) .+?)(?=\n\(\d\)|\n\n)")
+INDEX_STEPS = steps(index_steps.__doc__, r"^(\(\d\) .+?)(?=\n\(\d\)|\n\n)")
 
 
 def test_the_steps_are_found() -> None:
@@ -42,7 +42,7 @@ def test_a_page_tells_the_steps_of_a_commit_as_the_code_does(page: Path, step: s
 
 
 def test_the_bodies_are_numbered_like_the_docstrings() -> None:
-    for module, numbers in ((slot, "1234"), (index_view, "123")):
+    for module, numbers in ((slot, "1234"), (index_steps, "123")):
         comments = re.findall(r"^ +# \((\d)\)", Path(str(module.__file__)).read_text(), re.MULTILINE)
         assert comments == list(numbers)
 
