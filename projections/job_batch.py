@@ -9,6 +9,7 @@ from typing import Any
 
 from projections.sql.values import list_json, mapping_json, micros_of
 from schemas.events import (
+    Answer,
     BatchProgress,
     DocumentCancelled,
     DocumentCompleted,
@@ -26,12 +27,13 @@ from schemas.events import (
     JobSubmitted,
     StageReport,
     VectorsAdded,
+    is_answer,
 )
 from schemas.ids import JobId
 
 RowValues = dict[str, Any]
 
-ANSWER_COUNTS: Mapping[type[DocumentEvent], str] = {
+ANSWER_COUNTS: Mapping[type[Answer], str] = {
     DocumentCompleted: "completed",
     DocumentSkipped: "skipped",
     DocumentFailed: "failed",
@@ -136,7 +138,7 @@ class JobDocumentRows:
             return
         if isinstance(event, DocumentCompleted | DocumentFailed):
             self._count_stages(job_id, event.stages)
-        if isinstance(event, DocumentFailed) and not event.is_final:
+        if not is_answer(event):
             return
         self._count(job_id, ANSWER_COUNTS[type(event)])
         self._request(job_id, event)["answer_kind"] = type(event).__name__

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from projections.manifest_entries import status_of
 from projections.sql.values import json_of, mapping_json, micros_of
-from schemas.events import (
-    DocumentCancelled,
-    DocumentCompleted,
-    DocumentEvent,
-    DocumentFailed,
-    DocumentQueued,
-    DocumentReleased,
-    DocumentRemoved,
-    DocumentSkipped,
-    DocumentStarted,
-    VectorsAdded,
-)
+from schemas.events import DocumentEvent, DocumentQueued
+from schemas.events.summary import summary_of
 from schemas.ids import DocumentId, EventId
 from streams.document_state import DocumentState, OpenRequest, evolve
 
@@ -172,30 +162,5 @@ def _history_row(change: ManifestChange, *, first_offset: int, version: int) -> 
         "kind": type(event).__name__,
         "occurred_at": micros_of(event.meta.occurred_at),
         "version": version,
-        "summary": _summary_of(event),
+        "summary": summary_of(event),
     }
-
-
-def _summary_of(event: DocumentEvent) -> str:  # noqa: PLR0911 - one line per kind
-    match event:
-        case DocumentQueued():
-            return f"{event.action} {event.mode}, {event.priority}" + (", forced" if event.force else "")
-        case DocumentStarted():
-            return f"attempt {event.attempt}"
-        case DocumentReleased():
-            return str(event.reason)
-        case DocumentCompleted():
-            return f"version {event.version}, {event.chunk_count} chunks, {event.duration_ms} ms"
-        case DocumentSkipped():
-            return str(event.reason)
-        case DocumentFailed():
-            final = "final" if event.is_final else "to be tried again"
-            return f"{event.stage} {event.error_class} {event.error_code}, {final}: {event.message}"
-        case DocumentRemoved():
-            return f"version {event.version}, {event.reason}"
-        case DocumentCancelled():
-            return "the job was cancelled"
-        case VectorsAdded():
-            return f"version {event.version}, {event.embedder}"
-        case _:  # pragma: no cover - mypy proves it
-            assert_never(event)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from projections.parked import Parked
 from refold.engine import Engine
-from refold.requests import Answer
 from refold.results import DocumentResult
 from refold.waiting import SEE_STATUS, parked_documents, wait_for_position
 from schemas.events import (
+    Answer,
     DocumentCancelled,
     DocumentCompleted,
     DocumentFailed,

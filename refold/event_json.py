@@ -8,22 +8,11 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from schemas.events import (
-    BatchProgress,
-    DocumentCompleted,
-    DocumentFailed,
-    DocumentQueued,
-    DocumentReleased,
-    DocumentRemoved,
-    DocumentRequested,
-    DocumentSkipped,
-    DocumentStarted,
-    JobFinished,
-    JobPlanned,
-    JobSubmitted,
-    PipelineEvent,
-)
+from schemas.events import DocumentCompleted, DocumentQueued, DocumentRequested, PipelineEvent
+from schemas.events.summary import summary_of
 from streams.log import Recorded
+
+_NAMES_ITS_DOCUMENT = DocumentRequested | DocumentQueued | DocumentCompleted
 
 
 def recorded_json(recorded: Recorded) -> dict[str, Any]:
@@ -35,37 +24,14 @@ def recorded_json(recorded: Recorded) -> dict[str, Any]:
         "key": recorded.key,
         "kind": type(recorded.event).__name__,
         "occurred_at": _told(recorded.event.meta.occurred_at),
-        "summary": summary_of(recorded.event),
+        "summary": _summary_with_uri(recorded.event),
         "event": _told(recorded.event),
     }
 
 
-def summary_of(event: PipelineEvent) -> str:  # noqa: C901, PLR0911 - one line per kind
-    """What an event says, in one line."""
-    match event:
-        case DocumentRequested() | DocumentQueued():
-            return f"{event.action} {event.uri}"
-        case DocumentStarted():
-            return f"attempt {event.attempt}"
-        case DocumentCompleted():
-            return f"version {event.version}, {event.chunk_count} chunks, {event.uri}"
-        case DocumentSkipped() | DocumentReleased():
-            return str(event.reason)
-        case DocumentFailed():
-            again = "" if event.is_final else ", to be tried again"
-            return f"{event.error_code}: {event.message}{again}"
-        case DocumentRemoved():
-            return f"version {event.version}, {event.reason}"
-        case JobSubmitted():
-            return " ".join(event.sources)
-        case JobPlanned():
-            return f"{event.requested} requested, {event.unchanged} unchanged, {event.to_remove} to remove"
-        case BatchProgress():
-            return f"{event.completed_count} completed, {event.failed_count} failed, {event.remaining} remaining"
-        case JobFinished():
-            return f"{event.outcome}, {dict(event.counts)}"
-        case _:
-            return ", ".join(f"{f.name}={getattr(event, f.name)}" for f in fields(event) if f.name != "meta")
+def _summary_with_uri(event: PipelineEvent) -> str:
+    summary = summary_of(event)
+    return f"{summary}, {event.uri}" if isinstance(event, _NAMES_ITS_DOCUMENT) else summary
 
 
 def _told(value: object) -> Any:

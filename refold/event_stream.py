@@ -11,10 +11,10 @@ from refold.engine import Engine
 from refold.job_events import JobEvents
 from refold.planning import PlanningThread
 from schemas.events import (
+    Answer,
     BatchProgress,
     DocumentCancelled,
     DocumentCompleted,
-    DocumentEvent,
     DocumentFailed,
     DocumentQueued,
     DocumentRemoved,
@@ -23,6 +23,7 @@ from schemas.events import (
     Meta,
     PipelineEvent,
     VectorsAdded,
+    is_answer,
 )
 from schemas.ids import JobId, event_id_of
 from schemas.positions import Position, TopicPartition
@@ -139,10 +140,9 @@ class _Progress:
             self._taken += 1
         if isinstance(event, JobPlanned):
             self._requested = event.requested
-        counter = _counter_of(event) if isinstance(event, DocumentEvent) else None
-        if counter is None:
+        if not is_answer(event):
             return None
-        self._counts[counter] += 1
+        self._counts[_counter_of(event)] += 1
         self._answers += 1
         return self._told(event.meta) if self._answers % self._progress_interval == 0 else None
 
@@ -163,13 +163,11 @@ class _Progress:
         )
 
 
-def _counter_of(event: DocumentEvent) -> str | None:
+def _counter_of(event: Answer) -> str:
     match event:
         case DocumentCompleted() | DocumentRemoved() | VectorsAdded():
             return "completed_count"
-        case DocumentFailed() if event.is_final:
+        case DocumentFailed():
             return "failed_count"
         case DocumentSkipped() | DocumentCancelled():
             return "skipped_count"
-        case _:
-            return None

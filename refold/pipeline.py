@@ -24,14 +24,14 @@ from refold.event_stream import EventStream
 from refold.ingest_options import ingest_arguments, resumed
 from refold.ingest_stream import events_of_ingest
 from refold.lifetime import Lifetime
-from refold.requests import Answer, ask, request
+from refold.requests import ask, request
 from refold.results import DocumentResult, PipelineResult, joint_outcome
 from refold.searching import find, search_mode
 from refold.settings import Settings, load_settings
 from refold.subscription import Delivery, Subscription
 from refold.words import priority_named
 from schemas.errors import UsageError
-from schemas.events import Action, DocumentEvent, DocumentFailed, DocumentQueued, JobFinished, PipelineEvent
+from schemas.events import Action, DocumentQueued, JobFinished, PipelineEvent, is_answer
 from schemas.ids import DocumentId, JobId, random_id
 from schemas.positions import Position
 from streams.uris import push_uri
@@ -154,9 +154,7 @@ class Pipeline:
         async for event in self.stream_events(sources, **options):
             if isinstance(event, DocumentQueued):
                 uris[event.document_id] = event.uri
-            elif isinstance(event, DocumentEvent) and isinstance(event, Answer):
-                if isinstance(event, DocumentFailed) and not event.is_final:
-                    continue
+            elif is_answer(event):
                 yield result_of(event, uris.pop(event.document_id, ""))
 
     async def run(self, sources: Sequence[str | Path], **options: Any) -> PipelineResult:
@@ -173,7 +171,7 @@ class Pipeline:
                 finished.append(event)
             elif isinstance(event, DocumentQueued):
                 uris[event.document_id] = event.uri
-            elif isinstance(event, Answer) and not (isinstance(event, DocumentFailed) and not event.is_final):
+            elif is_answer(event):
                 answers.append(result_of(event, uris.pop(event.document_id, "")))
         position, results = await self._lifetime.lend(partial(searchable_results, answers))
         return PipelineResult(

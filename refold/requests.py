@@ -8,25 +8,11 @@ from collections.abc import Collection, Mapping
 from refold.control.messages import Interrupted
 from refold.engine import Engine
 from schemas.errors import UsageError
-from schemas.events import (
-    Action,
-    ArtifactRef,
-    DocumentCancelled,
-    DocumentCompleted,
-    DocumentFailed,
-    DocumentRemoved,
-    DocumentRequested,
-    DocumentSkipped,
-    Meta,
-    Priority,
-    VectorsAdded,
-)
+from schemas.events import Action, Answer, ArtifactRef, DocumentRequested, Meta, Priority, is_answer
 from schemas.ids import EventId, document_id_of
 from schemas.positions import Position
 from streams.log import Draft
 from streams.request_contract import MAX_CONTENT_BYTES, MAX_QUOTED, broken_rule
-
-Answer = DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded
 
 WAIT_S = 0.5
 
@@ -105,7 +91,7 @@ def answers_of(
         for batch in log.read(partitions, position):
             for recorded in batch.recorded:
                 event = recorded.event
-                if isinstance(event, Answer) and event.request_id in wanted and _is_final(event):
+                if is_answer(event) and event.request_id in wanted:
                     answers[event.request_id] = event
             position = position.joined(batch.next_position)
         if len(answers) == len(wanted):
@@ -114,7 +100,3 @@ def answers_of(
         if stop.is_set():
             raise Interrupted(op="wait", hint="see: refold documents list")
         log.wait_beyond(partitions, position, WAIT_S)
-
-
-def _is_final(answer: Answer) -> bool:
-    return not isinstance(answer, DocumentFailed) or answer.is_final

@@ -6,11 +6,11 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import assert_never
 
 from schemas.errors import FatalError
 from schemas.events import (
     Action,
+    Answer,
     DocumentCancelled,
     DocumentCompleted,
     DocumentEvent,
@@ -185,17 +185,8 @@ def _evolved(state: DocumentState, event: DocumentEvent, offset: int) -> Documen
             return _with_request(state, replace(open_request, started_by=None, started_id=None))
         case DocumentFailed() if not event.is_final:
             return _with_request(state, _waiting(state, event))
-        case (
-            DocumentCompleted()
-            | DocumentSkipped()
-            | DocumentFailed()
-            | DocumentRemoved()
-            | DocumentCancelled()
-            | VectorsAdded()
-        ):
+        case _:
             return _answered(state, event)
-        case _:  # pragma: no cover - mypy proves it
-            assert_never(event)
 
 
 def _started(state: DocumentState, event: DocumentStarted) -> DocumentState:
@@ -230,10 +221,7 @@ def _waiting(state: DocumentState, event: DocumentFailed) -> OpenRequest:
     )
 
 
-def _answered(
-    state: DocumentState,
-    event: DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded,
-) -> DocumentState:
+def _answered(state: DocumentState, event: Answer) -> DocumentState:
     answered = _open(state, event)
     state = _without(state, answered)
     match event:
@@ -273,9 +261,7 @@ def _settles(answered: OpenRequest, event: DocumentEvent) -> bool:
             return False
 
 
-def _last_answer(
-    answered: OpenRequest, event: DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | VectorsAdded
-) -> LastAnswer:
+def _last_answer(answered: OpenRequest, event: Answer) -> LastAnswer:
     said = LastAnswer(
         request_id=event.request_id,
         kind=type(event).__name__,

@@ -10,12 +10,12 @@ from typing import Any
 from refold.control.messages import Emit, Json
 from refold.document_results import result_of, searchable_result
 from refold.engine import Engine
-from refold.requests import Answer, ask, request
+from refold.requests import ask, request
 from refold.results import DocumentResult
 from refold.unfinished_jobs import open_of_others
 from refold.waiting import wait_for_position
 from refold.words import priority_named
-from schemas.events import Action, DocumentSkipped
+from schemas.events import Action, Answer, DocumentSkipped
 from schemas.ids import random_id
 from streams.uris import push_uri
 

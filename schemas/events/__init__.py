@@ -12,6 +12,7 @@ from schemas.events.adapters import (
 )
 from schemas.events.documents import (
     Action,
+    Answer,
     DocumentCancelled,
     DocumentCompleted,
     DocumentEvent,
@@ -30,6 +31,7 @@ from schemas.events.documents import (
     StageReport,
     VectorsAdded,
     VectorsRef,
+    is_answer,
 )
 from schemas.events.jobs import (
     BatchProgress,
@@ -75,6 +77,7 @@ __all__ = [
     "AdapterReported",
     "AdapterState",
     "AdapterStateChange",
+    "Answer",
     "ArtifactRef",
     "BackupCompleted",
     "BatchProgress",
@@ -120,4 +123,5 @@ __all__ = [
     "StageTotals",
     "VectorsAdded",
     "VectorsRef",
+    "is_answer",
 ]

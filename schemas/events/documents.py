@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeGuard
 
 from schemas.events.meta import ArtifactRef, Finding, Meta, Mode, Priority
 from schemas.ids import DocumentId, EventId
@@ -273,3 +274,11 @@ DocumentEvent = (
     | DocumentCancelled
     | VectorsAdded
 )
+
+Answer = DocumentCompleted | DocumentSkipped | DocumentFailed | DocumentRemoved | DocumentCancelled | VectorsAdded
+"""What a request can be answered with; see `is_answer`."""
+
+
+def is_answer(event: object) -> TypeGuard[Answer]:
+    """Whether `event` is a request's final answer: each request gets exactly one."""
+    return isinstance(event, Answer) and not (isinstance(event, DocumentFailed) and not event.is_final)

@@ -26,14 +26,9 @@ from outcomes import PRODUCED, REF
 from schemas.errors import FatalError, TransientError
 from schemas.events import (
     Action,
-    DocumentCancelled,
-    DocumentCompleted,
     DocumentEvent,
-    DocumentFailed,
     DocumentQueued,
-    DocumentRemoved,
     DocumentRequested,
-    DocumentSkipped,
     DocumentStarted,
     ErrorClass,
     JobCancelled,
@@ -45,8 +40,8 @@ from schemas.events import (
     Priority,
     RequestRejected,
     Stage,
-    VectorsAdded,
     VectorsRef,
+    is_answer,
 )
 from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position
@@ -63,7 +58,6 @@ from streams.workload import Workload
 URIS = [f"push:document-{n}" for n in range(4)]
 JOBS = [JobId(f"job-{n}") for n in range(3)]
 START = datetime(2026, 1, 1, tzinfo=UTC)
-FINAL = (DocumentCompleted, DocumentSkipped, DocumentRemoved, DocumentCancelled, VectorsAdded)
 
 
 class ProcessDied(BaseException):
@@ -386,11 +380,7 @@ def _records(log: MemoryLog, topic: str) -> list[Recorded]:
 
 
 def _answers(log: MemoryLog) -> Counter[EventId]:
-    return Counter(
-        r.event.request_id
-        for r in _records(log, "documents")
-        if isinstance(r.event, FINAL) or (isinstance(r.event, DocumentFailed) and r.event.is_final)
-    )
+    return Counter(r.event.request_id for r in _records(log, "documents") if is_answer(r.event))
 
 
 SlotMachine.TestCase.settings = settings(
