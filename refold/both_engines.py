@@ -11,7 +11,7 @@ from projections.jobs import JobsView
 from refold.settings import Settings
 from schemas.ids import JobId
 from streams.document_states import KnownDocument
-from streams.stages.embed import load_embedder
+from streams.stages.embed import embedder_spec, load_embedder
 from streams.stages.fingerprints import StageSettings, stage_parameters, version_fingerprint
 
 SQL_JOINING: Mapping[str, Joining] = {
@@ -57,5 +57,5 @@ def is_cancelled(jobs: JobsView, job_id: JobId) -> bool:
 
 def parameters_of(settings: Settings) -> Mapping[str, str]:
     """The fingerprints of the stages, as DocumentStarted.parameters holds them."""
-    embedder = shared_embedder(settings.indexes.embedder)
+    embedder = embedder_spec(settings.indexes.embedder)
     return stage_parameters(stage_settings(settings), embed_fingerprint=embedder.fingerprint)

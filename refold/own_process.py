@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-
+from refold.collector import collect_seldom
 from refold.freed_memory import limit_arenas
 from refold.settings import Settings
 from refold.telemetry import configure_logging
 
-GC_THRESHOLDS = (50_000, 10, 10)
-"""Events are many small objects without cycles; collecting after every 700 took 40% of a replay."""
-
 
 def prepare(settings: Settings) -> None:
     """Set up collector, allocator and log of this process, once, before an engine is opened."""
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     limit_arenas()
     configure_logging(settings)

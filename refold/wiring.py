@@ -61,6 +61,7 @@ from streams.publisher import Publisher
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts
 from streams.stages.attempts import PooledAttempts
+from streams.stages.embed import embedder_spec
 from streams.stages.fingerprints import StageSettings
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
@@ -124,7 +125,7 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
 def _views(
     settings: Settings, folder: DataFolder, log: SqliteLog, artifacts: LocalArtifacts
 ) -> tuple[Views, Mapping[str, Projection[Any]]]:
-    embedder = shared_embedder(settings.indexes.embedder)
+    embedder = embedder_spec(settings.indexes.embedder)
     vector_index = VectorIndex(embedder=embedder.name, dim=embedder.dim)
     keyword_index = KeywordIndex()
     database = open_index_database(folder.views / "indexes.sqlite")
@@ -271,7 +272,7 @@ def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: Stag
 
 def _attempts(engine: EmbeddedEngine, stages: StageSettings) -> PooledAttempts:
     settings = engine.parts.settings
-    embedder = shared_embedder(settings.indexes.embedder)
+    embedder = embedder_spec(settings.indexes.embedder)
     pool = StagePool(
         PoolConfiguration(settings=stages, embedder=embedder),
         processes=settings.pool.processes or os.cpu_count() or 1,

@@ -16,6 +16,11 @@ import servers
 
 sys.modules["tests.servers"] = servers  # by whichever name a test asks: the servers of a run are the same
 
+# A run begins thousands of processes. Where none may keep what it has compiled, each compiles all of refold again, a
+# quarter of its time. What is kept lies in `__pycache__`, out of git's sight.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 TESTS = Path(__file__).parent
 STANDARD_ERROR = 2
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from projections.chunk_ids import IdArray, id_array, packed_ids_of, within, without
+from projections.chunk_ids import ID_BYTES, IdArray, id_array, packed_ids_of, within, without
 from projections.latest_versions import LatestVersion
 from projections.parked import Parked
 from schemas.events import DocumentCompleted
@@ -15,7 +15,7 @@ from schemas.ids import DocumentId
 from schemas.positions import Position, TopicPartition
 from streams.log import EventLog
 
-NO_IDS = id_array(b"")
+NO_IDS: IdArray = np.empty(0, f"S{ID_BYTES}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from refold.collector import collect_no_more, collect_seldom
+
 
 def main() -> None:
     """The console script `refold`."""
-    from refold.cli.app import run  # noqa: PLC0415 - `import refold.cli` stays cheap
+    collect_seldom()
+    from refold.cli.app import run  # noqa: PLC0415 - `import refold.cli` stays cheap, and so does this one, by the above
 
-    run()
+    try:
+        run()
+    finally:
+        collect_no_more()

@@ -20,7 +20,7 @@ from projections.projection import Projection
 from projections.sql.clock import DatabaseClock
 from projections.stage_results import StageResultsProjection, StageResultsView
 from projections.vector_index import VECTOR, VectorIndex
-from refold.both_engines import now, shared_embedder
+from refold.both_engines import now
 from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
 from refold.cluster.settings import ClusterSettings
 from refold.settings import Settings
@@ -29,6 +29,7 @@ from schemas.ids import random_id
 from streams.artifact_stores.objects import ObjectArtifacts
 from streams.logs.kafka import KafkaLog
 from streams.process_log import ProcessLogger
+from streams.stages.embed import embedder_spec
 
 _log = ProcessLogger(__name__)
 
@@ -107,7 +108,7 @@ def _opened(settings: Settings) -> Corpus:
         opened.callback(artifacts.close)
         database = open_sql(cluster)
         opened.callback(database.dispose)
-        embedder = shared_embedder(settings.indexes.embedder)
+        embedder = embedder_spec(settings.indexes.embedder)
         vector, keyword = VectorIndex(embedder=embedder.name, dim=embedder.dim), KeywordIndex()
         return Corpus(
             settings=settings,

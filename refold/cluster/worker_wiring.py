@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from refold.both_engines import now, parameters_of, shared_embedder, stage_settings
+from refold.both_engines import now, parameters_of, stage_settings
 from refold.cluster.awaited_views import once_there
 from refold.cluster.corpus import Corpus
 from refold.cluster.loop_pulse import LoopPulse
@@ -20,6 +20,7 @@ from streams.answers import AnswerWriter
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts, uncounted
 from streams.stages.attempts import PooledAttempts
+from streams.stages.embed import embedder_spec
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
 from streams.worker import SlotWorker
@@ -45,7 +46,7 @@ class WorkerParts:
         self._pulse.begin()
         self.workload = Workload(settings.pool.in_flight)
         self._parameters = parameters_of(settings)
-        embedder = shared_embedder(settings.indexes.embedder)
+        embedder = embedder_spec(settings.indexes.embedder)
         self._attempts = PooledAttempts(
             StagePool(
                 PoolConfiguration(settings=stage_settings(settings), embedder=embedder),

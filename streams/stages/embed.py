@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import UsageError
-from streams.stages.wordllama import load_wordllama_256
+from streams.stages.wordllama import WordLlamaEmbedder
 
 
-class Embedder(Protocol):
-    """Turns texts into vectors. Thread-safe; the vector of a text depends on nothing but the text."""
+class EmbedderSpec(Protocol):
+    """What an embedder is, loaded or not."""
 
     @property
     def name(self) -> str:
@@ -27,13 +27,33 @@ class Embedder(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 hex that changes when the same text would get another vector."""
 
+
+class Embedder(EmbedderSpec, Protocol):
+    """Turns texts into vectors. Thread-safe; the vector of a text depends on nothing but the text."""
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of `texts`, of shape (texts, dim) and length 1; zeros for a text without any token."""
 
 
-EMBEDDERS: Mapping[str, Callable[[], Embedder]] = {
-    "wordllama-256": load_wordllama_256,
+class EmbedderKind(EmbedderSpec, Protocol):
+    """What an embedder is, and how it is loaded."""
+
+    def load(self) -> Embedder:
+        """It, loaded from this machine without any network; see `load_embedder` for errors."""
+
+
+EMBEDDERS: Mapping[str, EmbedderKind] = {
+    "wordllama-256": WordLlamaEmbedder,
 }
+
+
+def embedder_spec(name: str) -> EmbedderSpec:
+    """What the embedder called `name` is; loads nothing, for that takes a tenth of a second.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    return _kind(name)
 
 
 def load_embedder(name: str) -> Embedder:
@@ -43,12 +63,16 @@ def load_embedder(name: str) -> Embedder:
         UsageError: there is none of that name.
         MachineError: its files are missing or not what they should be.
     """
-    loader = EMBEDDERS.get(name)
-    if loader is None:
+    return _kind(name).load()
+
+
+def _kind(name: str) -> EmbedderKind:
+    kind = EMBEDDERS.get(name)
+    if kind is None:
         raise UsageError(
             f"there is no embedder named {name!r}",
             op="load embedder",
             subject=name,
             hint=f"choose one of: {', '.join(sorted(EMBEDDERS))}",
         )
-    return loader()
+    return kind

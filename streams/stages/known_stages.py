@@ -9,7 +9,7 @@ from schemas.errors import DataFolderDamaged, PoisonError
 from schemas.events import ArtifactRef, DocumentCompleted, Stage
 from streams.artifacts import ArtifactStore
 from streams.stage_results import StageKey, StageResult, StageResults
-from streams.stages.embed import Embedder
+from streams.stages.embed import EmbedderSpec
 from streams.stages.fingerprints import StageSettings, chunk_fingerprint, parse_fingerprint
 
 
@@ -29,7 +29,7 @@ class KnownStages:
     """
 
     def __init__(
-        self, stage_results: StageResults, artifacts: ArtifactStore, *, settings: StageSettings, embedder: Embedder
+        self, stage_results: StageResults, artifacts: ArtifactStore, *, settings: StageSettings, embedder: EmbedderSpec
     ) -> None:
         self._stage_results = stage_results
         self._artifacts = artifacts

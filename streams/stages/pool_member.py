@@ -17,7 +17,7 @@ from typing import Final
 from schemas.errors import MachineError
 from schemas.events import Stage
 from streams.stages import pool_process
-from streams.stages.embed import Embedder
+from streams.stages.embed import EmbedderSpec
 from streams.stages.failures import StageFailed
 from streams.stages.fingerprints import StageSettings
 from streams.stages.frame_pipe import FramePipe
@@ -56,7 +56,7 @@ class PoolConfiguration:
     """
 
     settings: StageSettings
-    embedder: Embedder
+    embedder: EmbedderSpec
     parsers: Mapping[str, str] = field(default_factory=lambda: PARSERS)
 
 

@@ -13,6 +13,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,24 @@ class WordLlamaEmbedder:
         self._gathered = np.empty((_GATHERED_ROWS, self.dim), np.float32)
         self._lock = Lock()
 
+    @classmethod
+    def load(cls) -> Self:
+        """It, from the installed wordllama package; nothing is downloaded.
+
+        Raises:
+            MachineError: the package or its weights are not there.
+        """
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the pool's processes are the parallelism
+        folder = _package_folder()
+        try:
+            weights = _map_weights(folder / "weights" / "l2_supercat_256.safetensors")
+            tokenizer = Tokenizer.from_str(
+                (folder / "tokenizers" / "l2_supercat_tokenizer_config.json").read_text(encoding="utf-8")
+            )
+        except (OSError, ValueError, KeyError) as exc:
+            raise _not_installed(f"the wordllama package lacks its 256-dimensional weights: {exc}") from exc
+        return cls(weights, WordTokens(tokenizer))
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of `texts`, of shape (texts, 256) and length 1; zeros for an empty text."""
         sums = np.zeros((len(texts), self.dim), np.float32)
@@ -77,24 +96,6 @@ class WordLlamaEmbedder:
     def _gather(self, tokens: NDArray[np.intp]) -> NDArray[np.float32]:
         # Without mode="clip" numpy gathers into a copy first, in case a number is out of range.
         return self._vectors.take(tokens, axis=0, out=self._gathered[: len(tokens)], mode="clip")
-
-
-def load_wordllama_256() -> WordLlamaEmbedder:
-    """The embedder from the installed wordllama package; nothing is downloaded.
-
-    Raises:
-        MachineError: the package or its weights are not there.
-    """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the pool's processes are the parallelism
-    folder = _package_folder()
-    try:
-        weights = _map_weights(folder / "weights" / "l2_supercat_256.safetensors")
-        tokenizer = Tokenizer.from_str(
-            (folder / "tokenizers" / "l2_supercat_tokenizer_config.json").read_text(encoding="utf-8")
-        )
-    except (OSError, ValueError, KeyError) as exc:
-        raise _not_installed(f"the wordllama package lacks its 256-dimensional weights: {exc}") from exc
-    return WordLlamaEmbedder(weights, WordTokens(tokenizer))
 
 
 def _package_folder() -> Path:

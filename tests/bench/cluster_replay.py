@@ -7,7 +7,6 @@ best of each counts.
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,7 +21,7 @@ from projections.manifest import ManifestProjection, ManifestView
 from projections.runner import Runner
 from projections.sql.engine import open_postgres
 from refold.both_engines import SQL_JOINING
-from refold.own_process import GC_THRESHOLDS
+from refold.collector import collect_seldom
 from schemas.codec import FRAME_BYTES
 from schemas.registries.memory import MemoryRegistry
 from streams.log import Draft, EventLog
@@ -41,7 +40,7 @@ ROUNDS = 2
 
 def run(*, events: int = EVENTS, rounds: int = ROUNDS) -> dict[str, Any]:
     """Events per second of projector and bare consumer, and seconds until a slot takes its first request."""
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     drafts = [draft for draft in drafts_of_ingests(events * 4 // 3) if draft.topic == "documents"]
     with bench_corpus(slots=1) as (corpora, corpus):
         log = corpora.open(BENCH)
