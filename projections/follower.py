@@ -27,8 +27,8 @@ class Joining:
 
     Attributes:
         max_changes: Changes that are applied together at the most (one event's changes are never parted).
-        linger_s: How long a runner lets events gather before it reads them: reading at every append costs more than
-            what it brings.
+        linger_s: How long a runner waits for more events before it reads; reading after every append costs more than
+            it gains.
         store_every_events: Events that need no change and may be passed before the position is stored all the same.
         store_every_s: How long a passed event may wait for that.
     """
@@ -37,6 +37,10 @@ class Joining:
     linger_s: float = 0.0
     store_every_events: int = 10_000
     store_every_s: float = 1.0
+
+
+ONE_BY_ONE = Joining()
+"""Each change is applied on its own, at once."""
 
 
 class Follower(Generic[ChangeT]):
@@ -52,7 +56,7 @@ class Follower(Generic[ChangeT]):
         projection: Projection[ChangeT],
         view: View[ChangeT, Any],
         *,
-        joining: Joining,
+        joining: Joining = ONE_BY_ONE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.partitions: Sequence[TopicPartition] = [tp for topic in projection.topics for tp in log.partitions(topic)]
@@ -100,6 +104,16 @@ class Follower(Generic[ChangeT]):
             name = self._projection.name
             raise ViewAhead(op="follow", subject=name, position=str(stored), hint=f"refold rebuild {name}")
         self._forget(stored)
+
+    def catch_up(self, *, went_on: Callable[[], object] = lambda: None) -> Position:
+        """Begin, apply everything up to where the log ends now, and return the position reached.
+
+        `went_on` is called batch by batch. Raises what `begin` and `apply` do.
+        """
+        self.begin()
+        self.read_on(should_stop=lambda: bool(went_on() and False))
+        self.apply()
+        return self.reached
 
     def read_on(self, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Read to where the log ends now, applying whenever enough is joined; what is left stays joined."""

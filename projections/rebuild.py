@@ -28,7 +28,7 @@ BATCH_DOCUMENTS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildReport:
-    """What a rebuild has written. Parsers and embedders are out of its reach; the zeros are said, not counted."""
+    """What a rebuild has written. It cannot call parsers or embedders, so both counts are always 0."""
 
     generation: str
     documents: int
@@ -177,9 +177,7 @@ class _Writing:
     def to_the_end(self) -> None:
         """Write what there is by now."""
         self._latest.fold_to(self._log.end(self._log.partitions("documents")), went_on=self._went_on)
-        self._follower.begin()
-        self._follower.read_on(should_stop=lambda: bool(self._went_on() and False))
-        self._follower.apply()
+        self._follower.catch_up(went_on=self._went_on)
 
 
 class _Final:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from threading import Condition, Event, Thread
+from threading import Event, Thread
 from typing import Any, Generic, TypeVar
 
-from projections.follower import Follower, Joining
+from projections.follower import ONE_BY_ONE, Follower, Joining
 from projections.panics import error_of
 from projections.projection import Projection
+from projections.runner_progress import Progress, ProjectionStatus
 from projections.view import GenerationGone, PositionConflict, View
 from schemas.errors import TransientError
 from schemas.positions import Position
@@ -27,7 +27,7 @@ LOOK_S = 0.05
 """How often a runner that lets events gather looks whether more can come."""
 
 QUIET_SHARE = 0.25
-"""Share of the time that events gather when nothing more is on its way: lone events are not a batch each either."""
+"""Fraction of `linger_s` to wait when nothing is in flight, so that single events still share a batch."""
 
 RECHECK_S = 5.0
 """How often a runner at the head looks whether its view still stands there: a small query."""
@@ -36,39 +36,16 @@ RETRY_S = 0.5
 """Pause after a view could not be reached or written for now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectionStatus:
-    """How a projection is doing.
-
-    Attributes:
-        name: Of the projection.
-        position: How far the view is; events it does not need count as applied.
-        head: The end of its topics in the log.
-        lag_events: Offsets between the two.
-        lag_s: 0 at the head; else the seconds since the runner was there, or since the last event it read happened,
-            whichever is less.
-        heartbeat_at: When the runner last went round; None before it began.
-        error: Why it stopped, or what it is trying again; None while all is well.
-        is_stopped: Whether it follows the log no more.
-    """
-
-    name: str
-    position: Position
-    head: Position
-    lag_events: int
-    lag_s: float
-    heartbeat_at: datetime | None
-    error: Exception | None
-    is_stopped: bool
-
-
 class Runner(Generic[ChangeT]):
-    """Keeps one view up to date, in a thread of its own (`start`) or once in the caller's (`catch_up`).
+    """Keeps one view up to date, in a thread of its own.
 
     A view that cannot be written for now is tried again; any other error, a library's panic too, stops the runner and
-    stays in its status. When
-    another writer has moved the view, or its position was set back, the runner goes on from where the view stands; when
-    another has begun it anew, GenerationGone stops the runner, and the view has to be opened again.
+    stays in its status. When another writer has moved the view, or its position was set back, the runner goes on from
+    where the view stands; when another has begun it anew, GenerationGone stops the runner, and the view has to be
+    opened again.
+
+    Attributes:
+        progress: How far it is, for other threads.
 
     Args:
         log: Read to its end, then waited on.
@@ -78,8 +55,8 @@ class Runner(Generic[ChangeT]):
         clock: The time in UTC, for heartbeat and lag.
         monotonic: Seconds that only grow, for how long changes wait.
         after_round: Called in the runner's thread whenever it has gone round, at least about every `POLL_S`.
-        is_quiet: Whether nothing is in work that will write soon, so that there is little to wait for.
-        on_failure: Told once, in the runner's thread, what has stopped it, before those that wait are.
+        is_quiet: Whether no document is being processed, so that there is little to wait for.
+        on_failure: Called once, in the runner's thread, with what has stopped it, before those that wait wake up.
     """
 
     def __init__(
@@ -88,7 +65,7 @@ class Runner(Generic[ChangeT]):
         projection: Projection[ChangeT],
         view: View[ChangeT, Any],
         *,
-        joining: Joining | None = None,
+        joining: Joining = ONE_BY_ONE,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         after_round: Callable[[], object] | None = None,
@@ -97,98 +74,48 @@ class Runner(Generic[ChangeT]):
     ) -> None:
         self._log = log
         self._projection = projection
-        self._joining = joining or Joining()
-        self._follower = Follower(log, projection, view, joining=self._joining, monotonic=monotonic)
+        self._joining = joining
+        self._follower = Follower(log, projection, view, joining=joining, monotonic=monotonic)
         self._view = view
-        self._clock = clock
         self._monotonic = monotonic
         self._after_round = after_round
         self._is_quiet = is_quiet
         self._on_failure = on_failure
+        self.progress = Progress(clock=clock, monotonic=monotonic)
         self._thread: Thread | None = None
         self._stopping = Event()
         self._has_begun = False
         self._checked_s = 0.0
 
-        # What other threads ask for, under the condition.
-        self._changed = Condition()
-        self._waiting_count = 0
-        self._reached: Position | None = None
-        self._read_event_at: datetime | None = None
-        self._at_head_at: datetime | None = None
-        self._heartbeat_at: datetime | None = None
-        self._heartbeat_s = monotonic()
-        self._error: Exception | None = None
-        self._is_stopped = False
-
     def start(self) -> None:
         """Follow the log in a thread of its own."""
         if self._thread is not None:
             raise RuntimeError(f"the runner of {self._projection.name} was started before")
-        self._at_head_at = self._heartbeat_at = self._clock()
-        self._heartbeat_s = self._monotonic()
+        self.progress.begin()
         self._thread = Thread(target=self._run, name=f"projection-{self._projection.name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Apply what was read, and end the thread; idempotent."""
         self._stopping.set()
-        with self._changed:
-            self._changed.notify_all()
+        self.progress.interrupt()
         if self._thread is not None:
             self._log.wake()
             self._thread.join()
 
-    def catch_up(self) -> Position:
-        """Apply everything up to where the log ends now, and return the position reached; only before `start`."""
-        if self._thread is not None:
-            raise RuntimeError(f"the runner of {self._projection.name} has a thread: wait_for a position instead")
-        self._follower.begin()
-        self._follower.read_on()
-        self._follower.apply()
-        self._note(is_at_head=True)
-        return self._follower.reached
-
     def status(self) -> ProjectionStatus:
         """How it is doing now."""
-        reached = self._reached if self._reached is not None else self._view.position()
-        head = self._log.end(self._follower.partitions)
-        lag_events = sum(max(offset - reached.offset(tp), 0) for tp, offset in head.items())
-        with self._changed:
-            return ProjectionStatus(
-                name=self._projection.name,
-                position=reached,
-                head=head,
-                lag_events=lag_events,
-                lag_s=self._lag_s() if lag_events else 0.0,
-                heartbeat_at=self._heartbeat_at,
-                error=self._error,
-                is_stopped=self._is_stopped,
-            )
-
-    @property
-    def stop_error(self) -> Exception | None:
-        """What has stopped it; None while it follows the log, whatever it tries again."""
-        with self._changed:
-            return self._error if self._is_stopped else None
-
-    @property
-    def trouble(self) -> Exception | None:
-        """What has stopped it, or what it is trying again; None while all is well."""
-        with self._changed:
-            return self._error
-
-    @property
-    def silent_s(self) -> float:
-        """For how long it has not gone round, though it should several times a second, but for one long batch."""
-        with self._changed:
-            return 0.0 if self._is_stopped else self._monotonic() - self._heartbeat_s
+        reached = self.progress.reached
+        return self.progress.status(
+            self._projection.name,
+            position=reached if reached is not None else self._view.position(),
+            head=self._log.end(self._follower.partitions),
+        )
 
     @property
     def has_begun(self) -> bool:
         """Whether it has read on from where its view stands."""
-        with self._changed:
-            return self._reached is not None and self._has_begun
+        return self._has_begun and self.progress.reached is not None
 
     def wait_for(self, position: Position, timeout_s: float) -> bool:
         """Whether the view has reached `position` (its own topics of it), waiting up to `timeout_s`.
@@ -198,21 +125,7 @@ class Runner(Generic[ChangeT]):
         Raises:
             RefoldError: what stopped the runner before.
         """
-        wanted = position.only(self._projection.topics)
-
-        def is_reached() -> bool:
-            return self._reached is not None and self._reached.reaches(wanted)
-
-        with self._changed:
-            self._waiting_count += 1
-            self._changed.notify_all()
-            try:
-                self._changed.wait_for(lambda: is_reached() or self._is_stopped, timeout_s)
-            finally:
-                self._waiting_count -= 1
-            if self._is_stopped and self._error is not None and not is_reached():
-                raise self._error
-            return is_reached()
+        return self.progress.wait_for(position.only(self._projection.topics), timeout_s)
 
     def _run(self) -> None:
         error: Exception | None = None
@@ -231,11 +144,7 @@ class Runner(Generic[ChangeT]):
             )
         if error is not None:
             self._on_failure(error)
-        with self._changed:
-            self._is_stopped = True
-            self._error = error
-            self._reached = self._follower.reached if self._has_begun else self._reached
-            self._changed.notify_all()
+        self.progress.end(reached=self._reached(), error=error)
 
     def _round(self) -> None:
         try:
@@ -259,12 +168,12 @@ class Runner(Generic[ChangeT]):
             follower.begin()
             self._has_begun = True
             self._checked_s = self._monotonic()
-            self._note(error=self._error)  # it is over when something was applied
+            self._note(error=self.progress.error)  # it is over when something was applied
         has_grown = self._log.wait_beyond(follower.partitions, follower.read, POLL_S)
         if has_grown:
             self._linger()
             self._read_on()
-        if self._waiting_count:
+        if self.progress.is_awaited:
             follower.apply()
         else:
             follower.apply_if_due()
@@ -273,8 +182,8 @@ class Runner(Generic[ChangeT]):
         return not has_grown
 
     def _has_to_stop(self) -> bool:
-        """Whether it has to; told after each batch how far it is, for a long log is read in one go."""
-        self._note(error=self._error)
+        """Whether it has to; called after each batch, and notes how far it is: a long log is read in one go."""
+        self._note(error=self.progress.error)
         return self._stopping.is_set()
 
     def _read_on(self) -> None:
@@ -282,7 +191,7 @@ class Runner(Generic[ChangeT]):
             self._follower.read_on(should_stop=self._has_to_stop)
         except TransientError:
             self._follower.apply()  # what was read: a partition that is held up does not hold up the others
-            self._note(error=self._error)
+            self._note(error=self.progress.error)
             raise
 
     def _recheck(self) -> None:
@@ -297,26 +206,17 @@ class Runner(Generic[ChangeT]):
     def _linger(self) -> None:
         """Let company join before it is read, unless somebody waits; and longer where more is to come."""
         began_s = self._monotonic()
-        with self._changed:
-            while not self._waiting_count and not self._stopping.is_set():
-                linger_s = self._joining.linger_s * (QUIET_SHARE if self._is_quiet() else 1.0)
-                left_s = began_s + linger_s - self._monotonic()
-                if left_s <= 0:
-                    return
-                self._changed.wait(min(left_s, LOOK_S))
-                self._heartbeat_at, self._heartbeat_s = self._clock(), self._monotonic()
+        while not self.progress.is_awaited and not self._stopping.is_set():
+            linger_s = self._joining.linger_s * (QUIET_SHARE if self._is_quiet() else 1.0)
+            left_s = began_s + linger_s - self._monotonic()
+            if left_s <= 0:
+                return
+            self.progress.pause(min(left_s, LOOK_S), unless=self._stopping.is_set)
 
     def _note(self, *, is_at_head: bool = False, error: Exception | None = None) -> None:
-        now = self._clock()
-        with self._changed:
-            if self._has_begun or self._thread is None:
-                self._reached = self._follower.reached
-            self._read_event_at = self._follower.last_occurred_at
-            self._heartbeat_at, self._heartbeat_s = now, self._monotonic()
-            self._at_head_at = now if is_at_head else self._at_head_at
-            self._error = error
-            self._changed.notify_all()
+        self.progress.note(
+            reached=self._reached(), read_event_at=self._follower.last_occurred_at, is_at_head=is_at_head, error=error
+        )
 
-    def _lag_s(self) -> float:
-        since = [moment for moment in (self._at_head_at, self._read_event_at) if moment is not None]
-        return max((self._clock() - max(since)).total_seconds(), 0.0) if since else 0.0
+    def _reached(self) -> Position | None:
+        return self._follower.reached if self._has_begun else None

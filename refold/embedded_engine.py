@@ -11,7 +11,8 @@ from typing import Any
 
 from projections.index_state import IndexState
 from projections.rebuild import RebuildReport, news_of
-from projections.runner import ProjectionStatus, Runner
+from projections.runner import Runner
+from projections.runner_progress import ProjectionStatus
 from refold import commands
 from refold.agreement import refuse_other_settings
 from refold.control.messages import Call, Emit, Interrupted, Json
@@ -117,7 +118,7 @@ class EmbeddedEngine(Engine):
         """Build a SQL view anew; what had stopped following the log with it goes on. One view after the other."""
         with self._rebuild_lock:
             position = super().rebuild_view(name)
-            if self._running.runners[name].stop_error is not None:
+            if self._running.runners[name].progress.stop_error is not None:
                 self._follow(name)
             return position
 
@@ -203,7 +204,7 @@ class EmbeddedEngine(Engine):
         if self._running.failure is not None:
             raise self._running.failure
         running = self._running
-        stopped = [runner.stop_error for runner in running.runners.values()]
+        stopped = [runner.progress.stop_error for runner in running.runners.values()]
         stopped += [index.want_of_space() for index in running.indexes.values()]
         for error in stopped:
             if error is not None:

@@ -17,7 +17,7 @@ from projections.job_entries import JobState
 from projections.jobs import JobsView
 from projections.manifest import ManifestView
 from projections.rebuild import RebuildReport
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from projections.search import Search
 from projections.sql.sql_view import SqlView
 from projections.stage_results import StageResultsView

@@ -12,7 +12,8 @@ from projections.index_home import rebuild_hint
 from projections.index_state import Condition, IndexState
 from projections.panics import error_of
 from projections.rebuild import RebuildReport
-from projections.runner import ProjectionStatus, Runner
+from projections.runner import Runner
+from projections.runner_progress import ProjectionStatus
 from refold.engine import AnyIndex, NotThereYet
 from schemas.errors import DiskFull, FatalError, RefoldError
 from schemas.positions import Position
@@ -92,7 +93,7 @@ class KeptIndex:
             return IndexState(name, Condition.BEING_WRITTEN, error, is_searchable=error is None)
         if runner is None or error is not None:
             return IndexState(name, Condition.DAMAGED, error, is_searchable=False)
-        trouble = runner.trouble
+        trouble = runner.progress.error
         is_behind = trouble is not None or runner.status().lag_events > 0
         return IndexState(
             name, Condition.BEHIND if is_behind else Condition.OPEN, None if trouble is None else self._told(trouble)
@@ -107,7 +108,7 @@ class KeptIndex:
     def want_of_space(self) -> DiskFull | None:
         """The full disk that keeps it from going on, if one does."""
         with self._changed:
-            error = None if self._runner is None else self._runner.stop_error
+            error = None if self._runner is None else self._runner.progress.stop_error
         return error if isinstance(error, DiskFull) else None
 
     def wait_for(self, position: Position, *, timeout_s: float) -> None:
@@ -162,7 +163,7 @@ class KeptIndex:
     def _follow(self) -> None:
         """Follow the log with the view; a runner that has not stopped does so already, wherever the view stands now."""
         with self._changed:
-            if self._is_closed or (self._runner is not None and self._runner.stop_error is None):
+            if self._is_closed or (self._runner is not None and self._runner.progress.stop_error is None):
                 return
             runner = self._make_runner(self._failed)
             self._runner = runner

@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sql_views import VIEWS
 
+from projections.follower import Follower
 from projections.keyword_index import KeywordIndex
 from projections.projection import Projection
-from projections.runner import Runner
 from projections.sql.engine import open_sqlite
 from projections.vector_index import VectorIndex
 from streams.log import TOPIC_NAMES, EventLog
@@ -46,7 +46,7 @@ def _kept(name: str, log: EventLog, scratch: Path) -> list[Any]:
     projection, make = VIEWS[name]
     view = make(open_sqlite(scratch / f"{name}.sqlite"), log_id=log.log_id)
     with closing(view):
-        Runner(log, projection, view, clock=lambda: datetime.now(UTC)).catch_up()
+        Follower(log, projection, view).catch_up()
         return [asdict(entry) for entry in view.scan()]
 
 

@@ -35,8 +35,6 @@ def rebuild_sql_view(
     beside = view.build_beside()
     follower = Follower(log, projection, beside, joining=REBUILD_JOINING)
     while True:
-        follower.begin()
-        follower.read_on(should_stop=lambda: bool(went_on() and False))
-        follower.apply()
+        reached = follower.catch_up(went_on=went_on)
         if view.swap_in(beside, log_end=log.end(follower.partitions)):
-            return follower.reached
+            return reached

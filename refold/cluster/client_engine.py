@@ -16,7 +16,7 @@ from projections.index_home import IndexHome
 from projections.index_state import Condition, IndexState
 from projections.projection import Projection
 from projections.rebuild import RebuildReport
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from projections.verify_report import VerifyReport
 from projections.view import View
 from refold.cluster.holds import Holds

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from refold.cluster.health_server import HealthServer
 from refold.cluster.metrics import process_registry
 from refold.cluster.settings import ClusterSettings

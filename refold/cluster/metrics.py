@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from refold.cluster.slot_set import SlotStatus
 from schemas.errors import RefoldError
 from schemas.events import DocumentCompleted, DocumentEvent, DocumentFailed, StageReport

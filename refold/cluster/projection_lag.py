@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from projections.projection import Projection
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from projections.view import View
 from schemas.errors import TransientError
 from schemas.positions import Position

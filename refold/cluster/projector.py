@@ -10,7 +10,7 @@ from math import ceil
 import structlog
 
 from projections.leases import Lease, Leases
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from refold.cluster.upkeep import Maker, Upkeep
 from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import TransientError

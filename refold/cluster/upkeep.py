@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 
 from projections.panics import error_of
-from projections.runner import ProjectionStatus, Runner
+from projections.runner import Runner
+from projections.runner_progress import ProjectionStatus
 from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
 
@@ -67,7 +68,7 @@ class Upkeep:
         if self._error is not None:
             return self._error
         kept = self._kept
-        return kept.runner.stop_error if kept is not None else None
+        return kept.runner.progress.stop_error if kept is not None else None
 
     @property
     def trouble(self) -> Exception | None:
@@ -75,7 +76,7 @@ class Upkeep:
         if self._error is not None:
             return self._error
         kept = self._kept
-        return kept.runner.trouble if kept is not None else None
+        return kept.runner.progress.error if kept is not None else None
 
     @property
     def standstill(self) -> str | None:
@@ -83,7 +84,7 @@ class Upkeep:
         if self.error is not None:
             return None
         kept = self._kept
-        silent_s = kept.runner.silent_s if kept is not None else self._monotonic() - self._went_on_s
+        silent_s = kept.runner.progress.silent_s if kept is not None else self._monotonic() - self._went_on_s
         what = "it has not gone round" if kept is not None else "its view is being opened and has not got on"
         return f"{what} for {silent_s:.0f} s" if silent_s >= PATIENCE_S else None
 

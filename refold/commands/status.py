@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from projections.index_state import Condition, IndexState
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from refold.commands.jobs import job_json
 from refold.control.messages import Emit, Json
 from refold.data_folder import FORMAT

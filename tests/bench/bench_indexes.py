@@ -24,13 +24,13 @@ import numpy as np
 from projections.backends.folder_generations import FolderGenerations
 from projections.backends.keyword.tantivy import TantivyKeywordBackend
 from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
+from projections.follower import Follower
 from projections.index_backend import KeywordBackend, VectorBackend
 from projections.index_bookkeeping import open_index_database
 from projections.index_home import IndexHome
 from projections.index_view import IndexView
 from projections.keyword_index import KeywordIndex
 from projections.rebuild import rebuild_index
-from projections.runner import Runner
 from projections.search import Search, SearchMode
 from projections.vector_index import VectorIndex
 from projections.verify import verify
@@ -131,7 +131,7 @@ def run(*, chunks: int = CHUNKS) -> dict[str, float]:
         corpus.write(chunks // CHUNKS_PER_DOCUMENT)
         for view, projection in zip(corpus.views, corpus.projections, strict=True):
             with _timed(figures, f"project_{view.name}", chunks):
-                Runner(corpus.log, projection, view, clock=_now).catch_up()
+                Follower(corpus.log, projection, view).catch_up()
         figures |= _searched(corpus)
         for view, projection in zip(corpus.views, corpus.projections, strict=True):
             with _timed(figures, f"verify_{view.name}", chunks):

@@ -17,8 +17,8 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 from fastavro import parse_schema, schemaless_reader
 
+from projections.follower import Follower
 from projections.manifest import ManifestProjection, ManifestView
-from projections.runner import Runner
 from projections.sql.engine import open_postgres
 from refold.both_engines import SQL_JOINING
 from refold.collector import collect_seldom
@@ -30,7 +30,7 @@ from streams.logs.kafka_names import KafkaNames
 from streams.slot import Slot
 from tests.bench.bench_log import drafts_of_ingests
 from tests.bench.cluster_servers import BENCH, bench_corpus, bench_schema, postgres
-from tests.bench.cluster_slots import now, request_draft, slot_parts
+from tests.bench.cluster_slots import request_draft, slot_parts
 
 EVENTS = 100_000
 PER_APPEND = 1_000
@@ -68,7 +68,7 @@ def _manifest(log: EventLog, schema: str) -> ManifestView:
 
 def _folded_events_per_s(log: EventLog, view: ManifestView, count: int) -> float:
     began_s = perf_counter()
-    Runner(log, ManifestProjection(), view, joining=SQL_JOINING["manifest"], clock=now).catch_up()
+    Follower(log, ManifestProjection(), view, joining=SQL_JOINING["manifest"]).catch_up()
     return count / (perf_counter() - began_s)
 
 
@@ -98,7 +98,7 @@ def _owned(log: EventLog, drafts: Sequence[Draft]) -> dict[str, float]:
         nothing_s = _owned_s(log, view)
         _fold_half(log, view, len(drafts))
         half_s = _owned_s(log, view)
-        Runner(log, ManifestProjection(), view, clock=now).catch_up()
+        Follower(log, ManifestProjection(), view).catch_up()
         log.append(None, [request_draft("first")])
         head_s = _owned_s(log, view, takes_in=True)
     return {"owned_half_folded_s": half_s, "owned_at_head_s": head_s, "owned_without_manifest_s": nothing_s}

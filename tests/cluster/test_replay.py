@@ -19,7 +19,8 @@ from sqlalchemy import Engine, MetaData, Table
 
 from projections.leases import Leases
 from projections.manifest import ManifestProjection, ManifestView
-from projections.runner import ProjectionStatus, Runner
+from projections.runner import Runner
+from projections.runner_progress import ProjectionStatus
 from projections.sql.engine import open_postgres, open_sqlite
 from refold.cluster.client_engine import ClientEngine
 from refold.cluster.projector import Projector

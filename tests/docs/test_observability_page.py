@@ -10,7 +10,7 @@ import pytest
 import yaml
 from markdown_blocks import ROOT, code, rows, section
 
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from refold.cluster.health import LOOK_EVERY_S, Health
 from refold.cluster.metrics import DocumentMetrics, ProjectionMetrics, SlotMetrics
 from refold.cluster.settings import ClusterSettings

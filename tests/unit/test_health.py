@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from prometheus_client.samples import Sample as Reading
 
-from projections.runner import ProjectionStatus
+from projections.runner_progress import ProjectionStatus
 from refold.cluster.health import STARTING, Health, Watched, projection_samples
 from refold.cluster.metrics import DocumentMetrics, ProjectionMetrics, SlotMetrics, process_registry
 from refold.cluster.settings import ClusterSettings

@@ -11,7 +11,8 @@ import pytest
 
 from projections.follower import Follower, Joining, ViewAhead
 from projections.panics import Panicked
-from projections.runner import ProjectionStatus, Runner
+from projections.runner import Runner
+from projections.runner_progress import ProjectionStatus
 from projections.view import GenerationGone, PositionConflict
 from schemas.errors import FatalError, TransientError
 from schemas.positions import Position
@@ -183,7 +184,7 @@ def test_catch_up_applies_everything_in_order(log: MemoryLog, made: Histories) -
         made.skipped(made.queued(f"folder:docs/{n}.md"))
     end = append(log, made)
     view = ListView()
-    assert Runner(log, Kinds(), view, clock=utc_now).catch_up() == end
+    assert Follower(log, Kinds(), view).catch_up() == end
     assert list(view.scan()) == ["DocumentCompleted", "DocumentSkipped"] * 5
     assert view.position() == end
 
@@ -192,10 +193,10 @@ def test_catch_up_goes_on_where_the_view_stands(log: MemoryLog, made: Histories)
     made.ingested("folder:docs/1.md")
     append(log, made)
     view = ListView()
-    Runner(log, Kinds(), view, clock=utc_now).catch_up()
+    Follower(log, Kinds(), view).catch_up()
     made.ingested("folder:docs/2.md")
     append(log, made)
-    Runner(log, Kinds(), view, clock=utc_now).catch_up()
+    Follower(log, Kinds(), view).catch_up()
     assert view.batches == [("DocumentCompleted",), ("DocumentCompleted",)]
 
 
@@ -203,7 +204,7 @@ def test_events_it_does_not_need_move_the_position(log: MemoryLog, made: Histori
     made.started(made.queued())
     end = append(log, made)
     view = ListView()
-    Runner(log, Kinds(), view, clock=utc_now).catch_up()
+    Follower(log, Kinds(), view).catch_up()
     assert (view.position(), view.batches) == (end, [])
 
 
@@ -214,7 +215,7 @@ def test_batches_hold_at_most_so_many_changes(made: Histories, max_changes: int)
     log = MemoryLog(shuffle_seed=max_changes)
     append(log, made)
     view = ListView()
-    Runner(log, Kinds(), view, joining=Joining(max_changes=max_changes), clock=utc_now).catch_up()
+    Follower(log, Kinds(), view, joining=Joining(max_changes=max_changes)).catch_up()
     assert [len(batch) for batch in view.batches] == [max_changes] * (10 // max_changes) + (
         [10 % max_changes] if 10 % max_changes else []
     )
@@ -416,7 +417,7 @@ def test_a_view_beyond_the_end_of_the_log_stops_it(log: MemoryLog, start: Callab
     assert isinstance(status.error, ViewAhead)
     assert status.error.hint == "refold rebuild kinds"
     with pytest.raises(ViewAhead):
-        Runner(log, Kinds(), view, clock=utc_now).catch_up()
+        Follower(log, Kinds(), view).catch_up()
 
 
 def test_stop_ends_the_lingering_and_applies_what_gathered(made: Histories) -> None:
@@ -438,8 +439,6 @@ def test_a_runner_starts_once(log: MemoryLog, start: Callable[..., Runner[str]])
     runner = start(log, ListView())
     with pytest.raises(RuntimeError):
         runner.start()
-    with pytest.raises(RuntimeError):
-        runner.catch_up()
 
 
 def test_before_it_starts_its_status_is_the_views(log: MemoryLog, made: Histories) -> None:
@@ -454,10 +453,12 @@ def test_before_it_starts_its_status_is_the_views(log: MemoryLog, made: Historie
 def test_lag_is_the_time_since_it_was_at_the_head(log: MemoryLog, made: Histories) -> None:
     clock = Clock()
     made.ingested("folder:docs/1.md")
-    append(log, made)
+    end = append(log, made)
     runner = Runner(log, Kinds(), ListView(), clock=clock)
     clock.now = NOON + timedelta(minutes=10)
-    runner.catch_up()
+    runner.start()
+    assert runner.wait_for(end, WAIT_S)
+    runner.stop()
     assert runner.status().lag_s == 0.0
     clock.now += timedelta(seconds=3)
     assert runner.status().lag_s == 0.0
@@ -504,11 +505,11 @@ def test_a_runner_that_hangs_is_silent_and_one_that_goes_round_or_has_ended_is_n
     runner.start()
     assert view.hangs.wait(WAIT_S)
     now_s[0] = 75.0
-    assert runner.silent_s == 75.0
+    assert runner.progress.silent_s == 75.0
 
     view.let_go.set()
     assert runner.wait_for(log.end(log.partitions("documents")), WAIT_S)
-    assert runner.silent_s == 0.0
+    assert runner.progress.silent_s == 0.0
     runner.stop()
     now_s[0] = 500.0
-    assert runner.silent_s == 0.0
+    assert runner.progress.silent_s == 0.0
