@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from refold.data_folder import DataFolder, Ownership
-from refold.doctor_finding import Finding
+from refold.doctor_result import Checked
 from refold.settings import Settings
 from schemas.compatibility import check as check_schemas
 from schemas.errors import RefoldError
@@ -26,7 +26,7 @@ MINIMUM_SQLITE = (3, 35, 0)
 LIBRARIES = ("fastavro", "kreuzberg", "qdrant-edge-py", "tantivy", "wordllama")
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings) -> list[Checked]:
     """All checks, in the order a person would make them: of the data folder, or of the servers of a cluster."""
     if settings.engine == "cluster":
         from refold.cluster.doctor import examine_cluster  # noqa: PLC0415 - the machinery of a cluster
@@ -35,54 +35,54 @@ def examine(settings: Settings) -> list[Finding]:
     return [*_machine(), *_folder(DataFolder(settings.data)), _schemas()]
 
 
-def _machine() -> Iterator[Finding]:
+def _machine() -> Iterator[Checked]:
     version = sys.version_info[:3]
-    yield Finding(
+    yield Checked(
         "python", version >= MINIMUM_PYTHON, ".".join(map(str, version)), _unless(version >= MINIMUM_PYTHON, "3.11+")
     )
     is_new = sqlite3.sqlite_version_info >= MINIMUM_SQLITE
-    yield Finding("sqlite", is_new, sqlite3.sqlite_version, _unless(is_new, "use a Python with SQLite 3.35 or newer"))
+    yield Checked("sqlite", is_new, sqlite3.sqlite_version, _unless(is_new, "use a Python with SQLite 3.35 or newer"))
     for name in LIBRARIES:
         try:
-            yield Finding(name, is_good=True, found=importlib.metadata.version(name))
+            yield Checked(name, is_good=True, found=importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, is_good=False, found="not installed", hint="pip install refold")
+            yield Checked(name, is_good=False, found="not installed", hint="pip install refold")
 
 
-def _folder(folder: DataFolder) -> Iterator[Finding]:
+def _folder(folder: DataFolder) -> Iterator[Checked]:
     place = next(p for p in (folder.path.absolute(), *folder.path.absolute().parents) if p.exists())
     free_bytes = shutil.disk_usage(place).free
     is_roomy = free_bytes >= LOW_DISK_BYTES
-    yield Finding("free disk", is_roomy, f"{free_bytes // 2**20:,} MiB", _unless(is_roomy, "free some space"))
+    yield Checked("free disk", is_roomy, f"{free_bytes // 2**20:,} MiB", _unless(is_roomy, "free some space"))
     if not folder.exists():
-        yield Finding("data folder", is_good=True, found=f"{folder.path}: not made yet")
+        yield Checked("data folder", is_good=True, found=f"{folder.path}: not made yet")
         return
     try:
         folder.create()
-        yield Finding("data folder", is_good=True, found=str(folder.path))
+        yield Checked("data folder", is_good=True, found=str(folder.path))
         yield from _log(folder.log)
     except RefoldError as error:
-        yield Finding("data folder", is_good=False, found=str(error), hint=error.hint)
+        yield Checked("data folder", is_good=False, found=str(error), hint=error.hint)
     pid = Ownership(folder).owner_pid()
-    yield Finding("owner", is_good=True, found=f"process {pid}" if pid else "none")
+    yield Checked("owner", is_good=True, found=f"process {pid}" if pid else "none")
 
 
-def _log(path: Path) -> Iterator[Finding]:
+def _log(path: Path) -> Iterator[Checked]:
     if not path.exists():
-        yield Finding("log", is_good=True, found="empty")
+        yield Checked("log", is_good=True, found="empty")
         return
     log = SqliteLog(path, read_only=True)
     try:
         counts = log.end([tp for topic in ("documents", "requests", "jobs") for tp in log.partitions(topic)])
-        yield Finding("log", is_good=True, found=str(counts) or "empty")
+        yield Checked("log", is_good=True, found=str(counts) or "empty")
     finally:
         log.close()
 
 
-def _schemas() -> Finding:
+def _schemas() -> Checked:
     problems = check_schemas()
     first = problems[0] if problems else None
-    return Finding("schemas", not problems, first.message if first else "compatible", first.hint if first else None)
+    return Checked("schemas", not problems, first.message if first else "compatible", first.hint if first else None)
 
 
 def _unless(is_good: bool, hint: str) -> str | None:  # noqa: FBT001 - reads as a sentence

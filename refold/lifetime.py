@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from refold.chosen_engine import engine_of
 from refold.data_folder import DataFolder, Ownership
 from refold.engine import Engine
 from refold.settings import Settings
@@ -113,23 +114,15 @@ class Lifetime:
 
     def _open(self) -> None:
         try:
-            self._to_close = engine = self._made()
+            if self._settings.engine == "embedded":
+                self._ownership.take(self._settings.lock_wait_s, stop=self._closing)
+            self._to_close = engine = engine_of(self._settings, self._folder)
             engine.open()
             engine.listen()
             self._engine = engine
         except BaseException:
             self._close()
             raise
-
-    def _made(self) -> Engine:
-        if self._settings.engine == "cluster":
-            from refold.cluster.client_wiring import open_client  # noqa: PLC0415 - loaded when it is needed
-
-            return open_client(self._settings)
-        from refold.wiring import open_engine  # noqa: PLC0415 - as above
-
-        self._ownership.take(self._settings.lock_wait_s, stop=self._closing)
-        return open_engine(self._settings, folder=self._folder)
 
     def _ask_to_stop(self) -> None:
         self._closing.set()

@@ -1,18 +1,22 @@
-"""What people call jobs and documents: ids, beginnings of ids, uris, paths."""
+"""What people call jobs, documents, positions, modes and priorities."""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from projections.job_entries import JobState
 from refold.engine import Engine
 from schemas.errors import UsageError
-from schemas.events import TOPICS
+from schemas.events import TOPICS, Mode, Priority
 from schemas.ids import DocumentId, document_id_of
 from schemas.positions import Position
 from streams.uris import InvalidUri, canonical_uri, file_uri
+
+WordT = TypeVar("WordT", bound=StrEnum)
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -65,3 +69,29 @@ def position_named(name: str) -> Position | None:
     except UsageError:
         return None
     return position if all(tp.topic in TOPICS for tp in position) else None
+
+
+def mode_named(name: str) -> Mode:
+    """The mode called `name`, in any case.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _named(Mode, name, "mode")
+
+
+def priority_named(name: str) -> Priority:
+    """The priority called `name`, in any case.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _named(Priority, name, "priority")
+
+
+def _named(words: type[WordT], name: str, what: str) -> WordT:
+    known = {word.value: word for word in words if word.value != "UNKNOWN"}
+    if name.upper() not in known:
+        choices = ", ".join(word.lower() for word in known)
+        raise UsageError(f"there is no {what} {name!r}", op=f"choose {what}", hint=f"choose one of: {choices}")
+    return known[name.upper()]

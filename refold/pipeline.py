@@ -17,24 +17,22 @@ from projections.index_backend import Filters
 from projections.search import SearchAnswer
 from refold import commands
 from refold.commands.ingest import job_of
+from refold.commands.push import push
+from refold.commands.search import find, search_mode
 from refold.control.messages import Call, Json
-from refold.document_results import result_of, searchable_result, searchable_results
+from refold.document_results import result_of, searchable_results
 from refold.engine import Engine
 from refold.event_stream import EventStream
 from refold.ingest_options import ingest_arguments, resumed
 from refold.ingest_stream import events_of_ingest
 from refold.lifetime import Lifetime
-from refold.requests import ask, request
 from refold.results import DocumentResult, PipelineResult, joint_outcome
-from refold.searching import find, search_mode
 from refold.settings import Settings, load_settings
 from refold.subscription import Delivery, Subscription
-from refold.words import priority_named
 from schemas.errors import UsageError
-from schemas.events import Action, DocumentQueued, JobFinished, PipelineEvent, is_answer
-from schemas.ids import DocumentId, JobId, random_id
+from schemas.events import DocumentQueued, JobFinished, PipelineEvent, is_answer
+from schemas.ids import DocumentId, JobId
 from schemas.positions import Position
-from streams.uris import push_uri
 
 T = TypeVar("T")
 
@@ -203,22 +201,8 @@ class Pipeline:
         if (text is None) == (data is None):
             raise UsageError("give either text or data", op="add", hint="pipeline.add(name, text='…')")
         content = data if data is not None else (text or "").encode()
-        uri = push_uri(name)
-
-        def push(engine: Engine, stop: threading.Event) -> DocumentResult:
-            asked = request(
-                engine,
-                uri,
-                request_id=random_id(),
-                action=Action.INGEST,
-                priority=priority_named(priority),
-                metadata=metadata,
-                content=content,
-            )
-            answer = ask(engine, [asked], stop)[asked.meta.event_id]
-            return searchable_result(engine, result_of(answer, uri), stop)
-
-        return await self._lifetime.lend(push)
+        pushed = partial(push, name, content, metadata=metadata, priority=priority)
+        return (await self._lifetime.lend(pushed))[1]
 
     # -- out
 

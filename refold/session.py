@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
+from refold.chosen_engine import engine_of
 from refold.commands import COMMANDS, run
 from refold.control.client import OwnerAway, forward
 from refold.control.earlier_owner import completed
@@ -35,8 +37,8 @@ class Session:
 
     The embedded engine takes the data folder when nobody owns it, else forwards to the owner.
 
-    A forwarded command whose owner ends takes the folder and goes on; commands that begin something carry an id made
-    by the caller (`job_id`), so that going on is not beginning again.
+    A forwarded command whose owner ends takes the folder and goes on; a command that starts something
+    carries an id chosen by its caller (`job_id`), so a retry resumes it instead of starting it twice.
     """
 
     def __init__(self, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -64,14 +66,14 @@ class Session:
             Interrupted: `stop` came before there was a result.
         """
         stop = stop or threading.Event()
-        if self._settings.engine == "cluster":
-            return self._run_beside_cluster(command, arguments, on_event, stop)
         call = Call(
             command=command,
             arguments=arguments,
             settings_fingerprint=self._settings.fingerprint,
             settings=self._settings.agreed,
         )
+        if self._settings.engine == "cluster":
+            return self._run_here(call, on_event, stop)
         self._refuse_missing(command)
         deadline_s = self._monotonic() + self._settings.lock_wait_s
         while True:
@@ -79,7 +81,7 @@ class Session:
             if ownership.try_take():
                 on_place(is_here=True)
                 with ownership:
-                    return self._run_as_owner(call, on_event, stop)
+                    return self._run_here(call, on_event, stop)
             try:
                 on_place(is_here=False)
                 return completed(command, forward(self._folder.path, call, on_event, stop))
@@ -91,16 +93,6 @@ class Session:
             if stop.wait(RETRY_S):
                 raise Interrupted(op=command, hint="what it had begun goes on with the next ingest")
 
-    def _run_beside_cluster(
-        self, command: str, arguments: Mapping[str, Any], on_event: Emit, stop: threading.Event
-    ) -> Json:
-        from refold.cluster.client_wiring import open_client  # noqa: PLC0415 - the machinery of a cluster
-        from refold.own_process import prepare  # noqa: PLC0415 - as above
-
-        prepare(self._settings)
-        with open_client(self._settings) as engine:
-            return run(engine, Call(command=command, arguments=arguments), on_event, stop)
-
     def _refuse_missing(self, command: str) -> None:
         if not COMMANDS[command].creates_folder and not self._folder.exists():
             raise UsageError(
@@ -110,12 +102,16 @@ class Session:
                 hint="ingest something first: refold ingest FOLDER, or name the folder with --data",
             )
 
-    def _run_as_owner(self, call: Call, on_event: Emit, stop: threading.Event) -> Json:
-        from refold.own_process import prepare  # noqa: PLC0415 - as above
-        from refold.wiring import open_engine  # noqa: PLC0415 - as above
+    def _run_here(self, call: Call, on_event: Emit, stop: threading.Event) -> Json:
+        """Run `call` in this process; for the embedded engine as the owner of the folder."""
+        from refold.own_process import prepare  # noqa: PLC0415 - a forwarded command needs none of the machinery
 
-        prepare(self._settings)
-        with self._folder.access.mask(), open_engine(self._settings, folder=self._folder) as engine:
+        prepare(log_level=self._settings.log_level, engine=self._settings.engine)
+        is_owner = self._settings.engine == "embedded"
+        with (
+            self._folder.access.mask() if is_owner else nullcontext(),
+            engine_of(self._settings, self._folder) as engine,
+        ):
             engine.listen()
             engine.ends_with = stop
             if stop.is_set():

@@ -50,9 +50,9 @@ def doctor(
     """Check this machine and the data folder: what is missing, damaged or tight. Exit code 1 when something is."""
     from refold.doctor import examine  # noqa: PLC0415 - needed by this command only
 
-    findings = examine(settings_of(data, config, engine))
+    results = examine(settings_of(data, config, engine))
     if as_json:
-        print_json({"ok": all(f.is_good for f in findings), "checks": [f.as_json() for f in findings]})
+        print_json({"ok": all(r.is_good for r in results), "checks": [r.as_json() for r in results]})
     else:
-        print_table(("check", "", "found", "hint"), [(f.check, f.mark, f.found, f.hint or "") for f in findings])
-    return 0 if all(f.is_good for f in findings) else EXIT_NO
+        print_table(("check", "", "found", "hint"), [(r.check, r.mark, r.found, r.hint or "") for r in results])
+    return 0 if all(r.is_good for r in results) else EXIT_NO

@@ -7,29 +7,29 @@ from collections.abc import Callable, Iterator
 from refold.both_engines import now
 from refold.cluster.connections import open_artifacts, open_log, open_sql
 from refold.cluster.settings import ClusterSettings
-from refold.doctor_finding import Finding
+from refold.doctor_result import Checked
 from schemas.errors import RefoldError, UsageError
 
 HINT = "look whether it runs, and at its address: refold config show"
 
 
-def examine_cluster(cluster: ClusterSettings) -> Iterator[Finding]:
-    """A finding per server, in the order in which they are needed."""
-    yield _finding("topics", lambda: _topics(cluster))
-    yield _finding("log", lambda: _log(cluster))
-    yield _finding("postgres", lambda: _postgres(cluster))
-    yield _finding("opensearch", lambda: _opensearch(cluster))
-    yield _finding("qdrant", lambda: _qdrant(cluster))
-    yield _finding("artifacts", lambda: _artifacts(cluster))
+def examine_cluster(cluster: ClusterSettings) -> Iterator[Checked]:
+    """A result per server, in the order in which they are needed."""
+    yield _looked_at("topics", lambda: _topics(cluster))
+    yield _looked_at("log", lambda: _log(cluster))
+    yield _looked_at("postgres", lambda: _postgres(cluster))
+    yield _looked_at("opensearch", lambda: _opensearch(cluster))
+    yield _looked_at("qdrant", lambda: _qdrant(cluster))
+    yield _looked_at("artifacts", lambda: _artifacts(cluster))
 
 
-def _finding(check: str, look: Callable[[], str]) -> Finding:
+def _looked_at(check: str, look: Callable[[], str]) -> Checked:
     try:
-        return Finding(check, is_good=True, found=look())
+        return Checked(check, is_good=True, found=look())
     except RefoldError as error:
-        return Finding(check, is_good=False, found=str(error), hint=error.hint)
+        return Checked(check, is_good=False, found=str(error), hint=error.hint)
     except Exception as error:  # noqa: BLE001 - each driver has its own; a person wants to see them all
-        return Finding(check, is_good=False, found=str(error).partition("\n")[0][:300], hint=HINT)
+        return Checked(check, is_good=False, found=str(error).partition("\n")[0][:300], hint=HINT)
 
 
 def _topics(cluster: ClusterSettings) -> str:

@@ -27,7 +27,7 @@ def run_projector(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    prepare(settings)
+    prepare(log_level=settings.log_level, engine=settings.engine)
     with Health(settings.cluster) as health:
         corpus = open_corpus(settings)
         try:

@@ -28,7 +28,7 @@ def run_worker(settings: Settings) -> None:
         MachineError: the address where it shows itself is taken.
         RefoldError: what stopped a slot; everything that was durable stays so.
     """
-    prepare(settings)
+    prepare(log_level=settings.log_level, engine=settings.engine)
     with Health(settings.cluster) as health:
         corpus = open_corpus(settings)
         try:

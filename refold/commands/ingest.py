@@ -9,9 +9,9 @@ from typing import Any
 from refold.control.messages import Emit, Json
 from refold.engine import SQL_VIEWS, Engine
 from refold.ingest_run import IngestRun
+from refold.naming import mode_named, priority_named
 from refold.unfinished_jobs import OpenedJob
 from refold.waiting import wait_for_position
-from refold.words import mode_named, priority_named
 from schemas.ids import JobId, random_id
 from streams.adapters.folder import FolderOptions
 from streams.adapters.sources import open_sources

@@ -72,7 +72,7 @@ def import_(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: thre
     del emit, stop
     artifacts = CopiedArtifacts(0, 0)
     if arguments.get("artifacts"):
-        artifacts = copy_artifacts(str(arguments["artifacts"]), engine.parts.artifacts)
+        artifacts = copy_artifacts(str(arguments["artifacts"]), engine.parts.artifacts, clock=engine.parts.clock)
     summary = import_log(engine.parts.log, Path(str(arguments["directory"])))
     return {**_told(asdict(summary)), "artifacts_copied": artifacts.copied, "artifacts_damaged": artifacts.damaged}
 

@@ -10,11 +10,11 @@ from typing import Any
 from refold.control.messages import Emit, Json
 from refold.document_results import result_of, searchable_result
 from refold.engine import Engine
+from refold.naming import priority_named
 from refold.requests import ask, request
 from refold.results import DocumentResult
 from refold.unfinished_jobs import open_of_others
 from refold.waiting import wait_for_position
-from refold.words import priority_named
 from schemas.events import Action, Answer, DocumentSkipped
 from schemas.ids import random_id
 from streams.uris import push_uri
@@ -23,30 +23,56 @@ from streams.uris import push_uri
 def add_document(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
     """Push one document and wait until it is searchable."""
     del emit
-    uri = push_uri(str(arguments["name"]))
-    asked = request(
+    name = str(arguments["name"])
+    answer, result = push(
+        name,
+        base64.b64decode(arguments["data"]),
         engine,
-        uri,
-        request_id=str(arguments.get("request_id") or random_id()),
-        action=Action.INGEST,
-        priority=priority_named(str(arguments.get("priority", "normal"))),
+        stop,
         metadata=arguments.get("metadata"),
-        content=base64.b64decode(arguments["data"]),
+        priority=str(arguments.get("priority", "normal")),
+        request_id=arguments.get("request_id"),
     )
-    answer = ask(engine, [asked], stop)[asked.meta.event_id]
-    told = searchable_result(engine, result_of(answer, uri), stop)
-    added = {"uri": uri, "document_id": asked.document_id, **_answer_json(engine, answer, told)}
+    added = {"uri": push_uri(name), "document_id": result.document_id, **_answer_json(engine, answer, result)}
     return {**added, "open_of_others": open_of_others(engine)}
 
 
-def _answer_json(engine: Engine, answer: Answer, told: DocumentResult) -> Json:
+def push(
+    name: str,
+    content: bytes,
+    engine: Engine,
+    stop: threading.Event,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    priority: str = "normal",
+    request_id: str | None = None,
+) -> tuple[Answer, DocumentResult]:
+    """The answer to one document called ``push:NAME``, and its result once it is searchable, or parked.
+
+    Pushing again with the same `request_id` asks for nothing twice.
+    """
+    uri = push_uri(name)
+    asked = request(
+        engine,
+        uri,
+        request_id=request_id or random_id(),
+        action=Action.INGEST,
+        priority=priority_named(priority),
+        metadata=metadata,
+        content=content,
+    )
+    answer = ask(engine, [asked], stop)[asked.meta.event_id]
+    return answer, searchable_result(engine, result_of(answer, uri), stop)
+
+
+def _answer_json(engine: Engine, answer: Answer, result: DocumentResult) -> Json:
     wait_for_position(engine, engine.end(), threading.Event(), ["manifest"])
     document = engine.parts.views.manifest.document(answer.document_id)
-    is_parked = told.status == "parked"
-    trouble = {"error_code": told.error_code, "message": told.message, "hint": told.hint}
+    status = str(answer.reason).lower() if isinstance(answer, DocumentSkipped) else result.status
+    trouble = {"error_code": result.error_code, "message": result.message, "hint": result.hint}
     return {
-        "answer": str(answer.reason).lower() if isinstance(answer, DocumentSkipped) and not is_parked else told.status,
-        "version": told.version or (document.version if document else 0),
-        "chunks": told.chunks or (document.chunk_count if document else 0),
-        **(trouble if told.error_code is not None else {}),
+        "answer": "parked" if result.status == "parked" else status,
+        "version": result.version or (document.version if document else 0),
+        "chunks": result.chunks or (document.chunk_count if document else 0),
+        **(trouble if result.error_code is not None else {}),
     }

@@ -21,5 +21,5 @@ def test_one_damaged_artifact_does_not_keep_the_others_from_being_copied(tmp_pat
     source.close()
     tamper(tmp_path / "packed.sqlite", "UPDATE contents SET data = flip_bit(data) WHERE data = ?", b"second")
     target = MemoryArtifacts(lambda: NOON)
-    assert copy_artifacts(str(tmp_path), target) == CopiedArtifacts(copied=2, damaged=1)
+    assert copy_artifacts(str(tmp_path), target, clock=lambda: NOON) == CopiedArtifacts(copied=2, damaged=1)
     assert set(target.scan()) == {refs[0], refs[2]}

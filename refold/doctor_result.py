@@ -1,4 +1,4 @@
-"""What a check of the doctor found."""
+"""What a check of the doctor comes to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Checked:
     """One check and what it found."""
 
     check: str
