@@ -51,7 +51,7 @@ from refold.work import EmbeddedWork
 from schemas.ids import random_id
 from schemas.positions import Position
 from streams.adapters.files import Files
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifact_stores.local import LocalArtifacts
 from streams.log import EventLog
 from streams.logs.sqlite import SqliteLog
@@ -65,7 +65,7 @@ from streams.stages.embed import embedder_spec
 from streams.stages.fingerprints import StageSettings
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 from streams.workload import Workload
 
 _log = ProcessLogger(__name__)
@@ -229,14 +229,14 @@ def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[s
 def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: StageSettings) -> EmbeddedWork:
     parts, settings = engine.parts, engine.parts.settings
     attempts = _attempts(engine, stages)
-    worker = SlotWorker(log=parts.log, attempts=attempts, loop=engine.loop, on_failure=engine.fail)
+    thread = SlotThread(log=parts.log, attempts=attempts, loop=engine.loop, on_failure=engine.fail)
     slot = Slot(
         0,
         SlotParts(
             log=parts.log,
             states=parts.views.manifest,
             artifacts=parts.artifacts,
-            writer=AnswerWriter(
+            writer=DocumentEventWriter(
                 pipeline_id=parts.pipeline_id,
                 retries=RetryPolicy(
                     max_attempts=settings.retries.max_attempts,
@@ -246,19 +246,19 @@ def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: Stag
                 generator=random.Random(parts.pipeline_id),  # noqa: S311 - jitter, no secret
             ),
             workload=Workload(settings.pool.in_flight),
-            begin=worker.begin,
+            begin=thread.begin,
             parameters=parameters,
             clock=now,
             monotonic=time.monotonic,
-            wake=worker.wake,
+            wake=thread.wake,
             held_jobs=engine.readers.held_jobs,
             max_crashes=settings.retries.max_crashes,
         ),
     )
-    engine.readers.when_caught_up(worker.wake)
+    engine.readers.when_caught_up(thread.wake)
     return EmbeddedWork(
         engine,
-        worker=worker,
+        thread=thread,
         slot=slot,
         plannings=PlanningThreads(
             engine,

@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 from streams.job import Job
 from streams.slot import Slot
 from streams.source import Source
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 
 
 class EmbeddedWork:
@@ -24,8 +24,8 @@ class EmbeddedWork:
 
     Args:
         engine: The engine it works for.
-        worker: The slot's thread, not started.
-        slot: The slot, whose parts name the worker's `begin`.
+        thread: The slot's thread, not started.
+        slot: The slot, whose parts name the thread's `begin`.
         plannings: Plans jobs.
         warm_up: Returns when the pool is ready.
         close_attempts: Ends the pool.
@@ -35,18 +35,18 @@ class EmbeddedWork:
         self,
         engine: Engine,
         *,
-        worker: SlotWorker,
+        thread: SlotThread,
         slot: Slot,
         plannings: PlanningThreads,
         warm_up: Callable[[], None],
         close_attempts: Callable[[], None],
     ) -> None:
-        self._worker = worker
+        self._thread = thread
         self._plannings = plannings
         self._close_attempts = close_attempts
         if engine.parts.views.manifest.counts().open_requests:
             warm_up()
-        worker.start(slot)
+        thread.start(slot)
         rows, _ = engine.parts.views.jobs.unfinished()
         for row in first_of_each(rows, engine.parts.location):
             try:
@@ -65,10 +65,10 @@ class EmbeddedWork:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is in work, planners' included."""
-        return self._worker.is_idle and self._plannings.is_idle
+        return self._thread.is_idle and self._plannings.is_idle
 
     def stop(self) -> None:
         """Stop planning, finish or release what is in work, and end the pool."""
         self._plannings.stop()
-        self._worker.stop()
+        self._thread.stop()
         self._close_attempts()

@@ -1,4 +1,4 @@
-"""The events that answer requests: what a decision or an outcome is called in the log."""
+"""The next event of a document: what a start, a decision or an outcome is called in the log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MAX_SAID_CHARS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerWriter:
+class DocumentEventWriter:
     """Writes the next event of a document; `now` of each call becomes its `occurred_at`.
 
     Ids are deterministic: within an attempt they derive from its DocumentStarted, else from the request, so that doing

@@ -10,7 +10,7 @@ from schemas.errors import FatalError, MachineError, TransientError
 from schemas.events import PipelineEvent
 from schemas.positions import Position, TopicPartition
 
-Slot = NewType("Slot", int)
+SlotNumber = NewType("SlotNumber", int)
 """A partition number of `requests` and `documents`, owned by one process at a time."""
 
 TOPIC_NAMES = ("requests", "documents", "jobs", "adapters", "operations")
@@ -101,10 +101,10 @@ class EventLog(Protocol):
     def partitions(self, topic: str) -> Sequence[TopicPartition]:
         """All partitions of `topic`."""
 
-    def own(self, slot: Slot) -> None:
+    def own(self, slot: SlotNumber) -> None:
         """Take `slot` for this log object; whoever owned it until now is fenced. Doing it again is harmless."""
 
-    def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
+    def append(self, slot: SlotNumber | None, drafts: Sequence[Draft]) -> Position:
         """Append all of `drafts` or none, durably and in order, and return the position after them.
 
         `occurred_at` is clamped to be non-decreasing within a partition. With a slot given, all drafts of topic

@@ -1,6 +1,6 @@
 """A slot at work: one partition of requests, answered.
 
-The order of a commit, one append per tick (told the same way in ``ops/architecture.md`` and the runbooks):
+The order of a commit, one append per turn (told the same way in ``ops/architecture.md`` and the runbooks):
 
 1. artifacts synced: what the append will refer to is durable,
 2. one atomic append: intake's DocumentQueued, finished answers, failures, and the next DocumentStarted,
@@ -19,12 +19,12 @@ from datetime import datetime
 from schemas.events import ReleaseReason
 from schemas.ids import DocumentId, EventId
 from schemas.positions import Position, TopicPartition
-from streams import log as log_port
 from streams.attempt import AttemptOutcome
 from streams.chooser import Chooser
 from streams.document_state import DocumentState
 from streams.flights import Flights
 from streams.intake import Intake
+from streams.log import SlotNumber
 from streams.overlay import Overlay
 from streams.slot_parts import FAULT_POINTS, SlotParts, uncounted
 from streams.turn import Turn
@@ -34,7 +34,7 @@ class Slot:
     """Owns one slot of the log. All methods but `finished` are called from one thread, the slot's committer."""
 
     def __init__(self, number: int, parts: SlotParts) -> None:
-        self._number = log_port.Slot(number)
+        self._number = SlotNumber(number)
         self._parts = parts
         self._tp = TopicPartition("documents", number)
         self._overlay = Overlay(parts.states, number, limit=parts.overlay_limit)
@@ -83,10 +83,10 @@ class Slot:
         self._flights.finished(started_id, outcome)
 
     def next_due(self) -> datetime | None:
-        """When a waiting retry becomes due, or None: the latest time for the next tick."""
+        """When a waiting retry becomes due, or None: the latest time for the next turn."""
         return self._chooser.next_due()
 
-    def tick(self) -> bool:
+    def take_turn(self) -> bool:
         """Do what can be done now in one commit; False when there was nothing, and nothing more to look at."""
         self._overlay.forget_passed(self._flights.busy)
         self._chooser.follow_jobs()

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from schemas.events import DocumentEvent
 from schemas.ids import EventId, JobId
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifacts import ArtifactStore
 from streams.attempt import Attempt
 from streams.document_states import DocumentStates
@@ -51,7 +51,7 @@ class SlotParts:
     log: EventLog
     states: DocumentStates
     artifacts: ArtifactStore
-    writer: AnswerWriter
+    writer: DocumentEventWriter
     workload: Workload
     begin: Callable[[EventId, Attempt], None]
     parameters: Mapping[str, str]

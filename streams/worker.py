@@ -20,31 +20,31 @@ from streams.process_log import ProcessLogger
 from streams.slot import Slot
 
 LINGER_S = 0.025
-"""After each commit: at 250 documents/s six then share a commit, and nobody notices 25 ms."""
+"""Pause after each commit: at 250 documents/s six then share a commit, and 25 ms go unnoticed."""
 
 IDLE_S = 1.0
-"""The longest sleep of an idle slot: it looks at the clock and at the log again by itself."""
+"""The longest sleep of an idle slot; then it looks at the clock and the log without being woken."""
 
 RETAKE_S = 1.0
-"""Before a slot is taken again that another process took although it is this one's: the other learns meanwhile."""
+"""Pause before a slot is taken back from a process that still holds it: time for that one to learn of the change."""
 
 STOP_DEADLINE_S = 10.0
-"""Work in flight may finish for this long at shutdown; the rest is released."""
+"""At shutdown, running attempts may finish for this long; the rest is released."""
 
 RELEASE_TRIES = 5
-"""How often a slot that is given up is taken again to release what it left, should commits fail: some seconds."""
+"""How often the release at the end is tried again when commits fail: some seconds."""
 
 ActedT = TypeVar("ActedT")
 
 _log = ProcessLogger(__name__)
 
 
-class SlotWorker:
-    """Runs one slot in its committer thread until it is stopped or fails.
+class SlotThread:
+    """Runs one slot in a thread of its own until it is stopped or fails; the slot's methods are called there.
 
-    Attempts run on `loop`. After an unknown outcome the slot is taken again, and so it is after a fence or a transient
-    error while `is_assigned` says that it is this process's; what is in work is cancelled then. Any other FatalError
-    ends the worker, stays in `error` and is told to `on_failure`.
+    Attempts run on `loop`. The slot is taken again after an unknown outcome, and after a fence or a transient error
+    while `is_assigned` says that it belongs to this process; running attempts are cancelled then. Any other FatalError
+    ends the thread, stays in `error` and is passed to `on_failure`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SlotWorker:
         self.error: RefoldError | None = None
 
     def start(self, slot: Slot) -> None:
-        """Own `slot` and begin to work; its parts must name this worker's `begin`."""
+        """Own `slot` and begin to work; its parts must name this thread's `begin`."""
         self._slot = slot
         self._threads = [
             threading.Thread(target=self._work, name="slot", daemon=True),
@@ -92,21 +92,21 @@ class SlotWorker:
         self._loop.call_soon_threadsafe(self._begin, started_id, attempt)
 
     def wake(self) -> None:
-        """Something outside the log changed that the slot should look at: a reader has caught up."""
+        """Have the slot look again because of something outside the log, such as a reader that has caught up."""
         self._wakeup.set()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in work and nothing could be begun when it last looked."""
+        """True when no attempt is running and the last turn found nothing to start."""
         return self._is_idle
 
     @property
     def silent_s(self) -> float:
-        """For how long it has not gone round, though it should every `IDLE_S`; 0 once it has ended."""
+        """Seconds since its last turn began, which should not exceed `IDLE_S` by much; 0 once it has ended."""
         return 0.0 if self._stopped.is_set() or self._stopping.is_set() else self._monotonic() - self._turned_at_s
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
-        """Let what is in work finish until the deadline, release the rest, and end; blocks, idempotent."""
+        """Let running attempts finish until the deadline, release the rest, and end; blocks, idempotent."""
         self._deadline_s = deadline_s
         self._stopping.set()
         self._wakeup.set()
@@ -119,25 +119,25 @@ class SlotWorker:
         slot = self._slot
         assert slot is not None  # noqa: S101 - start() has set it
         try:
-            self._own_and_tick(slot)
+            self._take_turns(slot)
             self._drain(slot)
         except RefoldError as error:
             self._fail(error)
-        except BaseException as error:  # a bug ends the worker loudly instead of leaving a silent process
-            self._fail(FatalError(f"the slot stopped: {error!r}", op="tick", hint="this is a bug; please report it"))
+        except BaseException as error:  # a bug ends the thread loudly instead of leaving a silent process
+            self._fail(FatalError(f"the slot stopped: {error!r}", op="turn", hint="this is a bug; please report it"))
             raise
         finally:
-            self._stopped.set()  # first: the watching thread ends, and whoever waits for both, whatever comes after it
+            self._stopped.set()  # first, so that the watching thread ends even if the next lines fail
             self._log.wake()
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and runs nothing any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed and no longer runs anything
                 self._loop.call_soon_threadsafe(self._cancel_running)
             slot.close()
 
-    def _own_and_tick(self, slot: Slot) -> None:
+    def _take_turns(self, slot: Slot) -> None:
         while not self._stopping.is_set() and self.error is None:
             self._wakeup.clear()
             self._turned_at_s = self._monotonic()
-            did_something = self._owning(slot, slot.tick)
+            did_something = self._owning(slot, slot.take_turn)
             self._is_idle = did_something is False and not slot.in_flight
             if did_something is None:
                 continue
@@ -147,7 +147,7 @@ class SlotWorker:
                 self._wakeup.wait(self._sleep_s(slot))
 
     def _owning(self, slot: Slot, act: Callable[[], ActedT]) -> ActedT | None:
-        """What `act` gives, once the slot is owned; None if it has to be owned anew before anything else."""
+        """The result of `act`, once the slot is owned; None if the slot was lost and has to be taken again first."""
         try:
             if not self._is_owned:
                 self._loop.call_soon_threadsafe(self._cancel_running)
@@ -167,7 +167,7 @@ class SlotWorker:
         return None
 
     def _drain(self, slot: Slot) -> None:
-        """Let what is in work land until the deadline, and release the rest, whatever the first commits come to."""
+        """Let running attempts land until the deadline and release the rest, even if the first commits fail."""
         if not self._was_owned:
             return  # nothing was begun, and somebody else may own it by now
         slot.drain()
@@ -175,7 +175,7 @@ class SlotWorker:
         while slot.in_flight and self._is_owned and time.monotonic() < deadline_s and self.error is None:
             self._wakeup.wait(0.05)
             self._wakeup.clear()
-            self._owning(slot, slot.tick)
+            self._owning(slot, slot.take_turn)
         for _ in range(RELEASE_TRIES):
             if self._owning(slot, lambda: slot.release(ReleaseReason.SHUTDOWN)):
                 return
@@ -202,7 +202,7 @@ class SlotWorker:
             try:
                 self._log.wait_beyond(partitions, known, IDLE_S)
                 end = self._log.end(partitions)
-            except TransientError as error:  # the slot looks by itself meanwhile, and is told more of it
+            except TransientError as error:
                 _log.warning("the log cannot be watched now", error=str(error))
                 self._stopped.wait(RETAKE_S)
                 continue
@@ -222,6 +222,7 @@ class SlotWorker:
 
     async def _run(self, started_id: EventId, attempt: Attempt) -> None:
         assert self._slot is not None  # noqa: S101 - start() has set it
+        # Run the attempt: whatever it meets is an outcome, but for what must stop the slot or was cancelled.
         began_s = self._loop.time()
         try:
             outcome: AttemptOutcome = await self._attempts.run(attempt)
@@ -232,7 +233,7 @@ class SlotWorker:
             self._slot.finished(started_id, None)
             self._wakeup.set()
             raise
-        except BaseException as error:  # noqa: BLE001 - what one document meets must not stop the others
+        except BaseException as error:  # noqa: BLE001 - one document must not stop the others
             _log.exception("attempt failed unexpectedly", document_id=attempt.request.document_id)
             outcome = AttemptFailed(
                 stage=Stage.UNKNOWN,
@@ -242,6 +243,7 @@ class SlotWorker:
                 message=f"{type(error).__name__}: {error}",
                 hint="this is a bug; please report it with the process's log",
             )
+        # Hand the outcome to the slot, and wake it to commit.
         self._slot.finished(started_id, outcome)
         _log.info(
             "attempt ended",

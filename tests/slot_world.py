@@ -23,7 +23,7 @@ from schemas.events import (
 )
 from schemas.ids import EventId, JobId, document_id_of, random_id
 from schemas.positions import Position
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome
 from streams.document_state import DocumentState
@@ -87,7 +87,7 @@ class SlotWorld:
                 log=self.log,
                 states=self.states,
                 artifacts=MemoryArtifacts(lambda: self.now),
-                writer=AnswerWriter(pipeline_id=run, retries=RetryPolicy(), generator=random.Random(7)),
+                writer=DocumentEventWriter(pipeline_id=run, retries=RetryPolicy(), generator=random.Random(7)),
                 workload=workload or Workload(limit),
                 begin=begin or self.in_work.__setitem__,
                 parameters={"parse": "1"},
@@ -123,7 +123,7 @@ class SlotWorld:
 
     def work(self) -> None:
         """Let the slot do all it can do now."""
-        while self.slot.tick():
+        while self.slot.take_turn():
             pass
 
     def finish(self, outcome: AttemptOutcome = PRODUCED) -> None:

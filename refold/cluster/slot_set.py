@@ -12,7 +12,7 @@ from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
 from schemas.positions import TopicPartition
 from streams.slot import Slot
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 
 DRAIN_S: Final = 10.0
 """How long what is in work may finish when slots are given up: a third of what Kafka waits for a rebalance."""
@@ -23,7 +23,7 @@ class OwnedSlot:
     """A slot and the thread it lives in."""
 
     slot: Slot
-    worker: SlotWorker
+    thread: SlotThread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class SlotSet:
     """Takes slots and gives them up, as an assignment says. Thread-safe.
 
     Args:
-        make: Makes the slot of a number, with its worker, not started.
+        make: Makes the slot of a number, with its thread, not started.
     """
 
     def __init__(self, make: Callable[[int], OwnedSlot]) -> None:
@@ -69,7 +69,7 @@ class SlotSet:
             for number in numbers:
                 if number not in self._owned:
                     owned = self._owned[number] = self._make(number)
-                    owned.worker.start(owned.slot)
+                    owned.thread.start(owned.slot)
 
     def give_up(self, numbers: Collection[int], *, drain_s: float = DRAIN_S) -> None:
         """Let what is in work on slots `numbers` finish until `drain_s` are over, release the rest; blocks."""
@@ -78,7 +78,7 @@ class SlotSet:
         if not leaving:
             return
         with ThreadPoolExecutor(len(leaving), thread_name_prefix="give-up") as threads:  # one budget for all of them
-            list(threads.map(lambda owned: owned.worker.stop(drain_s), leaving))
+            list(threads.map(lambda owned: owned.thread.stop(drain_s), leaving))
 
     def owns(self, number: int) -> bool:
         """Whether slot `number` is owned now."""
@@ -88,7 +88,7 @@ class SlotSet:
         """There is something new in `requests` of slot `number`."""
         owned = self._owned.get(number)
         if owned is not None:
-            owned.worker.wake()
+            owned.thread.wake()
 
     def taken_offset(self, number: int) -> int | None:
         """The offset of `requests` before which slot `number` has durably taken everything; None if it is not owned."""
@@ -98,8 +98,8 @@ class SlotSet:
     def check(self) -> None:
         """Raise what has stopped one of the slots, if anything has."""
         for owned in list(self._owned.values()):
-            if owned.worker.error is not None:
-                raise owned.worker.error
+            if owned.thread.error is not None:
+                raise owned.thread.error
 
     def not_ready(self) -> Sequence[str]:
         """What has stopped slots or holds them up, for people."""
@@ -115,8 +115,8 @@ class SlotSet:
                 number=number,
                 taken_offset=_taken(owned, number),
                 in_flight=owned.slot.in_flight,
-                error=owned.worker.error,
-                silent_s=owned.worker.silent_s,
+                error=owned.thread.error,
+                silent_s=owned.thread.silent_s,
             )
             for number, owned in sorted(self._owned.copy().items())
         ]

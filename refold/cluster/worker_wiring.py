@@ -16,14 +16,14 @@ from refold.cluster.loop_pulse import LoopPulse
 from refold.cluster.slot_set import OwnedSlot, SlotSet
 from schemas.events import DocumentEvent
 from streams.adapters.files import Files
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts, uncounted
 from streams.stages.attempts import PooledAttempts
 from streams.stages.embed import embedder_spec
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 from streams.workload import Workload
 
 
@@ -75,21 +75,21 @@ class WorkerParts:
         self._results.close()
 
     def _make(self, number: int) -> OwnedSlot:
-        worker = SlotWorker(
+        thread = SlotThread(
             log=self._corpus.log,
             attempts=self._attempts,
             loop=self._loop,
             is_assigned=lambda: self.slots.owns(number),
         )
-        return OwnedSlot(Slot(number, self._slot_parts(worker, number)), worker)
+        return OwnedSlot(Slot(number, self._slot_parts(thread, number)), thread)
 
-    def _slot_parts(self, worker: SlotWorker, number: int) -> SlotParts:
+    def _slot_parts(self, thread: SlotThread, number: int) -> SlotParts:
         corpus, retries = self._corpus, self._corpus.settings.retries
         return SlotParts(
             log=corpus.log,
             states=self._states,
             artifacts=corpus.artifacts,
-            writer=AnswerWriter(
+            writer=DocumentEventWriter(
                 pipeline_id=corpus.pipeline_id,
                 retries=RetryPolicy(
                     max_attempts=retries.max_attempts,
@@ -99,11 +99,11 @@ class WorkerParts:
                 generator=random.Random(f"{corpus.pipeline_id}-{number}"),  # noqa: S311 - jitter, no secret
             ),
             workload=self.workload,
-            begin=worker.begin,
+            begin=thread.begin,
             parameters=self._parameters,
             clock=now,
             monotonic=time.monotonic,
-            wake=worker.wake,
+            wake=thread.wake,
             written=self._written,
             max_crashes=retries.max_crashes,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schemas.codec import Codec
 from schemas.positions import Position, TopicPartition
 from schemas.registry import SchemaRegistry
-from streams.log import Batch, Draft, Slot
+from streams.log import Batch, Draft, SlotNumber
 from streams.logs.kafka_appends import KafkaAppends
 from streams.logs.kafka_clients import ClientSettings, make_admin, make_consumer, make_producer
 from streams.logs.kafka_faults import driver
@@ -82,14 +82,14 @@ class KafkaLog:
         self._new_slot_producer = new_slot_producer or (
             lambda transactional_id: make_producer(client, transactional_id=transactional_id)
         )
-        self._slots: dict[Slot, KafkaSlot] = {}
+        self._slots: dict[SlotNumber, KafkaSlot] = {}
         self._slots_lock = Lock()
 
     def partitions(self, topic: str) -> Sequence[TopicPartition]:
         """All partitions of `topic`."""
         return partitions_of(topic, self._slot_count)
 
-    def own(self, slot: Slot) -> None:
+    def own(self, slot: SlotNumber) -> None:
         """Take `slot`: whoever owned it until now is fenced, and the transaction it left is finished or aborted.
 
         Raises:
@@ -100,7 +100,7 @@ class KafkaLog:
             self._take(slot)
         self._identity.check_now()
 
-    def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
+    def append(self, slot: SlotNumber | None, drafts: Sequence[Draft]) -> Position:
         """Append `drafts`, all or none if a slot is given; see the port, and the class for appends without a slot."""
         places = place(slot, drafts, slot_count=self._slot_count)
         self._marks.check_open()
@@ -176,11 +176,11 @@ class KafkaLog:
             slot.close()
         self._reads.close()
 
-    def _owned(self, slot: Slot) -> KafkaSlot:
+    def _owned(self, slot: SlotNumber) -> KafkaSlot:
         with self._slots_lock:
             return self._slots.get(slot) or self._take(slot)
 
-    def _take(self, slot: Slot) -> KafkaSlot:
+    def _take(self, slot: SlotNumber) -> KafkaSlot:
         """Own `slot`; if that fails, what is left of the last ownership refuses appends."""
         self._marks.check_open()
         before = self._slots.get(slot)

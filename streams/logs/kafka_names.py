@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from schemas.errors import UsageError
-from streams.log import Slot
+from streams.log import SlotNumber
 
 _CORPUS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -40,7 +40,7 @@ class KafkaNames:
         """The topic that Kafka calls `name`."""
         return (name or "").removeprefix(f"refold.{self.corpus}.")
 
-    def transactional_id(self, slot: Slot) -> str:
+    def transactional_id(self, slot: SlotNumber) -> str:
         """Under which the owner of `slot` writes."""
         return f"{self.corpus}-slot-{slot}"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import RefoldError, TransientError
 from schemas.positions import Position
-from streams.log import Fenced, Slot, UnknownOutcome
+from streams.log import Fenced, SlotNumber, UnknownOutcome
 from streams.logs.kafka_clients import TRANSACTION_TIMEOUT_MS
 from streams.logs.kafka_faults import driver, fault_of, is_fenced, mapped_kafka_errors
 from streams.logs.kafka_names import KafkaNames
@@ -54,7 +54,7 @@ class KafkaSlot:
         TransientError: Kafka did not answer.
     """
 
-    def __init__(self, slot: Slot, names: KafkaNames, make_producer: Callable[[str], Producer]) -> None:
+    def __init__(self, slot: SlotNumber, names: KafkaNames, make_producer: Callable[[str], Producer]) -> None:
         self._slot = slot
         self._names = names
         self._subject = f"slot {slot}"

@@ -12,7 +12,7 @@ from threading import Condition
 from schemas.errors import UsageError
 from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
-from streams.log import TOPIC_NAMES, Batch, Draft, Fenced, PositionExpired, Recorded, Slot
+from streams.log import TOPIC_NAMES, Batch, Draft, Fenced, PositionExpired, Recorded, SlotNumber
 from streams.logs.placement import check_partitions, check_slot, not_before, partitions_of, place
 
 MAX_BATCH_RECORDS = 1_000
@@ -46,7 +46,7 @@ class MemoryLog:
         self._slot_count = partitions
         self._random = random.Random(shuffle_seed)  # noqa: S311 - disorder for tests, no secret
         self._partitions = {tp: _Partition() for topic in TOPIC_NAMES for tp in partitions_of(topic, partitions)}
-        self._owners: dict[Slot, MemoryLog] = {}
+        self._owners: dict[SlotNumber, MemoryLog] = {}
         self._changed = Condition()
         self._is_closed = False
         self._wakes = 0
@@ -55,7 +55,7 @@ class MemoryLog:
         """The same log as another process holds it: same records, its own ownership of slots, its own end."""
         return copy(self)
 
-    def own(self, slot: Slot) -> None:
+    def own(self, slot: SlotNumber) -> None:
         """Take `slot`: whoever owned it until now is fenced."""
         check_slot(slot, slot_count=self._slot_count)
         with self._open():
@@ -65,7 +65,7 @@ class MemoryLog:
         """All partitions of `topic`."""
         return partitions_of(topic, self._slot_count)
 
-    def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
+    def append(self, slot: SlotNumber | None, drafts: Sequence[Draft]) -> Position:
         """Append all of `drafts` or none; see the port."""
         places = place(slot, drafts, slot_count=self._slot_count)
         with self._open():

@@ -9,7 +9,7 @@ from functools import cache
 
 from schemas.events import TOPICS, PipelineEvent
 from schemas.positions import TopicPartition
-from streams.log import TOPIC_NAMES, Draft, Slot
+from streams.log import TOPIC_NAMES, Draft, SlotNumber
 from streams.murmur2 import partition_of
 
 PARTITIONED_TOPICS = frozenset({"requests", "documents"})
@@ -31,7 +31,7 @@ def partitions_of(topic: str, slot_count: int) -> tuple[TopicPartition, ...]:
     return tuple(TopicPartition(topic, partition) for partition in range(count))
 
 
-def check_slot(slot: Slot | None, *, slot_count: int) -> None:
+def check_slot(slot: SlotNumber | None, *, slot_count: int) -> None:
     """Raise ValueError if a log of `slot_count` slots has no such slot."""
     if slot is not None and not 0 <= slot < slot_count:
         raise ValueError(f"there is no slot {slot}: this log has {slot_count}")
@@ -51,7 +51,7 @@ def check_kinds(drafts: Sequence[Draft]) -> None:
             raise ValueError(f"topic {draft.topic!r} does not carry {type(draft.event).__name__}")
 
 
-def place(slot: Slot | None, drafts: Sequence[Draft], *, slot_count: int) -> list[TopicPartition]:
+def place(slot: SlotNumber | None, drafts: Sequence[Draft], *, slot_count: int) -> list[TopicPartition]:
     """The partition of each of `drafts`, in their order.
 
     Raises:

@@ -10,7 +10,7 @@ from schemas.codec import Codec
 from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
 from schemas.registries.embedded import EmbeddedRegistry
-from streams.log import Batch, Draft, Slot
+from streams.log import Batch, Draft, SlotNumber
 from streams.logs.placement import check_kinds, check_partitions, check_slot, partitions_of
 from streams.logs.sqlite_commit import GroupCommit
 from streams.logs.sqlite_layout import mark_import, open_log_file, read_log_id
@@ -55,12 +55,12 @@ class SqliteLog:
         """The one partition of `topic`."""
         return partitions_of(topic, _SLOT_COUNT)
 
-    def own(self, slot: Slot) -> None:
+    def own(self, slot: SlotNumber) -> None:
         """Check that `slot` is the one there is; who writes here owns it already."""
         check_slot(slot, slot_count=_SLOT_COUNT)
         self._file.check_writable()
 
-    def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
+    def append(self, slot: SlotNumber | None, drafts: Sequence[Draft]) -> Position:
         """Append all of `drafts` or none, synced; see the port."""
         check_slot(slot, slot_count=_SLOT_COUNT)
         check_kinds(drafts)

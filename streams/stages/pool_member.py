@@ -1,4 +1,4 @@
-"""One process of the stage pool, as its parent sees it."""
+"""One process of the stage pool, as its parent sees it; `pool_process.py` is what runs in it."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 
 _STAGES: Final = {stage.encode(): stage for stage in (Stage.PARSE, Stage.CHUNK, Stage.EMBED)}
 _LAST_WORDS_BYTES: Final = 64 * 1024
-_MAX_TOLD_CHARS: Final = 300
+_MAX_QUOTED_CHARS: Final = 300
 _OUT_OF_MEMORY: Final = ("memory allocation of", "MemoryError", "bad_alloc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfiguration:
-    """What every process of a pool is told at its start.
+    """What every process of a pool is sent at its start.
 
     Attributes:
         settings: Of the stages.
         embedder: The one that each process loads by name.
-        parsers: Where the parsers stand, by name; tests put their own there.
+        parsers: The modules of the parsers, by name; tests put their own there.
     """
 
     settings: StageSettings
@@ -162,19 +162,19 @@ class PoolProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _prepare(self) -> None:
-        told = {
+        configuration = {
             "settings": asdict(self._configuration.settings),
             "embedder": self._configuration.embedder.name,
             "parsers": dict(self._configuration.parsers),
         }
         deadline_s = time.monotonic() + START_TIMEOUT_S
         try:
-            self._pipe.send(pack(told), deadline_s=deadline_s)
+            self._pipe.send(pack(configuration), deadline_s=deadline_s)
             header, _ = unpack(self._pipe.receive(deadline_s=deadline_s))
         except TimeoutError as exc:
             raise unstartable(f"it was not ready after {START_TIMEOUT_S:.0f} s") from exc
         except (EOFError, OSError, ValueError) as exc:
-            raise unstartable(self._told()[1] or "it ended without a word") from exc
+            raise unstartable(self._read_last_words()[1] or "it ended without a word") from exc
         if "error" in header:
             raise MachineError(header["error"], op="start pool process", hint=header["hint"])
         if header["fingerprint"] != self._configuration.embedder.fingerprint:
@@ -183,7 +183,7 @@ class PoolProcess:
 
     def _overdue(self, task: StageTask) -> StageFailed:
         self._process.kill()
-        stage = self._told()[0] or task.first_stage
+        stage = self._read_last_words()[0] or task.first_stage
         timeout_s = self._configuration.settings.timeout_s
         message = f"the {stage.lower()} stage was not done after {timeout_s:g} s, and its process was killed"
         return StageFailed(f"{stage.lower()}_timeout", message, stage=stage)
@@ -196,7 +196,7 @@ class PoolProcess:
     def _died(self, task: StageTask) -> StageFailed:
         self._process.kill()
         exit_code = self._process.wait()
-        stage, words = self._told()
+        stage, words = self._read_last_words()
         stage = stage or task.first_stage
         if any(sign in words for sign in _OUT_OF_MEMORY):
             limit_mib = self._configuration.settings.memory_limit_bytes // 2**20
@@ -209,7 +209,7 @@ class PoolProcess:
         os.lseek(self._last_words.fileno(), 0, os.SEEK_SET)  # the process writes at the same offset
         os.ftruncate(self._last_words.fileno(), 0)
 
-    def _told(self) -> tuple[Stage | None, str]:
+    def _read_last_words(self) -> tuple[Stage | None, str]:
         """The stage it began last, and the last line it said since."""
         size_bytes = os.fstat(self._last_words.fileno()).st_size
         tail = os.pread(self._last_words.fileno(), _LAST_WORDS_BYTES, max(0, size_bytes - _LAST_WORDS_BYTES))
@@ -217,7 +217,7 @@ class PoolProcess:
         stage, _, words = rest.partition(b"\n") if mark else (b"", b"", rest)
         lines = [line for line in words.decode("utf-8", "replace").splitlines() if line.strip()]
         said = [line for line in lines if not line.startswith("note:")]
-        return _STAGES.get(stage), (said[-1][:_MAX_TOLD_CHARS] if said else "")
+        return _STAGES.get(stage), (said[-1][:_MAX_QUOTED_CHARS] if said else "")
 
 
 def _end_of(exit_code: int) -> str:

@@ -1,4 +1,4 @@
-"""The main program of a pool process: takes tasks from its pipe and answers them, until the pipe ends.
+"""The child's main program of a pool process: takes tasks from its pipe and answers them, until the pipe ends.
 
 `streams/stages/pool.py` starts it as ``python -m streams.stages.pool_process FD PARENT_PID``. Signals that stop a
 pipeline are ignored here (a terminal or a supervisor sends them to the whole group): the parent decides, by closing the
@@ -24,7 +24,7 @@ from streams.stages.frame_pipe import FramePipe
 from streams.stages.frames import pack, unpack
 
 MARK: Final = b"\x1estage "
-"""Begins the line on standard error that tells which stage begins; the parent reads it once this process is dead."""
+"""Begins the line on standard error that says which stage begins; the parent reads it once this process is dead."""
 
 TAG_BYTES: Final = 16
 """Begin the frame of a task, and are repeated before its answer."""
@@ -64,13 +64,14 @@ def _serve(pipe: FramePipe, configuration: Mapping[str, Any]) -> None:
     from streams.stages.stage_task import StageTask  # noqa: PLC0415
     from streams.stages.stage_work import StageWork  # noqa: PLC0415
 
+    # Get ready, and say so or why not.
     settings = StageSettings(**configuration["settings"])
     try:
         embedder = load_embedder(configuration["embedder"])
     except RefoldError as exc:
         pipe.send(pack({"error": str(exc), "hint": exc.hint}))
         return
-    work = StageWork(settings, embedder, parsers=configuration["parsers"], begin=_tell)
+    work = StageWork(settings, embedder, parsers=configuration["parsers"], begin=_announce)
     _limit_resources(settings.memory_limit_bytes)
     pipe.send(pack({"fingerprint": embedder.fingerprint}))
     # What one document leaves behind is missing for the next, so this process ends when half of its room is taken.
@@ -85,7 +86,7 @@ def _serve(pipe: FramePipe, configuration: Mapping[str, Any]) -> None:
             return
 
 
-def _tell(stage: Stage) -> None:
+def _announce(stage: Stage) -> None:
     os.write(sys.stderr.fileno(), MARK + stage.encode() + b"\n")
 
 

@@ -47,7 +47,7 @@ from schemas.events import (
 from schemas.ids import document_id_of, event_id_of
 from streams.artifact_stores.local import LocalArtifacts
 from streams.contents import Chunk, encode_chunks, encode_vectors
-from streams.log import Draft, Slot
+from streams.log import Draft, SlotNumber
 from streams.logs.sqlite import SqliteLog
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER
@@ -84,7 +84,7 @@ class Corpus:
                 draft for number in range(start, start + DOCUMENTS_PER_COMMIT) for draft in self._document(number)
             ]
             self.artifacts.sync()
-            self.log.append(Slot(0), drafts)
+            self.log.append(SlotNumber(0), drafts)
 
     def query(self) -> str:
         """Three words that somebody might look for: neither the commonest nor the rarest."""

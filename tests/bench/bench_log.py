@@ -33,7 +33,7 @@ from schemas.events import (
 from schemas.ids import JobId, document_id_of, event_id_of
 from schemas.positions import Position
 from schemas.registries.memory import MemoryRegistry
-from streams.log import TOPIC_NAMES, Draft, Slot
+from streams.log import TOPIC_NAMES, Draft, SlotNumber
 from streams.logs.sqlite import SqliteLog
 
 EVENTS = 40_000
@@ -61,7 +61,7 @@ def _large(folder: Path, drafts: Sequence[Draft], batch: int) -> dict[str, float
     with closing(SqliteLog(folder / "log.sqlite")) as log, closing(_Bare(folder / "bare.sqlite")) as bare:
         for start in range(0, len(drafts), batch):
             some = slice(start, start + batch)
-            append_s += _seconds(lambda some=some: log.append(Slot(0), drafts[some]))
+            append_s += _seconds(lambda some=some: log.append(SlotNumber(0), drafts[some]))
             bare_append_s += _seconds(lambda some=some: bare.append(drafts[some], frames[some]))
             encode_s += _seconds(lambda some=some: [codec.encode(draft.event) for draft in drafts[some]])
         batches = log.read([tp for topic in TOPIC_NAMES for tp in log.partitions(topic)], Position())

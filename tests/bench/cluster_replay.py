@@ -24,8 +24,7 @@ from refold.both_engines import SQL_JOINING
 from refold.collector import collect_seldom
 from schemas.codec import FRAME_BYTES
 from schemas.registries.memory import MemoryRegistry
-from streams.log import Draft, EventLog
-from streams.log import Slot as SlotNumber
+from streams.log import Draft, EventLog, SlotNumber
 from streams.logs.kafka_names import KafkaNames
 from streams.slot import Slot
 from tests.bench.bench_log import drafts_of_ingests
@@ -109,7 +108,7 @@ def _owned_s(log: EventLog, view: ManifestView, *, takes_in: bool = False) -> fl
     began_s = perf_counter()
     slot.own()
     if takes_in:  # further behind the slot waits for the projector first
-        assert slot.tick(), "it has taken nothing"
+        assert slot.take_turn(), "it has taken nothing"
     return perf_counter() - began_s
 
 

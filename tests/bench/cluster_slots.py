@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from projections.manifest import ManifestView
 from schemas.events import DocumentRequested, Meta
 from schemas.ids import EventId, document_id_of, event_id_of, random_id
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempt import Attempt, AttemptOutcome
 from streams.log import Draft, EventLog
@@ -49,7 +49,7 @@ def slot_parts(log: EventLog, states: ManifestView, begin: Callable[[EventId, At
         log=log,
         states=states,
         artifacts=MemoryArtifacts(now),
-        writer=AnswerWriter(pipeline_id=random_id(), retries=RetryPolicy(), generator=random.Random(1)),
+        writer=DocumentEventWriter(pipeline_id=random_id(), retries=RetryPolicy(), generator=random.Random(1)),
         workload=Workload(IN_FLIGHT),
         begin=begin,
         parameters={},

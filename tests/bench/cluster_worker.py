@@ -19,7 +19,7 @@ from schemas.registries.memory import MemoryRegistry
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_names import KafkaNames
 from streams.slot import Slot
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 from tests.bench.cluster_slots import HeldAttempts, slot_parts
 
 
@@ -33,8 +33,8 @@ def main() -> None:
     threading.Thread(target=loop.run_forever, daemon=True).start()
 
     def make(number: int) -> OwnedSlot:
-        worker = SlotWorker(log=log, attempts=HeldAttempts(), loop=loop, is_assigned=lambda: slots.owns(number))
-        return OwnedSlot(Slot(number, slot_parts(log, states, worker.begin)), worker)
+        thread = SlotThread(log=log, attempts=HeldAttempts(), loop=loop, is_assigned=lambda: slots.owns(number))
+        return OwnedSlot(Slot(number, slot_parts(log, states, thread.begin)), thread)
 
     slots = SlotSet(make)
     names = KafkaNames(corpus)

@@ -25,7 +25,7 @@ from schemas.ids import random_id
 from schemas.registries.confluent import ConfluentRegistry
 from schemas.registries.confluent_client import ConfluentClient
 from streams.adapters.files import Files
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_names import KafkaNames
@@ -37,7 +37,7 @@ from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from streams.stages.pool import StagePool
 from streams.stages.pool_member import PoolConfiguration
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 from streams.workload import Workload
 
 
@@ -75,19 +75,19 @@ def main() -> None:
     )
 
     def make(number: int) -> OwnedSlot:
-        worker = SlotWorker(log=log, attempts=attempts, loop=loop, is_assigned=lambda: slots.owns(number))
+        thread = SlotThread(log=log, attempts=attempts, loop=loop, is_assigned=lambda: slots.owns(number))
         parts = SlotParts(
             log=log,
             states=states,
             artifacts=artifacts,
-            writer=AnswerWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(1)),
+            writer=DocumentEventWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(1)),
             workload=workload,
-            begin=worker.begin,
+            begin=thread.begin,
             parameters=attempts.parameters,
             clock=now,
             monotonic=time.monotonic,
         )
-        return OwnedSlot(Slot(number, parts), worker)
+        return OwnedSlot(Slot(number, parts), thread)
 
     slots = SlotSet(make)
     app = intake_app(group=f"{corpus}-workers", topic=names.topic("requests"), client=client, slots=slots)

@@ -24,14 +24,14 @@ from refold.cluster.slot_set import OwnedSlot, SlotSet
 from schemas.events import ArtifactRef
 from schemas.ids import random_id
 from schemas.registries.memory import MemoryRegistry
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempt import Attempt, AttemptOutcome, Produced
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_names import KafkaNames
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 from streams.workload import Workload
 
 WORK_S = 0.02
@@ -77,19 +77,19 @@ def main() -> None:
 
     def make(number: int) -> OwnedSlot:
         attempts = PromptAttempts()
-        worker = SlotWorker(log=log, attempts=attempts, loop=loop, is_assigned=lambda: slots.owns(number))
+        thread = SlotThread(log=log, attempts=attempts, loop=loop, is_assigned=lambda: slots.owns(number))
         parts = SlotParts(
             log=log,
             states=states,
             artifacts=MemoryArtifacts(lambda: datetime.now(UTC)),
-            writer=AnswerWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(1)),
+            writer=DocumentEventWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(1)),
             workload=workload,
-            begin=worker.begin,
+            begin=thread.begin,
             parameters=attempts.parameters,
             clock=lambda: datetime.now(UTC),
             monotonic=time.monotonic,
         )
-        return OwnedSlot(Slot(number, parts), worker)
+        return OwnedSlot(Slot(number, parts), thread)
 
     slots = SlotSet(make)
     names = KafkaNames(corpus)

@@ -23,7 +23,7 @@ from streams.log import (
     LogDamaged,
     LogReplaced,
     PositionExpired,
-    Slot,
+    SlotNumber,
     UnknownOutcome,
 )
 from streams.logs.kafka_clients import make_producer
@@ -79,13 +79,13 @@ class ForeignProducer:
 def test_a_zombie_is_fenced_for_good_and_what_it_sent_is_not_there(corpora: KafkaCorpora) -> None:
     zombie, successor = corpora.open(), corpora.open()
     first, second, third = queued_in(0, 3)
-    zombie.own(Slot(0))
-    zombie.append(Slot(0), [first])
-    successor.own(Slot(0))
+    zombie.own(SlotNumber(0))
+    zombie.append(SlotNumber(0), [first])
+    successor.own(SlotNumber(0))
     for _ in range(2):
         with pytest.raises(Fenced):
-            zombie.append(Slot(0), [second])
-    successor.append(Slot(0), [third])
+            zombie.append(SlotNumber(0), [second])
+    successor.append(SlotNumber(0), [third])
     zombie.append(None, [requested("d.md")])
     assert sorted(names(everything(successor))) == sorted([*uris([first, third]), "d.md"])
 
@@ -94,40 +94,40 @@ def test_a_zombie_is_fenced_for_good_and_what_it_sent_is_not_there(corpora: Kafk
 def test_a_fence_that_meets_many_records_at_once_is_told_like_any_other(corpora: KafkaCorpora) -> None:
     log, rival = corpora.open(), corpora.open()
     for _ in range(3):
-        log.own(Slot(0))
-        rival.own(Slot(0))
+        log.own(SlotNumber(0))
+        rival.own(SlotNumber(0))
         with pytest.raises(Fenced):
-            log.append(Slot(0), queued_in(0, 200))
+            log.append(SlotNumber(0), queued_in(0, 200))
 
 
 def test_a_fenced_process_can_take_the_slot_back(corpora: KafkaCorpora) -> None:
     log, rival = corpora.open(), corpora.open()
-    log.own(Slot(0))
-    rival.own(Slot(0))
+    log.own(SlotNumber(0))
+    rival.own(SlotNumber(0))
     with pytest.raises(Fenced):
-        log.append(Slot(0), queued_in(0, 1))
-    log.own(Slot(0))
-    log.append(Slot(0), queued_in(0, 1))
+        log.append(SlotNumber(0), queued_in(0, 1))
+    log.own(SlotNumber(0))
+    log.append(SlotNumber(0), queued_in(0, 1))
     with pytest.raises(Fenced):
-        rival.append(Slot(0), queued_in(0, 1))
+        rival.append(SlotNumber(0), queued_in(0, 1))
 
 
 def test_owning_one_slot_leaves_the_others_alone(corpora: KafkaCorpora) -> None:
     log, other = corpora.open(), corpora.open()
-    log.own(Slot(0))
-    other.own(Slot(1))
-    log.append(Slot(0), queued_in(0, 2))
-    other.append(Slot(1), queued_in(1, 2))
-    log.append(Slot(0), [acted("x")])
+    log.own(SlotNumber(0))
+    other.own(SlotNumber(1))
+    log.append(SlotNumber(0), queued_in(0, 2))
+    other.append(SlotNumber(1), queued_in(1, 2))
+    log.append(SlotNumber(0), [acted("x")])
     assert len(everything(log)) == 5
 
 
 def test_a_new_owner_aborts_what_the_old_one_left_open(corpora: KafkaCorpora) -> None:
     log = corpora.open(stall_timeout_s=10.0)
-    dead = ForeignProducer(corpora, "documents", transactional_id=corpora.names("log").transactional_id(Slot(0)))
+    dead = ForeignProducer(corpora, "documents", transactional_id=corpora.names("log").transactional_id(SlotNumber(0)))
     dead.send(b"half an append")
-    log.own(Slot(0))
-    log.append(Slot(0), queued_in(0, 1))
+    log.own(SlotNumber(0))
+    log.append(SlotNumber(0), queued_in(0, 1))
     assert names(everything(log)) == uris(queued_in(0, 1))
 
 
@@ -136,11 +136,13 @@ def test_a_new_owner_aborts_what_the_old_one_left_open(corpora: KafkaCorpora) ->
 
 def test_reading_passes_commit_markers_and_aborted_records(corpora: KafkaCorpora) -> None:
     log = corpora.open()
-    assert log.append(Slot(0), queued_in(0, 2)) == Position({OWN: 2})
+    assert log.append(SlotNumber(0), queued_in(0, 2)) == Position({OWN: 2})
     aborted = ForeignProducer(corpora, "documents", transactional_id="foreign")
     aborted.send(b"never committed")
     aborted.producer.abort_transaction(30)
-    assert log.append(Slot(0), queued_in(0, 1)) == Position({OWN: 6})  # markers at 2 and 4, the aborted record at 3
+    assert log.append(SlotNumber(0), queued_in(0, 1)) == Position(
+        {OWN: 6}
+    )  # markers at 2 and 4, the aborted record at 3
     assert log.wait_beyond([OWN], Position({OWN: 6}), timeout_s=30)  # the marker comes after the answer to the commit
     (*_, last) = batches = list(log.read([OWN], Position()))
     assert [record.offset for batch in batches for record in batch.recorded] == [0, 1, 5]
@@ -207,19 +209,19 @@ def test_an_append_of_unknown_outcome_is_never_sent_again(corpora: KafkaCorpora,
 
     log = corpora.open(new_slot_producer=first_one_is_faulty)
     lost, later = queued_in(0, 2)
-    log.own(Slot(0))
+    log.own(SlotNumber(0))
     for draft in (lost, lost, later):  # whatever comes before the slot is owned again is refused
         with pytest.raises(UnknownOutcome):
-            log.append(Slot(0), [draft])
+            log.append(SlotNumber(0), [draft])
     assert (made[0].sent, made[0].commits) == (1, 1)
-    log.own(Slot(0))
-    log.append(Slot(0), [later])
+    log.own(SlotNumber(0))
+    log.append(SlotNumber(0), [later])
     assert names(everything(log)) == uris([lost, later] if is_committing else [later])
 
 
 def test_a_record_that_is_too_large_fails_its_append_and_nothing_else(corpora: KafkaCorpora) -> None:
     log = corpora.open()
-    for slot in (None, Slot(0)):
+    for slot in (None, SlotNumber(0)):
         with pytest.raises(PoisonError, match="larger than a record may be"):
             log.append(slot, [acted("small"), acted("x" * 2_000_000)])
         log.append(slot, [acted("next")])
@@ -270,7 +272,7 @@ def test_a_topic_that_is_made_anew_is_noticed_by_who_has_it_open(corpora: KafkaC
     with pytest.raises(LogReplaced, match=f"{topic} was deleted and made anew"):
         list(log.read([TopicPartition("requests", 0)], Position()))
     with pytest.raises(LogReplaced):
-        log.own(Slot(0))
+        log.own(SlotNumber(0))
 
 
 def test_nothing_is_trimmed_of_a_topic_that_was_made_anew(corpora: KafkaCorpora) -> None:
@@ -347,10 +349,10 @@ def test_a_foreign_producer_with_murmur2_finds_the_partitions_that_we_find(corpo
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@pytest.mark.parametrize("slot", [None, Slot(0)])
+@pytest.mark.parametrize("slot", [None, SlotNumber(0)])
 @pytest.mark.parametrize("trace", [None, TRACE])
 def test_records_carry_their_kind_and_the_trace_if_there_is_one(
-    corpora: KafkaCorpora, slot: Slot | None, trace: str | None
+    corpora: KafkaCorpora, slot: SlotNumber | None, trace: str | None
 ) -> None:
     seen: list[Any] = []
 
@@ -381,11 +383,11 @@ def test_records_carry_their_kind_and_the_trace_if_there_is_one(
 def test_times_of_a_slot_go_on_from_those_of_its_last_owner(corpora: KafkaCorpora) -> None:
     first, second = corpora.open(), corpora.open()
     name = uris(queued_in(0, 1))[0]
-    first.append(Slot(0), [queued(name, NOON)])
-    second.own(Slot(0))
-    second.append(Slot(0), [queued(name, NOON + timedelta(hours=2))])
-    first.own(Slot(0))
-    first.append(Slot(0), [queued(name, NOON + timedelta(hours=1))])
+    first.append(SlotNumber(0), [queued(name, NOON)])
+    second.own(SlotNumber(0))
+    second.append(SlotNumber(0), [queued(name, NOON + timedelta(hours=2))])
+    first.own(SlotNumber(0))
+    first.append(SlotNumber(0), [queued(name, NOON + timedelta(hours=1))])
     times = [record.event.meta.occurred_at - NOON for record in everything(first)]
     assert times == [timedelta(0), timedelta(hours=2), timedelta(hours=2)]
 

@@ -24,7 +24,7 @@ from schemas.events import (
 )
 from schemas.ids import EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
-from streams.log import TOPIC_NAMES, Draft, EventLog, Fenced, PositionExpired, Recorded, Slot
+from streams.log import TOPIC_NAMES, Draft, EventLog, Fenced, PositionExpired, Recorded, SlotNumber
 from streams.logs.memory import MemoryLog
 from streams.logs.sqlite import SqliteLog
 from streams.murmur2 import partition_of
@@ -157,7 +157,7 @@ def test_a_key_chooses_its_partition_by_murmur2_in_requests_and_documents_and_ot
 
 
 def test_an_empty_append_appends_nothing(log: EventLog) -> None:
-    assert log.append(Slot(0), []) == Position()
+    assert log.append(SlotNumber(0), []) == Position()
     assert log.end(all_partitions(log)) == Position()
 
 
@@ -179,17 +179,17 @@ def test_a_slot_appends_only_documents_of_its_own_partition(log: EventLog) -> No
     count = len(log.partitions(DOCUMENTS))
     drafts = [queued(f"{number}.md") for number in range(40)]
     own = [draft for draft in drafts if partition_of(draft.key, count) == 0]
-    log.append(Slot(0), [*own, requested("elsewhere.md")])
+    log.append(SlotNumber(0), [*own, requested("elsewhere.md")])
     assert len(everything(log)) == len(own) + 1
     foreign = [draft for draft in drafts if draft not in own]
     for draft in foreign:
         with pytest.raises(ValueError, match="not to slot 0"):
-            log.append(Slot(0), [draft])
+            log.append(SlotNumber(0), [draft])
     assert len(everything(log)) == len(own) + 1
 
 
 def test_a_slot_that_does_not_exist_is_refused(log: EventLog) -> None:
-    beyond = Slot(len(log.partitions(DOCUMENTS)))
+    beyond = SlotNumber(len(log.partitions(DOCUMENTS)))
     with pytest.raises(ValueError, match="there is no slot"):
         log.append(beyond, [acted("x")])
     with pytest.raises(ValueError, match="there is no slot"):
@@ -197,10 +197,10 @@ def test_a_slot_that_does_not_exist_is_refused(log: EventLog) -> None:
 
 
 def test_owning_a_slot_again_is_harmless(log: EventLog) -> None:
-    log.own(Slot(0))
-    log.append(Slot(0), [acted("first")])
-    log.own(Slot(0))
-    log.append(Slot(0), [acted("second")])
+    log.own(SlotNumber(0))
+    log.append(SlotNumber(0), [acted("first")])
+    log.own(SlotNumber(0))
+    log.append(SlotNumber(0), [acted("second")])
     assert len(everything(log)) == 2
 
 
@@ -443,7 +443,7 @@ def test_a_closed_log_refuses_everything_and_closing_again_is_harmless(log: Even
         lambda: log.begin(operations),
         lambda: log.trim(Position()),
         lambda: log.wait_beyond(operations, Position(), timeout_s=0),
-        lambda: log.own(Slot(0)),
+        lambda: log.own(SlotNumber(0)),
     ]
     for call in calls:
         with pytest.raises(UsageError, match="the log is closed"):
@@ -487,13 +487,13 @@ def test_a_wake_ends_a_wait_and_the_log_goes_on(log: EventLog) -> None:
 
 def test_a_new_owner_of_a_slot_fences_the_old_one() -> None:
     zombie = MemoryLog()
-    zombie.own(Slot(0))
-    zombie.append(Slot(0), [queued("a.md")])
+    zombie.own(SlotNumber(0))
+    zombie.append(SlotNumber(0), [queued("a.md")])
     successor = zombie.peer()
-    successor.own(Slot(0))
+    successor.own(SlotNumber(0))
     with pytest.raises(Fenced):
-        zombie.append(Slot(0), [queued("b.md")])
-    successor.append(Slot(0), [queued("c.md")])
+        zombie.append(SlotNumber(0), [queued("b.md")])
+    successor.append(SlotNumber(0), [queued("c.md")])
     zombie.append(None, [requested("d.md")])
     assert sorted(names(everything(successor))) == ["a.md", "c.md", "d.md"]
 
@@ -501,12 +501,12 @@ def test_a_new_owner_of_a_slot_fences_the_old_one() -> None:
 def test_owning_one_slot_leaves_the_others_alone() -> None:
     log = MemoryLog(2)
     other = log.peer()
-    log.own(Slot(0))
-    other.own(Slot(1))
-    log.append(Slot(0), [acted("x")])
-    other.append(Slot(1), [acted("y")])
+    log.own(SlotNumber(0))
+    other.own(SlotNumber(1))
+    log.append(SlotNumber(0), [acted("x")])
+    other.append(SlotNumber(1), [acted("y")])
     with pytest.raises(Fenced):
-        log.append(Slot(1), [acted("z")])
+        log.append(SlotNumber(1), [acted("z")])
 
 
 def test_the_memory_log_mixes_topics_differently_for_different_seeds() -> None:

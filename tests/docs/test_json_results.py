@@ -33,7 +33,7 @@ from schemas.events import DocumentCompleted, DocumentQueued, JobSubmitted, Meta
 from schemas.ids import EventId, JobId, chunk_id_of, document_id_of, random_id
 from schemas.positions import Position
 from streams.artifact_stores.local import LocalArtifacts
-from streams.log import Draft, Slot
+from streams.log import Draft, SlotNumber
 from streams.logs.sqlite import SqliteLog
 from streams.logs.topic_plan import TOPICS_FILE
 from streams.uris import file_uri
@@ -78,8 +78,8 @@ class Corpus:
     def append(self, *events: tuple[str, str, PipelineEvent]) -> None:
         """Write events (topic, key, event) to the log, as another process would have."""
         log = SqliteLog(self.home / "data" / "log.sqlite")
-        log.own(Slot(0))
-        log.append(Slot(0), [Draft(*event) for event in events])
+        log.own(SlotNumber(0))
+        log.append(SlotNumber(0), [Draft(*event) for event in events])
         log.close()
 
     def lose_a_chunk(self) -> None:

@@ -45,11 +45,10 @@ from schemas.events import (
 )
 from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Unchanged, VectorsProduced
-from streams.log import Draft, Recorded, UnknownOutcome
-from streams.log import Slot as SlotNumber
+from streams.log import Draft, Recorded, SlotNumber, UnknownOutcome
 from streams.logs.memory import MemoryLog
 from streams.retry import RetryPolicy
 from streams.slot import FAULT_POINTS, Slot, SlotParts
@@ -107,7 +106,7 @@ class Process:
         self.in_work: dict[EventId, Attempt] = {}
         self.left_behind: set[EventId] = set()
         self.dies_at: str | None = None
-        writer = AnswerWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(7))
+        writer = DocumentEventWriter(pipeline_id=pipeline_id, retries=RetryPolicy(), generator=random.Random(7))
         self.slot = Slot(
             0,
             SlotParts(
@@ -260,12 +259,12 @@ class SlotMachine(RuleBasedStateMachine):
     # -- what the process does
 
     @rule()
-    def tick(self) -> None:
+    def take_turn(self) -> None:
         self._tick(self.process)
 
     def _tick(self, process: Process) -> None:
         try:
-            process.slot.tick()
+            process.slot.take_turn()
         except (UnknownOutcome, TransientError):
             process.own()
 
@@ -311,7 +310,7 @@ class SlotMachine(RuleBasedStateMachine):
                 zombie.slot.finished(started_id, _outcome("produced", attempt))
             before = self.log.end(self.log.partitions("documents"))
             with contextlib.suppress(FatalError):
-                zombie.slot.tick()
+                zombie.slot.take_turn()
             assert self.log.end(self.log.partitions("documents")) == before
         self.zombies.clear()
 

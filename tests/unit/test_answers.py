@@ -8,14 +8,14 @@ import pytest
 from outcomes import PRODUCED
 
 from schemas.events import DocumentCompleted, DocumentQueued
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.document_state import DocumentState
 from streams.retry import RetryPolicy
 from tests.histories import Histories
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 A_MD = "file:///docs/sub/a.md"
-WRITER = AnswerWriter(pipeline_id="run-1", retries=RetryPolicy(), generator=random.Random(7))
+WRITER = DocumentEventWriter(pipeline_id="run-1", retries=RetryPolicy(), generator=random.Random(7))
 
 ROOTS: Mapping[str, tuple[str | None, str | None, str | None]] = {
     "new": (None, "file:///docs/", "file:///docs/"),

@@ -11,7 +11,7 @@ from refold.cluster.slot_set import OwnedSlot, SlotSet
 from refold.cluster.watchdog import PATIENCE_S
 from schemas.positions import Position
 from streams.logs.memory import MemoryLog
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 
 WAIT_S = 30.0
 
@@ -27,7 +27,7 @@ class HangingSlot:
     def own(self) -> None:
         """It is this one's."""
 
-    def tick(self) -> bool:
+    def take_turn(self) -> bool:
         self.hangs.set()
         self.let_go.wait(WAIT_S)
         return False
@@ -50,8 +50,8 @@ def slots_of(slot: HangingSlot, loop: asyncio.AbstractEventLoop, now_s: list[flo
     log, attempts = MemoryLog(), SimpleNamespace()
 
     def make(_number: int) -> OwnedSlot:
-        worker = SlotWorker(log=log, attempts=attempts, loop=loop, monotonic=lambda: now_s[0])  # type: ignore[arg-type]
-        return OwnedSlot(slot, worker)  # type: ignore[arg-type]
+        thread = SlotThread(log=log, attempts=attempts, loop=loop, monotonic=lambda: now_s[0])  # type: ignore[arg-type]
+        return OwnedSlot(slot, thread)  # type: ignore[arg-type]
 
     return SlotSet(make)
 

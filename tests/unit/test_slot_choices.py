@@ -252,8 +252,8 @@ def test_what_is_ready_starts_at_once_behind_any_number_of_waiting_retries() -> 
     world.states.catch_up()
     world.slot.own()
     world.ask("ready")
-    assert world.slot.tick()
-    assert world.slot.tick()
+    assert world.slot.take_turn()
+    assert world.slot.take_turn()
     assert world.names_in_work() == ["ready"]
 
 

@@ -15,10 +15,9 @@ from schemas.errors import TransientError
 from schemas.events import DocumentReleased, DocumentStarted
 from schemas.positions import Position, TopicPartition
 from streams.attempt import Attempt, AttemptOutcome
-from streams.log import Draft, EventLog, LogReplaced, UnknownOutcome
-from streams.log import Slot as SlotNumber
+from streams.log import Draft, EventLog, LogReplaced, SlotNumber, UnknownOutcome
 from streams.logs.memory import MemoryLog
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 from streams.workload import Workload
 
 DEADLINE_S = 60.0
@@ -130,23 +129,23 @@ def test_a_database_that_is_away_for_moments_is_no_crash_of_what_is_in_work(loop
     log, attempts = MemoryLog(), CountedAttempts()
     folded = FoldedStates(log)
     states = AwayStates(folded)
-    worker = SlotWorker(log=log, attempts=attempts, loop=loop, is_assigned=lambda: True)
-    world = SlotWorld(log=log, states=states, begin=worker.begin)
+    thread = SlotThread(log=log, attempts=attempts, loop=loop, is_assigned=lambda: True)
+    world = SlotWorld(log=log, states=states, begin=thread.begin)
     world.ask("slow")
-    worker.start(world.slot)
+    thread.start(world.slot)
     for n in range(6):
         attempts.wait_until_begun(lambda uris, n=n: uris.count("push:slow") > n)  # type: ignore[misc]
         with states.lock:
             folded.catch_up()
         states.go_away()
         world.ask(f"other-{n}")
-        worker.wake()
+        thread.wake()
         assert states.was_asked.wait(DEADLINE_S)
     attempts.wait_until_begun(lambda uris: uris.count("push:slow") > 6)
     loop.call_soon_threadsafe(attempts.may_end.set)
     wait_until_told(log, lambda: "Completed" in world.told("slow"))
-    worker.stop()
-    assert worker.error is None
+    thread.stop()
+    assert thread.error is None
     assert attempts.most_at_once == 1
     assert "Failed" not in world.told("slow")
 
@@ -156,34 +155,34 @@ def test_what_is_in_work_at_the_end_is_released_though_the_first_commit_fails(
     loop: asyncio.AbstractEventLoop, failure: Exception
 ) -> None:
     log, attempts = LosingLog(MemoryLog()), CountedAttempts()
-    worker = SlotWorker(log=log, attempts=attempts, loop=loop)  # type: ignore[arg-type]
-    world = SlotWorld(log=log, begin=worker.begin)  # type: ignore[arg-type]
+    thread = SlotThread(log=log, attempts=attempts, loop=loop)  # type: ignore[arg-type]
+    world = SlotWorld(log=log, begin=thread.begin)  # type: ignore[arg-type]
     world.ask("slow")
     world.ask("slower")
-    worker.start(world.slot)
+    thread.start(world.slot)
     attempts.wait_until_begun(lambda uris: len(uris) == 2)
     log.failures.append(failure)
-    worker.stop(deadline_s=0.1)
-    assert worker.error is None
+    thread.stop(deadline_s=0.1)
+    assert thread.error is None
     kinds = [type(event) for event in events_of(world.log, "documents")]
     assert kinds.count(DocumentStarted) == kinds.count(DocumentReleased) == 2
 
 
 def test_a_slot_whose_log_was_made_anew_ends_and_says_so(loop: asyncio.AbstractEventLoop) -> None:
     log, told = LosingLog(MemoryLog()), threading.Event()
-    worker = SlotWorker(
+    thread = SlotThread(
         log=log,  # type: ignore[arg-type]
         attempts=CountedAttempts(),
         loop=loop,
         on_failure=lambda _: told.set(),
         is_assigned=lambda: True,
     )
-    worker.start(SlotWorld(log=log, begin=worker.begin).slot)  # type: ignore[arg-type]
+    thread.start(SlotWorld(log=log, begin=thread.begin).slot)  # type: ignore[arg-type]
     log.is_replaced = True
-    worker.wake()
+    thread.wake()
     assert told.wait(DEADLINE_S)
-    worker.stop()
-    assert isinstance(worker.error, LogReplaced)
+    thread.stop()
+    assert isinstance(thread.error, LogReplaced)
 
 
 def test_a_suspect_gets_its_turn_while_another_slot_of_the_process_has_work(loop: asyncio.AbstractEventLoop) -> None:
@@ -199,20 +198,20 @@ def test_a_suspect_gets_its_turn_while_another_slot_of_the_process_has_work(loop
         states.catch_up()
     attempts, workload = CountedAttempts(), Workload(4)
     loop.call_soon_threadsafe(attempts.may_end.set)
-    workers = []
+    threads = []
     for number in (1, 0):
-        worker = SlotWorker(log=log, attempts=attempts, loop=loop, linger_s=0.001)
+        thread = SlotThread(log=log, attempts=attempts, loop=loop, linger_s=0.001)
         world = SlotWorld(
-            log=log, states=states, number=number, run="now", workload=workload, begin=worker.begin, wake=worker.wake
+            log=log, states=states, number=number, run="now", workload=workload, begin=thread.begin, wake=thread.wake
         )
-        workers.append((worker, world))
+        threads.append((thread, world))
     for name in others:
-        workers[0][1].ask(name)
-    for worker, world in workers:
-        worker.start(world.slot)
+        threads[0][1].ask(name)
+    for thread, world in threads:
+        thread.start(world.slot)
     attempts.wait_until_begun(lambda uris: f"push:{suspect}" in uris)
     begun_before = attempts.uris.index(f"push:{suspect}")
     attempts.wait_until_begun(lambda uris: len(uris) == 1 + len(others))
-    for worker, _ in workers:
-        worker.stop()
+    for thread, _ in threads:
+        thread.stop()
     assert begun_before < len(others) / 2

@@ -25,7 +25,7 @@ from schemas.ids import document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
 from schemas.registries.memory import MemoryRegistry
 from schemas.sqlite_files import MEANINGS, mapped_sqlite_errors
-from streams.log import Draft, LogDamaged, PositionExpired, Recorded, Slot, Undecodable
+from streams.log import Draft, LogDamaged, PositionExpired, Recorded, SlotNumber, Undecodable
 from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_layout import LOG_FILE, checksum_of
 from streams.sqlite_file import SqliteFile
@@ -229,7 +229,7 @@ def test_a_reader_cannot_write(log: SqliteLog, path: Path) -> None:
         for write in (
             lambda: reader.append(None, [acted("x")]),
             lambda: reader.trim(Position({REQUESTS: 1})),
-            lambda: reader.own(Slot(0)),
+            lambda: reader.own(SlotNumber(0)),
         ):
             with pytest.raises(UsageError, match="opened to read only"):
                 write()

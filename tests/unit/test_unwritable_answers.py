@@ -25,7 +25,7 @@ from schemas.events import (
 )
 from schemas.ids import document_id_of, event_id_of
 from schemas.registries.memory import MemoryRegistry
-from streams.answers import MAX_ANSWER_BYTES, MAX_SAID_CHARS, AnswerWriter
+from streams.answers import MAX_ANSWER_BYTES, MAX_SAID_CHARS, DocumentEventWriter
 from streams.attempt import AttemptOutcome, Unchanged, VectorsProduced
 from streams.document_state import DocumentState, OpenRequest
 from streams.retry import MAX_RETRY_AFTER_S, RetryPolicy
@@ -43,7 +43,7 @@ def answer(outcome: AttemptOutcome, *, failures: int = 0, max_attempts: int = 4)
         adapter="push",
     )
     request = OpenRequest(queued=queued, order=0, started_id=event_id_of(uri, "s"), failures=failures)
-    writer = AnswerWriter(
+    writer = DocumentEventWriter(
         pipeline_id="test", retries=RetryPolicy(max_attempts=max_attempts), generator=random.Random(7)
     )
     state = DocumentState(document_id=queued.document_id, requests=(request,))

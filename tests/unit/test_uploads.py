@@ -20,7 +20,7 @@ from streams.artifact_stores.objects import STREAMED_FROM_BYTES
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
 from streams.artifacts import ArtifactStore
 from streams.job import Job
-from streams.log import Draft, Slot
+from streams.log import Draft, SlotNumber
 from streams.logs.memory import MemoryLog
 from streams.plan import PlanRules
 from streams.planner import Planner
@@ -44,7 +44,7 @@ class LogOfWorkers(MemoryLog):
         self._folder = folder
         self.fetched: dict[str, int] = {}
 
-    def append(self, slot: Slot | None, drafts: Sequence[Draft]) -> Position:
+    def append(self, slot: SlotNumber | None, drafts: Sequence[Draft]) -> Position:
         store = opened(self._folder)
         for request in [draft.event for draft in drafts if isinstance(draft.event, DocumentRequested)]:
             assert request.content_ref is not None

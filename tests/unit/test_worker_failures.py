@@ -1,4 +1,4 @@
-"""A slot's worker over a real log goes on, whatever one document's attempt comes to or raises."""
+"""A slot's thread over a real log goes on, whatever one document's attempt comes to or raises."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from schemas.errors import DiskFull, RefoldError
 from schemas.events import DocumentCompleted, DocumentEvent, DocumentFailed, DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from schemas.positions import Position
-from streams.answers import AnswerWriter
+from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempt import Attempt, AttemptOutcome
 from streams.log import Draft, EventLog
 from streams.logs.sqlite import SqliteLog
 from streams.retry import RetryPolicy
 from streams.slot import Slot, SlotParts
-from streams.worker import SlotWorker
+from streams.worker import SlotThread
 from streams.workload import Workload
 
 WAIT_S = 60.0
@@ -82,25 +82,25 @@ def working(
     attempts: ScriptedAttempts,
     *,
     on_failure: Callable[[RefoldError], None] = lambda _: None,
-) -> Iterator[SlotWorker]:
-    worker = SlotWorker(log=log, attempts=attempts, loop=loop, on_failure=on_failure)
+) -> Iterator[SlotThread]:
+    thread = SlotThread(log=log, attempts=attempts, loop=loop, on_failure=on_failure)
     slot = Slot(
         0,
         SlotParts(
             log=log,
             states=FoldedStates(log),
             artifacts=MemoryArtifacts(lambda: datetime.now(UTC)),
-            writer=AnswerWriter(pipeline_id="test", retries=RetryPolicy(), generator=random.Random(7)),
+            writer=DocumentEventWriter(pipeline_id="test", retries=RetryPolicy(), generator=random.Random(7)),
             workload=Workload(limit=3),
-            begin=worker.begin,
+            begin=thread.begin,
             parameters=attempts.parameters,
             clock=lambda: datetime.now(UTC),
             monotonic=lambda: 0.0,
         ),
     )
-    worker.start(slot)
-    yield worker
-    worker.stop(0.0)
+    thread.start(slot)
+    yield thread
+    thread.stop(0.0)
 
 
 def ask(log: EventLog, uri: str) -> None:
@@ -110,13 +110,13 @@ def ask(log: EventLog, uri: str) -> None:
     log.append(None, [Draft("requests", document_id, request)])
 
 
-def answers(log: EventLog, count: int, worker: SlotWorker) -> dict[str, DocumentEvent]:
+def answers(log: EventLog, count: int, thread: SlotThread) -> dict[str, DocumentEvent]:
     """The first `count` answers of the log by the last word of their uris, as they come."""
     partitions, position = log.partitions("documents"), Position()
     found: dict[str, DocumentEvent] = {}
     names = {document_id_of(f"push:{name}"): name for name in ("bad", "good", "late")}
     while len(found) < count:
-        assert log.wait_beyond(partitions, position, WAIT_S), (found, worker.error)
+        assert log.wait_beyond(partitions, position, WAIT_S), (found, thread.error)
         for batch in log.read(partitions, position):
             events = [record.event for record in batch.recorded]
             found |= {names[e.document_id]: e for e in events if isinstance(e, DocumentCompleted | DocumentFailed)}
@@ -132,11 +132,11 @@ def test_an_answer_that_cannot_be_written_fails_its_document_and_no_other(
     with closing(SqliteLog(tmp_path / "log.sqlite")) as log:
         ask(log, "push:bad")
         ask(log, "push:good")
-        with working(log, loop, attempts) as worker:
-            found = answers(log, 2, worker)
+        with working(log, loop, attempts) as thread:
+            found = answers(log, 2, thread)
             ask(log, "push:late")
-            found = answers(log, 3, worker)
-        assert worker.error is None
+            found = answers(log, 3, thread)
+        assert thread.error is None
     assert isinstance(found["bad"], DocumentFailed)
     assert found["bad"].is_final
     assert isinstance(found["good"], DocumentCompleted)
@@ -148,6 +148,6 @@ def test_a_full_disk_still_ends_the_worker(tmp_path: Path, loop: asyncio.Abstrac
     with closing(SqliteLog(tmp_path / "log.sqlite")) as log:
         ask(log, "push:bad")
         attempts = ScriptedAttempts({"push:bad": DiskFull()})
-        with working(log, loop, attempts, on_failure=lambda _: ended.set()) as worker:
+        with working(log, loop, attempts, on_failure=lambda _: ended.set()) as thread:
             assert ended.wait(WAIT_S)
-        assert isinstance(worker.error, DiskFull)
+        assert isinstance(thread.error, DiskFull)

@@ -47,7 +47,7 @@ def parse_office(content: bytes, media_type: str, settings: StageSettings) -> Pa
     try:
         result = kreuzberg.extract_bytes_sync(content, media_type, config=_CONFIG)
     except (exceptions.ValidationError, exceptions.MissingDependencyError) as exc:
-        raise StageFailed("unsupported_media_type", f"there is no parser for {media_type}: {_told(exc)}") from exc
+        raise StageFailed("unsupported_media_type", f"there is no parser for {media_type}: {_message_of(exc)}") from exc
     except exceptions.KreuzbergError as exc:
         raise _failure(content, media_type, exc) from exc
     title = result.metadata.get("title")
@@ -86,14 +86,14 @@ def _word_count(text: str) -> int:
 
 
 def _failure(content: bytes, media_type: str, exc: exceptions.KreuzbergError) -> StageFailed:
-    told = _told(exc)
-    if "password" in told.lower() or "encrypt" in told.lower():
+    message = _message_of(exc)
+    if "password" in message.lower() or "encrypt" in message.lower():
         return StageFailed("encrypted_document", "the document asks for a password")
     if media_type == PDF and b"%%EOF" not in content:
         return StageFailed("damaged_document", "the PDF has no end, as if it were cut off")
-    return StageFailed("damaged_document", f"the document cannot be read: {told}")
+    return StageFailed("damaged_document", f"the document cannot be read: {message}")
 
 
-def _told(exc: exceptions.KreuzbergError) -> str:
+def _message_of(exc: exceptions.KreuzbergError) -> str:
     """What kreuzberg says, without the kind of error it puts before every message."""
     return str(exc).partition("\n")[0].removeprefix(f"{type(exc).__name__}: ")
