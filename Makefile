@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: env  ## ingest real documents, search them, prove the indexes equal the log: make demo [SOURCE=dir]
-	@$(BIN)/python -m refold.demo --data '$(DEMO_DATA)' $(if $(SOURCE),'$(SOURCE)')
+	@$(BIN)/python -m refold.demo.__main__ --data '$(DEMO_DATA)' $(if $(SOURCE),'$(SOURCE)')
 
 check: lint  ## what every commit passes, within two minutes: lint and the unit tests; starts no server
 	REFOLD_TEST_SERVERS=off $(BIN)/python -m pytest $(PARALLEL) tests/unit

@@ -15,15 +15,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from projections.hits import Hit
-    from projections.index_backend import Filters
-    from projections.search import SearchAnswer
-    from refold.event_filters import EventFilter, errors_only, kinds, progress_only
-    from refold.pipeline import Pipeline
-    from refold.pipeline import open_pipeline as open  # noqa: A004 - read as refold.open
-    from refold.results import DocumentResult, PipelineResult
-    from refold.settings import Settings
-    from refold.subscription import Delivery
+    from projections.index.backend import Filters
+    from projections.search.hits import Hit
+    from projections.search.search import SearchAnswer
+    from refold.api.event_filters import EventFilter, errors_only, kinds, progress_only
+    from refold.api.pipeline import Pipeline
+    from refold.api.pipeline import open_pipeline as open  # noqa: A004 - read as refold.open
+    from refold.api.subscription import Delivery
+    from refold.commands.results import DocumentResult, PipelineResult
+    from refold.settings.settings import Settings
     from schemas import events
     from schemas.errors import RefoldError
     from schemas.positions import Position
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Delivery": "refold.subscription",
-    "DocumentResult": "refold.results",
-    "EventFilter": "refold.event_filters",
-    "Filters": "projections.index_backend",
-    "Hit": "projections.hits",
-    "Pipeline": "refold.pipeline",
-    "PipelineResult": "refold.results",
+    "Delivery": "refold.api.subscription",
+    "DocumentResult": "refold.commands.results",
+    "EventFilter": "refold.api.event_filters",
+    "Filters": "projections.index.backend",
+    "Hit": "projections.search.hits",
+    "Pipeline": "refold.api.pipeline",
+    "PipelineResult": "refold.commands.results",
     "Position": "schemas.positions",
     "RefoldError": "schemas.errors",
-    "SearchAnswer": "projections.search",
-    "Settings": "refold.settings",
-    "errors_only": "refold.event_filters",
-    "kinds": "refold.event_filters",
-    "progress_only": "refold.event_filters",
+    "SearchAnswer": "projections.search.search",
+    "Settings": "refold.settings.settings",
+    "errors_only": "refold.api.event_filters",
+    "kinds": "refold.api.event_filters",
+    "progress_only": "refold.api.event_filters",
 }
 
 __all__ = [
@@ -69,7 +69,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "open":
-        return import_module("refold.pipeline").open_pipeline
+        return import_module("refold.api.pipeline").open_pipeline
     if name == "events":
         return import_module("schemas.events")
     if name in _HOMES:

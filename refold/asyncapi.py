@@ -17,8 +17,8 @@ import yaml
 
 from schemas.avro_files import AVRO_FOLDER, NAMESPACE, file_stem, newest, released_schemas
 from schemas.events import TOPICS
+from streams.documents.request_contract import MAX_CONTENT_BYTES
 from streams.logs.topic_plan import TopicPlan, load_topics
-from streams.request_contract import MAX_CONTENT_BYTES
 
 AVRO_FORMAT: Final = "application/vnd.apache.avro;version=1.9.0"
 KAFKA_BINDING: Final = "0.5.0"

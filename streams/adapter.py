@@ -1,4 +1,4 @@
-"""The ports of adapters, which connect sources: one scans, one reads. The adapters are in `streams/adapters/`."""
+"""The ports of adapters, which connect sources: one scans, one reads. The adapters are in `streams/sources/`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ PROCESSORS = (
 class ProcessLogger:
     """Logs as the process has configured structlog; where nobody has, warnings go to standard error as JSON.
 
-    A process of refold's own configures it (`refold/own_process.py`); a program that uses refold may, or may not.
+    A process of refold's own configures it (`refold/process/setup.py`); a program that uses refold may, or may not.
     """
 
     def __init__(self, name: str) -> None:

@@ -16,7 +16,7 @@ class Source(Adapter, Protocol):
 
     @property
     def source_uri(self) -> str:
-        """What JobSubmitted keeps of it: enough to open the source again (`streams/adapters/sources.py`)."""
+        """What JobSubmitted keeps of it: enough to open the source again (`streams/sources/table.py`)."""
 
     @property
     def place(self) -> str:

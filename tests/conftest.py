@@ -10,11 +10,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import servers
-
-sys.modules["tests.servers"] = servers  # by whichever name a test asks: the servers of a run are the same
+from tests.servers import run as servers
 
 # A run begins thousands of processes. Where none may keep what it has compiled, each compiles all of refold again, a
 # quarter of its time. What is kept lies in `__pycache__`, out of git's sight.
@@ -49,10 +45,10 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: Any) -> None:
     """Leave nothing on servers, and hand what a worker has learnt of them to the process that sums up."""
-    views = sys.modules.get("tests.sql_views")
+    views = sys.modules.get("tests.servers.sql_views")
     if views is not None:
         views.drop_schemas()
-    backends = sys.modules.get("index_backends")
+    backends = sys.modules.get("tests.servers.index_backends")
     if backends is not None:
         backends.drop_leftovers()
     if _is_worker(session.config):
@@ -92,6 +88,6 @@ def _is_worker(config: Any) -> bool:
 
 
 def _told() -> dict[str, str]:
-    backends = sys.modules.get("index_backends")
+    backends = sys.modules.get("tests.servers.index_backends")
     qdrant = {"qdrant": backends.QDRANT_RUNS} if backends is not None else {}
     return {**qdrant, **servers.told}

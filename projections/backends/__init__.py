@@ -1,1 +1,1 @@
-"""Index backends: the technologies behind the ports in `projections/index_backend.py`."""
+"""Index backends: the technologies behind the ports in `projections/index/backend.py`."""

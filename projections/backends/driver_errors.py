@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from projections.backends.server_calls import one_line
-from projections.panics import error_of, is_panic
+from projections.fold.panics import error_of, is_panic
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError
 
 _NO_SPACE = ("No space left on device", f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "quota exceeded")

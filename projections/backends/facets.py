@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from projections.index_backend import DocumentAttributes, Filters
+from projections.index.backend import DocumentAttributes, Filters
 
 LONGEST_TERM = 500
 """Characters; longer terms are digests."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from projections.index_backend import IndexForeign
+from projections.index.backend import IndexForeign
 from schemas.errors import UsageError
 
 MARK = "generation.json"

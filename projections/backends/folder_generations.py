@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic
 
-from projections.generation_store import BackendT_co
+from projections.index.generation_store import BackendT_co
 from schemas.errors import MachineError
 
 

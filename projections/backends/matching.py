@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Sequence
 
-from projections.index_backend import DocumentAttributes, Filters
+from projections.index.backend import DocumentAttributes, Filters
 
 Admission = Callable[[DocumentAttributes], bool]
 

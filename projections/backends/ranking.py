@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from projections.index_backend import ScoredChunk
+from projections.index.backend import ScoredChunk
 
 FoundT = TypeVar("FoundT")
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-from projections.index_backend import IndexedChunk
+from projections.index.backend import IndexedChunk
 from schemas.errors import PoisonError, TransientError
 
 ResultT = TypeVar("ResultT")

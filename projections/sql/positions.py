@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, select
 
+from projections.fold.view import PositionConflict
 from projections.sql.dialects import insert_absent
-from projections.view import PositionConflict
 from schemas.positions import Position, TopicPartition
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from projections.view import GenerationGone
+from projections.fold.view import GenerationGone
 from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, RefoldError, TransientError
 
 _AWAY = (TransientError, "check that the PostgreSQL server runs and can be reached; it is tried again")

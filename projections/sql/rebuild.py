@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from projections.follower import Follower, Joining
-from projections.projection import Projection
-from projections.sql.sql_view import SqlView
-from projections.sql.view_store import HasMetadata
+from projections.fold.follower import Follower, Joining
+from projections.fold.projection import Projection
+from projections.sql.store import HasMetadata
+from projections.sql.view import SqlView
 from schemas.positions import Position
 from streams.log import EventLog
 

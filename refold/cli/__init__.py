@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refold.collector import collect_no_more, collect_seldom
+from refold.process.collector import collect_no_more, collect_seldom
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from projections.panics import is_panic
+from projections.fold.panics import is_panic
 from refold import __version__
 from refold.cli import (
     cache,

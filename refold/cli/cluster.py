@@ -19,7 +19,7 @@ def worker(
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
     """Work on documents of a cluster, as one of any number of workers, until SIGTERM or Ctrl-C."""
-    from refold.cluster.worker import run_worker  # noqa: PLC0415 - the machinery of a cluster
+    from refold.cluster.worker.process import run_worker  # noqa: PLC0415 - the machinery of a cluster
 
     run_worker(settings_of(None, config, "cluster"))
     return _ended(as_json=as_json)
@@ -30,7 +30,7 @@ def projector(
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
     """Keep a cluster's views and indexes up to date, as one of any number of projectors, until SIGTERM or Ctrl-C."""
-    from refold.cluster.projecting import run_projector  # noqa: PLC0415 - as above
+    from refold.cluster.projector.process import run_projector  # noqa: PLC0415 - as above
 
     run_projector(settings_of(None, config, "cluster"))
     return _ended(as_json=as_json)

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from refold.api.session import OnPlace, Session, not_told
 from refold.control.messages import Json
-from refold.session import OnPlace, Session, not_told
-from refold.settings import Settings, load_settings
+from refold.settings.settings import Settings, load_settings
 
 DataOption = Annotated[
     Path | None,

@@ -48,7 +48,7 @@ def doctor(
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
     """Check this machine and the data folder: what is missing, damaged or tight. Exit code 1 when something is."""
-    from refold.doctor import examine  # noqa: PLC0415 - needed by this command only
+    from refold.doctor.machine import examine  # noqa: PLC0415 - needed by this command only
 
     results = examine(settings_of(data, config, engine))
     if as_json:

@@ -46,7 +46,7 @@ def check(
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
     """Compare the topics with what they are to be; without an address, only check the file. Exit code 1 if not so."""
-    from streams.logs.kafka_topics import KafkaTopics  # noqa: PLC0415 - an engine that few commands need
+    from streams.logs.kafka.topics import KafkaTopics  # noqa: PLC0415 - an engine that few commands need
     from streams.logs.topic_plan import load_topics, problems_of_plan  # noqa: PLC0415 - as above
 
     plans = load_topics(file, partitions=partitions, replication_factor=replication)
@@ -77,7 +77,7 @@ def apply(
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
     """Make the topics that are lacking and set what is otherwise. Nothing is deleted; partitions are never changed."""
-    from streams.logs.kafka_topics import KafkaTopics  # noqa: PLC0415 - an engine that few commands need
+    from streams.logs.kafka.topics import KafkaTopics  # noqa: PLC0415 - an engine that few commands need
     from streams.logs.topic_plan import load_topics  # noqa: PLC0415 - as above
 
     plans = load_topics(file, partitions=partitions, replication_factor=replication)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from projections.sql.sql_view import SqlView
-from projections.sql.view_store import ViewMissing, ViewOutdated
+from projections.sql.store import ViewMissing, ViewOutdated
+from projections.sql.view import SqlView
 from schemas.errors import UnreachableError
 from streams.process_log import ProcessLogger
 

@@ -12,20 +12,20 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine as SqlEngine
 
-from projections.backends.keyword.opensearch_generations import OpenSearchGenerations
-from projections.backends.vector.qdrant_generations import QdrantGenerations
-from projections.index_home import IndexHome
-from projections.keyword_index import KeywordIndex
+from projections.backends.opensearch.generations import OpenSearchGenerations
+from projections.backends.qdrant.generations import QdrantGenerations
+from projections.index.keyword_index import KeywordIndex
+from projections.index.vector_index import VectorIndex
+from projections.index.view.home import IndexHome
 from projections.sql.engine import open_postgres
-from projections.vector_index import VectorIndex
-from refold.cluster.settings import ClusterSettings
+from refold.settings.cluster import ClusterSettings
 from schemas.errors import UsageError
 from schemas.registries.confluent import ConfluentRegistry
 from schemas.registries.confluent_client import ConfluentClient
 from streams.artifact_stores.objects import ObjectArtifacts
 from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
-from streams.logs.kafka import KafkaLog
+from streams.logs.kafka.log import KafkaLog
 
 Clock = Callable[[], datetime]
 

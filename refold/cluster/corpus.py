@@ -11,23 +11,23 @@ from typing import Any
 
 from sqlalchemy import Engine as SqlEngine
 
-from projections.index_home import IndexHome
-from projections.index_view import IndexView
-from projections.jobs import JobsProjection, JobsView
-from projections.keyword_index import KEYWORD, KeywordIndex
-from projections.manifest import ManifestProjection, ManifestView
-from projections.projection import Projection
+from projections.fold.projection import Projection
+from projections.index.keyword_index import KEYWORD, KeywordIndex
+from projections.index.vector_index import VECTOR, VectorIndex
+from projections.index.view.home import IndexHome
+from projections.index.view.view import IndexView
+from projections.jobs.view import JobsProjection, JobsView
+from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.clock import DatabaseClock
-from projections.stage_results import StageResultsProjection, StageResultsView
-from projections.vector_index import VECTOR, VectorIndex
-from refold.both_engines import now
+from projections.stage_results.view import StageResultsProjection, StageResultsView
 from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
-from refold.cluster.settings import ClusterSettings
-from refold.settings import Settings
+from refold.engine.both_engines import now
+from refold.settings.cluster import ClusterSettings
+from refold.settings.settings import Settings
 from schemas.errors import TransientError, UnreachableError, reached_at_start
 from schemas.ids import random_id
 from streams.artifact_stores.objects import ObjectArtifacts
-from streams.logs.kafka import KafkaLog
+from streams.logs.kafka.log import KafkaLog
 from streams.process_log import ProcessLogger
 from streams.stages.embed import embedder_spec
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy import Engine as SqlEngine
 
-from projections.leases import Lease, Leases
+from projections.sql.leases import Lease, Leases
 from schemas.errors import TransientError
 from schemas.ids import random_id
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from refold.cluster.watchdog import PATIENCE_S
+from refold.cluster.health.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
 from schemas.positions import TopicPartition
-from streams.slot import Slot
-from streams.worker import SlotThread
+from streams.slot.slot import Slot
+from streams.slot.thread import SlotThread
 
 DRAIN_S: Final = 10.0
 """How long what is in work may finish when slots are given up: a third of what Kafka waits for a rebalance."""

@@ -16,7 +16,7 @@ from refold.control.messages import Call, Emit, Json
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from refold.engine import Engine
+    from refold.engine.engine import Engine
 
 Run = Callable[["Engine", Mapping[str, Any], Emit, threading.Event], Mapping[str, Any]]
 

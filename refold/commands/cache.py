@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refold.control.messages import Emit, Json
-from refold.engine import SQL_VIEWS, Engine
+from refold.engine.engine import SQL_VIEWS, Engine
 
 
 def stats(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from projections.verify_events import consistency_drafts
-from projections.verify_report import IndexReport
+from projections.consistency.events import consistency_drafts
+from projections.consistency.report import IndexReport
 from refold.control.messages import Emit, Json
-from refold.engine import INDEXES, SQL_VIEWS, Engine
+from refold.engine.engine import INDEXES, SQL_VIEWS, Engine
 from schemas.errors import FatalError, UsageError
 from schemas.ids import random_id
 

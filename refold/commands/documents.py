@@ -6,10 +6,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from projections.manifest_entries import DocumentStatus, ManifestDocument
+from projections.manifest.entries import DocumentStatus, ManifestDocument
+from refold.commands.named import document_id_named
 from refold.control.messages import Emit, Json
-from refold.engine import SQL_VIEWS, Engine
-from refold.naming import document_id_named
+from refold.engine.engine import SQL_VIEWS, Engine
 from schemas.errors import UsageError
 from schemas.ids import DocumentId
 

@@ -6,17 +6,17 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from refold.commands.ingest_run import IngestRun
+from refold.commands.named import mode_named, priority_named
+from refold.commands.waiting import wait_for_position
 from refold.control.messages import Emit, Json
-from refold.engine import SQL_VIEWS, Engine
-from refold.ingest_run import IngestRun
-from refold.naming import mode_named, priority_named
-from refold.unfinished_jobs import OpenedJob
-from refold.waiting import wait_for_position
+from refold.engine.engine import SQL_VIEWS, Engine
+from refold.engine.unfinished_jobs import OpenedJob
 from schemas.ids import JobId, random_id
-from streams.adapters.folder import FolderOptions
-from streams.adapters.sources import open_sources
-from streams.job import Job
-from streams.plan import PlannedAction, PlanRules
+from streams.planning.job import Job
+from streams.planning.plan import PlannedAction, PlanRules
+from streams.sources.local.folder import FolderOptions
+from streams.sources.table import open_sources
 
 
 def ingest(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from projections.job_entries import JobState
+from projections.jobs.entries import JobState
+from refold.commands.named import job_named
+from refold.commands.waiting import wait_for_job
 from refold.control.messages import Emit, Json
-from refold.engine import SQL_VIEWS, Engine
-from refold.naming import job_named
-from refold.unfinished_jobs import open_of_others
-from refold.waiting import wait_for_job
+from refold.engine.engine import SQL_VIEWS, Engine
+from refold.engine.unfinished_jobs import open_of_others
 from schemas.errors import UsageError
 from schemas.events import JobCancelled, JobPaused, JobResumed, Meta
 from schemas.ids import EventId, random_id

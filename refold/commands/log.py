@@ -9,16 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from refold.artifact_copy import CopiedArtifacts, copy_artifacts
+from refold.commands.event_json import recorded_json
 from refold.commands.status import size_bytes_of
 from refold.control.messages import Emit, Json
-from refold.engine import Engine
-from refold.event_json import recorded_json
+from refold.engine.engine import Engine
 from schemas.errors import UsageError
 from schemas.events import TOPICS
 from schemas.positions import Position, TopicPartition
 from streams.log import Recorded
-from streams.log_transfer import export_log, import_log
+from streams.transfer.artifacts import CopiedArtifacts, copy_artifacts
+from streams.transfer.log import export_log, import_log
 
 FOLLOW_S = 0.5
 

@@ -7,17 +7,17 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from refold.commands.document_results import result_of, searchable_result
+from refold.commands.named import priority_named
+from refold.commands.requests import ask, request
+from refold.commands.results import DocumentResult
+from refold.commands.waiting import wait_for_position
 from refold.control.messages import Emit, Json
-from refold.document_results import result_of, searchable_result
-from refold.engine import Engine
-from refold.naming import priority_named
-from refold.requests import ask, request
-from refold.results import DocumentResult
-from refold.unfinished_jobs import open_of_others
-from refold.waiting import wait_for_position
+from refold.engine.engine import Engine
+from refold.engine.unfinished_jobs import open_of_others
 from schemas.events import Action, Answer, DocumentSkipped
 from schemas.ids import random_id
-from streams.uris import push_uri
+from streams.documents.uris import push_uri
 
 
 def add_document(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:

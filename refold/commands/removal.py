@@ -10,17 +10,17 @@ from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from refold.commands.named import uri_named
+from refold.commands.requests import ask, request
+from refold.commands.waiting import wait_for_position
 from refold.control.messages import Emit, Json
-from refold.engine import SQL_VIEWS, Engine
-from refold.naming import uri_named
-from refold.requests import ask, request
-from refold.unfinished_jobs import open_of_others
-from refold.waiting import wait_for_position
+from refold.engine.engine import SQL_VIEWS, Engine
+from refold.engine.unfinished_jobs import open_of_others
 from schemas.errors import UsageError
 from schemas.events import Action, DocumentRemoved
 from schemas.ids import DocumentId, document_id_of, event_id_of, random_id
-from streams.adapters.glob_pattern import GlobPattern, has_magic, split_magic
 from streams.id_set import IdSet
+from streams.sources.local.glob_pattern import GlobPattern, has_magic, split_magic
 
 BATCH_DOCUMENTS = 500
 """Asked for at once, so that memory does not grow with what is removed."""

@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from projections.filters import parse_filters
-from projections.highlight import highlights
-from projections.hits import Hit
-from projections.index_backend import Filters
-from projections.search import SearchAnswer, SearchMode
+from projections.index.backend import Filters
+from projections.search.filters import parse_filters
+from projections.search.highlight import highlights
+from projections.search.hits import Hit
+from projections.search.search import SearchAnswer, SearchMode
+from refold.commands.waiting import wait_for_position, wait_until_searchable
 from refold.control.messages import Emit, Json
-from refold.engine import INDEXES, Engine, NotThereYet
-from refold.waiting import wait_for_position, wait_until_searchable
+from refold.engine.engine import INDEXES, Engine, NotThereYet
 from schemas.errors import DiskFull, RefoldError, UsageError
 from schemas.ids import DocumentId
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from projections.index_state import Condition, IndexState
-from projections.runner_progress import ProjectionStatus
+from projections.fold.progress import ProjectionStatus
+from projections.index.state import Condition, IndexState
 from refold.commands.jobs import job_json
 from refold.control.messages import Emit, Json
-from refold.data_folder import FORMAT
-from refold.engine import SQL_VIEWS, AnyIndex, Engine, NotThereYet
+from refold.engine.data_folder import FORMAT
+from refold.engine.engine import SQL_VIEWS, AnyIndex, Engine, NotThereYet
 
 JOBS_SHOWN = 5
 

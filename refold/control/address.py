@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from refold.folder_access import FolderAccess
+from refold.settings.folder_access import FolderAccess
 
 PATH_LIMIT_BYTES = 100
 """Unix socket paths hold 104 (macOS) to 108 (Linux) bytes with their end."""

@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from refold import forked
 from refold.control import address
 from refold.control.messages import LINE_LIMIT_BYTES, Call, Emit, Json, call_of, decode, encode, error_message
-from refold.folder_access import FolderAccess
+from refold.process import forked
+from refold.settings.folder_access import FolderAccess
 from schemas.errors import FatalError, RefoldError, UsageError
 from streams.process_log import ProcessLogger
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from refold import forked
+from refold.process import forked
 from schemas.errors import MachineError
 
 LOCK: Final = ".lock"

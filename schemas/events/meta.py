@@ -20,7 +20,7 @@ class Priority(StrEnum):
 
 
 class Mode(StrEnum):
-    """Which documents an ingest may touch; `streams/decide.py` holds the decision table."""
+    """Which documents an ingest may touch; `streams/slot/decide.py` holds the decision table."""
 
     UNKNOWN = "UNKNOWN"
     AUTO = "AUTO"

@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Batch, Draft, Fenced, PositionExpired, Recorded, SlotNumber
-from streams.logs.placement import check_partitions, check_slot, not_before, partitions_of, place
+from streams.placement import check_partitions, check_slot, not_before, partitions_of, place
 
 MAX_BATCH_RECORDS = 1_000
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.errors import UsageError
 from streams.log import TOPIC_NAMES
-from streams.logs.placement import PARTITIONED_TOPICS
+from streams.placement import PARTITIONED_TOPICS
 
 TOPICS_FILE = Path(__file__).with_name("topics.yaml")
 """The file that is installed with refold."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from semantic_text_splitter import TextSplitter
 
-from streams.contents import Chunk
+from streams.stages.contents import Chunk
 from streams.stages.fingerprints import StageSettings
 from streams.stages.parsed import PAGE_END
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import UsageError
-from streams.stages.wordllama import WordLlamaEmbedder
+from streams.stages.embedders.wordllama import WordLlamaEmbedder
 
 
 class EmbedderSpec(Protocol):

@@ -23,9 +23,9 @@ from typing import Self, cast
 import numpy as np
 import psutil
 
-from projections.backends.keyword.tantivy import TantivyKeywordBackend
-from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
-from projections.index_backend import DocumentAttributes, Filters, IndexBackend, IndexedChunk, ScoredChunk, Vector
+from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
+from projections.backends.tantivy.backend import TantivyKeywordBackend
+from projections.index.backend import DocumentAttributes, Filters, IndexBackend, IndexedChunk, ScoredChunk, Vector
 from schemas.ids import ChunkId, chunk_ids_of, document_id_of
 
 SIZES = (10_000, 100_000)

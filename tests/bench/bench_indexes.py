@@ -22,18 +22,18 @@ from time import perf_counter
 import numpy as np
 
 from projections.backends.folder_generations import FolderGenerations
-from projections.backends.keyword.tantivy import TantivyKeywordBackend
-from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
-from projections.follower import Follower
-from projections.index_backend import KeywordBackend, VectorBackend
-from projections.index_bookkeeping import open_index_database
-from projections.index_home import IndexHome
-from projections.index_view import IndexView
-from projections.keyword_index import KeywordIndex
-from projections.rebuild import rebuild_index
-from projections.search import Search, SearchMode
-from projections.vector_index import VectorIndex
-from projections.verify import verify
+from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
+from projections.backends.tantivy.backend import TantivyKeywordBackend
+from projections.consistency.rebuild import rebuild_index
+from projections.consistency.verify import verify
+from projections.fold.follower import Follower
+from projections.index.backend import KeywordBackend, VectorBackend
+from projections.index.books.books import open_index_database
+from projections.index.keyword_index import KeywordIndex
+from projections.index.vector_index import VectorIndex
+from projections.index.view.home import IndexHome
+from projections.index.view.view import IndexView
+from projections.search.search import Search, SearchMode
 from schemas.events import (
     DocumentCompleted,
     DocumentQueued,
@@ -46,9 +46,9 @@ from schemas.events import (
 )
 from schemas.ids import document_id_of, event_id_of
 from streams.artifact_stores.local import LocalArtifacts
-from streams.contents import Chunk, encode_chunks, encode_vectors
 from streams.log import Draft, SlotNumber
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
+from streams.stages.contents import Chunk, encode_chunks, encode_vectors
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER
 

@@ -34,7 +34,7 @@ from schemas.ids import JobId, document_id_of, event_id_of
 from schemas.positions import Position
 from schemas.registries.memory import MemoryRegistry
 from streams.log import TOPIC_NAMES, Draft, SlotNumber
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
 
 EVENTS = 40_000
 BATCH = 100

@@ -18,10 +18,10 @@ from pathlib import Path
 from time import perf_counter
 
 from schemas.ids import DocumentId
-from streams.adapters.folder import FolderAdapter
-from streams.document_states import KnownDocument
-from streams.plan import PlannedAction, PlannedDocument, PlanRules
-from streams.planner import Planner
+from streams.documents.states import KnownDocument
+from streams.planning.plan import PlannedAction, PlannedDocument, PlanRules
+from streams.planning.planner import Planner
+from streams.sources.local.folder import FolderAdapter
 
 FILES = 20_000
 FILES_PER_FOLDER = 100

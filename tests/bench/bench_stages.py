@@ -18,13 +18,13 @@ from typing import Any
 
 import psutil
 
-from streams.stages.attempts import THREADS_PER_PROCESS
+from streams.attempts.attempts import THREADS_PER_PROCESS
+from streams.attempts.pool import StagePool
+from streams.attempts.pool_process import PoolConfiguration
+from streams.attempts.task import StageAnswer, StageTask
+from streams.attempts.work import StageWork
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
-from streams.stages.pool import StagePool
-from streams.stages.pool_member import PoolConfiguration
-from streams.stages.stage_task import StageAnswer, StageTask
-from streams.stages.stage_work import StageWork
 
 TINY_DOCUMENTS = 2_000
 DOCUMENTS_OF_A_KIND = 150

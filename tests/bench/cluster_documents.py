@@ -1,7 +1,7 @@
 """Documents through the whole cluster, beside the embedded engine over the same ones; and how soon one is found.
 
 Two workers with one stage process each, one projector, real stages; everything on this machine, the servers too. The
-vector index is qdrant-client's local mode behind HTTP (`tests/qdrant_server.py`), one call at a time in one Python
+vector index is qdrant-client's local mode behind HTTP (`tests/servers/qdrant.py`), one call at a time in one Python
 process: what waits for vectors measures that stand-in as well, so each figure is given for the keyword index alone too.
 """
 
@@ -27,13 +27,13 @@ from tests.bench.cluster_storage import bytes_per_document
 from tests.bench.corpus import generate
 from tests.bench.measured import measured, refold
 
-from cluster_world import ClusterWorld, cluster_world  # isort: skip - found by what cluster_servers does
+from tests.worlds.cluster import ClusterWorld, cluster_world  # isort: skip - found by what cluster_servers does
 
-from projections.index_bookkeeping import IndexBooks
-from projections.index_view import IndexView
-from projections.keyword_index import KEYWORD
-from projections.vector_index import VECTOR
-from refold.cluster.client_engine import ClientEngine
+from projections.index.books.books import IndexBooks
+from projections.index.keyword_index import KEYWORD
+from projections.index.vector_index import VECTOR
+from projections.index.view.view import IndexView
+from refold.cluster.client.engine import ClientEngine
 from schemas.events import DocumentCompleted
 from schemas.positions import Position, TopicPartition
 from streams.log import EventLog

@@ -14,10 +14,10 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-from projections.manifest import ManifestView
+from projections.manifest.view import ManifestView
 from projections.sql.engine import open_postgres
 from streams.log import EventLog
-from streams.overlay import INTAKE_SHARE, OVERLAY_LIMIT
+from streams.slot.overlay import INTAKE_SHARE, OVERLAY_LIMIT
 from tests.bench.cluster_servers import BENCH, PATIENCE_S, bench_corpus, bench_schema, postgres
 from tests.bench.cluster_slots import request_draft
 

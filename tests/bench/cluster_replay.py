@@ -17,16 +17,16 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 from fastavro import parse_schema, schemaless_reader
 
-from projections.follower import Follower
-from projections.manifest import ManifestProjection, ManifestView
+from projections.fold.follower import Follower
+from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_postgres
-from refold.both_engines import SQL_JOINING
-from refold.collector import collect_seldom
+from refold.engine.both_engines import SQL_JOINING
+from refold.process.collector import collect_seldom
 from schemas.codec import FRAME_BYTES
 from schemas.registries.memory import MemoryRegistry
 from streams.log import Draft, EventLog, SlotNumber
-from streams.logs.kafka_names import KafkaNames
-from streams.slot import Slot
+from streams.logs.kafka.names import KafkaNames
+from streams.slot.slot import Slot
 from tests.bench.bench_log import drafts_of_ingests
 from tests.bench.cluster_servers import BENCH, bench_corpus, bench_schema, postgres
 from tests.bench.cluster_slots import request_draft, slot_parts

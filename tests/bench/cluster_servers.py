@@ -1,25 +1,20 @@
 """What measurements of the cluster share: the servers of the run, corpora in Kafka, and schemas in PostgreSQL.
 
-The servers are those of the tests (`tests/servers.py`): by an address in the environment, else started from packages.
+The servers are those of the tests (`tests/servers/run.py`): by an address in the environment, else started from
+packages.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS)]  # as pytest has it
-
-import servers  # noqa: E402 - a test folder is no package
-from kafka_corpora import KafkaCorpora, kafka_corpora  # noqa: E402 - as above
-
-from projections.sql.engine import open_postgres  # noqa: E402 - as above
-from streams.logs.kafka_names import KafkaNames  # noqa: E402 - as above
+from projections.sql.engine import open_postgres
+from streams.logs.kafka.names import KafkaNames
+from tests.servers import run as servers
+from tests.servers.kafka_corpora import KafkaCorpora, kafka_corpora
 
 POLL_S = 0.05
 PATIENCE_S = 300.0

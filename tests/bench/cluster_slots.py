@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from projections.manifest import ManifestView
+from projections.manifest.view import ManifestView
 from schemas.events import DocumentRequested, Meta
 from schemas.ids import EventId, document_id_of, event_id_of, random_id
-from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
-from streams.attempt import Attempt, AttemptOutcome
 from streams.log import Draft, EventLog
-from streams.retry import RetryPolicy
-from streams.slot import SlotParts
-from streams.workload import Workload
+from streams.slot.answers import DocumentEventWriter
+from streams.slot.attempt import Attempt, AttemptOutcome
+from streams.slot.retry import RetryPolicy
+from streams.slot.slot import SlotParts
+from streams.slot.workload import Workload
 
 IN_FLIGHT = 16
 CONTENT = b"As much text as a generated document. " * 10

@@ -11,15 +11,15 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import servers
-from cluster_world import ClusterWorld
 from opensearchpy import OpenSearch
 from qdrant_client import QdrantClient
 
 from projections.sql.engine import open_postgres
-from refold.cluster.client_engine import ClientEngine
+from refold.cluster.client.engine import ClientEngine
 from streams.log import TOPIC_NAMES
-from streams.logs.kafka_names import KafkaNames
+from streams.logs.kafka.names import KafkaNames
+from tests.servers import run as servers
+from tests.worlds.cluster import ClusterWorld
 
 POINT_ID_BYTES = 16
 POINT_VERSION_BYTES = 8

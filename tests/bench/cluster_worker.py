@@ -11,15 +11,15 @@ import threading
 
 import faust
 
-from projections.manifest import ManifestView
+from projections.manifest.view import ManifestView
 from projections.sql.engine import open_postgres
-from refold.cluster.intake_app import intake_app
 from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.worker.intake_app import intake_app
 from schemas.registries.memory import MemoryRegistry
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_names import KafkaNames
-from streams.slot import Slot
-from streams.worker import SlotThread
+from streams.logs.kafka.log import KafkaLog
+from streams.logs.kafka.names import KafkaNames
+from streams.slot.slot import Slot
+from streams.slot.thread import SlotThread
 from tests.bench.cluster_slots import HeldAttempts, slot_parts
 
 

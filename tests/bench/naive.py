@@ -13,9 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 
-from projections.backends.keyword.tantivy import TantivyKeywordBackend
-from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
-from projections.index_backend import DocumentAttributes, IndexedChunk
+from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
+from projections.backends.tantivy.backend import TantivyKeywordBackend
+from projections.index.backend import DocumentAttributes, IndexedChunk
 from schemas.ids import chunk_ids_of, document_id_of
 from tests.bench.bare import BareEmbedder, chunks_of, files_of, text_of
 

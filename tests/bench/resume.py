@@ -14,7 +14,7 @@ from typing import Any
 
 from schemas.events import DocumentCompleted
 from schemas.positions import Position, TopicPartition
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
 from tests.bench.corpus import generate
 from tests.bench.measured import PeakMemory, measured, refold
 

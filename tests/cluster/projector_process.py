@@ -7,11 +7,11 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from projections.manifest import ManifestProjection, ManifestView
-from projections.runner import Runner
+from projections.fold.runner import Runner
+from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_sqlite
 from schemas.registries.memory import MemoryRegistry
-from streams.logs.kafka import KafkaLog
+from streams.logs.kafka.log import KafkaLog
 
 
 def main() -> None:

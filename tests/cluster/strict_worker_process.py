@@ -16,29 +16,29 @@ from pathlib import Path
 
 import faust
 
-from projections.manifest import ManifestProjection, ManifestView
-from projections.runner import Runner
+from projections.fold.runner import Runner
+from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_sqlite
-from refold.cluster.intake_app import intake_app
 from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.worker.intake_app import intake_app
 from schemas.ids import random_id
 from schemas.registries.confluent import ConfluentRegistry
 from schemas.registries.confluent_client import ConfluentClient
-from streams.adapters.files import Files
-from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_names import KafkaNames
-from streams.retry import RetryPolicy
-from streams.slot import Slot, SlotParts
-from streams.stage_results import StageKey, StageResult
-from streams.stages.attempts import PooledAttempts
+from streams.attempts.attempts import PooledAttempts
+from streams.attempts.pool import StagePool
+from streams.attempts.pool_process import PoolConfiguration
+from streams.logs.kafka.log import KafkaLog
+from streams.logs.kafka.names import KafkaNames
+from streams.slot.answers import DocumentEventWriter
+from streams.slot.retry import RetryPolicy
+from streams.slot.slot import Slot, SlotParts
+from streams.slot.thread import SlotThread
+from streams.slot.workload import Workload
+from streams.sources.local.files import Files
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
-from streams.stages.pool import StagePool
-from streams.stages.pool_member import PoolConfiguration
-from streams.worker import SlotThread
-from streams.workload import Workload
+from streams.stages.results import StageKey, StageResult
 
 
 class NothingKnown:

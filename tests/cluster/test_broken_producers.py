@@ -14,7 +14,6 @@ from typing import Any
 
 import fastavro
 import pytest
-from producers_world import ProducersWorld, producers_world
 
 from schemas.avro_files import NAMESPACE, newest, released_schemas
 from schemas.canonical import canonical_form
@@ -33,8 +32,9 @@ from schemas.events import (
     RequestRejected,
 )
 from schemas.ids import DocumentId, EventId, document_id_of, event_id_of
+from streams.documents.request_contract import MAX_CONTENT_BYTES, MAX_TEXT_BYTES
 from streams.murmur2 import partition_of
-from streams.request_contract import MAX_CONTENT_BYTES, MAX_TEXT_BYTES
+from tests.worlds.producers import ProducersWorld, producers_world
 
 pytest.importorskip("confluent_kafka", reason="needs pip install 'refold[kafka]'")
 

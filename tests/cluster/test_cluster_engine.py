@@ -9,9 +9,9 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from cluster_world import ClusterWorld, cluster_world
 
 import refold
+from tests.worlds.cluster import ClusterWorld, cluster_world
 
 
 @pytest.fixture

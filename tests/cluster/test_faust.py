@@ -10,8 +10,8 @@ faust = pytest.importorskip("faust", reason="needs pip install 'refold[kafka]'")
 
 from faust.types import TP  # noqa: E402 - an extra
 
-from refold.cluster.intake_app import CommittedConsumer, intake_app  # noqa: E402 - an extra
 from refold.cluster.slot_set import SlotSet  # noqa: E402 - as above
+from refold.cluster.worker.intake_app import CommittedConsumer, intake_app  # noqa: E402 - an extra
 
 REQUESTS = TP("refold.test.requests", 0)
 

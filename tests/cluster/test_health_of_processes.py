@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_world import ClusterWorld, cluster_world
 from prometheus_client.parser import text_string_to_metric_families
 
 from refold.local.server import free_port
+from tests.worlds.cluster import ClusterWorld, cluster_world
 
 PATIENCE_S = 120.0
 

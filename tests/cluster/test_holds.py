@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sql_views import DATABASES
 from sqlalchemy import Engine, select
 
-from projections.leases import LEASES
+from projections.sql.leases import LEASES
 from refold.cluster.holds import HoldLost, Holds, IndexHeld
+from tests.servers.sql_views import DATABASES
 
 PATIENCE_S = 60.0
 

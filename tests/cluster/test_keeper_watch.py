@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refold.cluster.keeper_watch import LOOK_EVERY_S, PATIENCE_S, KeeperWatch
+from refold.cluster.client.keeper_watch import LOOK_EVERY_S, PATIENCE_S, KeeperWatch
 from schemas.errors import UnreachableError
 
 

@@ -9,19 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from histories import Histories, drafts_of
 
-from projections.jobs import JobsProjection, JobsView
-from projections.leases import LEASES, Leases
-from projections.manifest import ManifestProjection, ManifestView
-from projections.runner import Runner
+from projections.fold.runner import Runner
+from projections.jobs.view import JobsProjection, JobsView
+from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_sqlite
-from projections.stage_results import StageResultsProjection, StageResultsView
-from refold.cluster.projector import Projector
-from refold.cluster.upkeep import Kept, WentOn
-from refold.cluster.watchdog import PATIENCE_S as PATIENCE_OF_HEALTH_S
+from projections.sql.leases import LEASES, Leases
+from projections.stage_results.view import StageResultsProjection, StageResultsView
+from refold.cluster.health.watchdog import PATIENCE_S as PATIENCE_OF_HEALTH_S
+from refold.cluster.projector.projector import Projector
+from refold.cluster.projector.upkeep import Kept, WentOn
 from schemas.errors import TransientError
 from streams.logs.memory import MemoryLog
+from tests.worlds.histories import Histories, drafts_of
 
 PATIENCE_S = 30.0
 NAMES = {"manifest", "jobs", "stage_results"}

@@ -12,25 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_world import ClusterWorld, cluster_world
-from histories import Histories, drafts_of
-from kafka_corpora import KafkaCorpora, kafka_corpora, uris_of
 from sqlalchemy import Engine, MetaData, Table
 
-from projections.leases import Leases
-from projections.manifest import ManifestProjection, ManifestView
-from projections.runner import Runner
-from projections.runner_progress import ProjectionStatus
+from projections.fold.progress import ProjectionStatus
+from projections.fold.runner import Runner
+from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_postgres, open_sqlite
-from refold.cluster.client_engine import ClientEngine
-from refold.cluster.projector import Projector
-from refold.cluster.upkeep import Kept, WentOn
-from refold.trimming import RequestsTrimmer
+from projections.sql.leases import Leases
+from refold.cluster.client.engine import ClientEngine
+from refold.cluster.projector.projector import Projector
+from refold.cluster.projector.upkeep import Kept, WentOn
+from refold.engine.trimming import RequestsTrimmer
 from schemas.events import DocumentRequested
 from schemas.positions import Position, TopicPartition
 from streams.log import Draft, EventLog, PositionExpired
-from streams.logs.kafka_clients import make_producer
-from streams.logs.kafka_read import ReadStalled
+from streams.logs.kafka.clients import make_producer
+from streams.logs.kafka.read import ReadStalled
+from tests.servers.kafka_corpora import KafkaCorpora, kafka_corpora, uris_of
+from tests.worlds.cluster import ClusterWorld, cluster_world
+from tests.worlds.histories import Histories, drafts_of
 
 PATIENCE_S = 90.0
 OWN = TopicPartition("documents", 0)

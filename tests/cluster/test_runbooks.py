@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cluster_world import ClusterWorld, cluster_world
-from histories import Histories, drafts_of
-from kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora, uris_of
-from refold_cli import Cli
 
-from projections.manifest import ManifestProjection, ManifestView
+from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_postgres, open_sqlite
 from projections.sql.rebuild import rebuild_sql_view
-from projections.sql.view_store import ViewOutdated
+from projections.sql.store import ViewOutdated
 from refold.cluster.awaited_views import once_there
-from refold.cluster.projection_lag import status_of
+from refold.cluster.client.lag import status_of
 from schemas.errors import UnreachableError
 from streams.log import EventLog, PositionExpired
-from streams.log_transfer import export_log, import_log
+from streams.transfer.log import export_log, import_log
+from tests.servers.kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora, uris_of
+from tests.worlds.cluster import ClusterWorld, cluster_world
+from tests.worlds.histories import Histories, drafts_of
+from tests.worlds.refold_cli import Cli
 
 # Servers that lost what they held
 

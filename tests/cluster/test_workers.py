@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from kafka_corpora import KafkaCorpora, kafka_corpora
 
 from schemas.events import DocumentCompleted, DocumentEvent, DocumentQueued, DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
 from streams.log import Draft
-from streams.logs.kafka import KafkaLog
+from streams.logs.kafka.log import KafkaLog
+from tests.servers.kafka_corpora import KafkaCorpora, kafka_corpora
 
 pytest.importorskip("faust", reason="needs pip install 'refold[kafka]'")
 

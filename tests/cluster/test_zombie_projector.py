@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster_world import ClusterWorld, cluster_world
+
+from tests.worlds.cluster import ClusterWorld, cluster_world
 
 ROUNDS = 2
 DOCUMENTS = 40
@@ -27,7 +28,7 @@ def write(folder: Path, edition: int) -> None:
 
 def holders(world: ClusterWorld) -> dict[str, str]:
     """Who keeps what."""
-    from projections.leases import Leases  # noqa: PLC0415 - heavy
+    from projections.sql.leases import Leases  # noqa: PLC0415 - heavy
     from refold.cluster.connections import open_sql  # noqa: PLC0415 - as above
 
     engine = open_sql(world.settings().cluster)

@@ -17,22 +17,22 @@ from pathlib import Path
 
 import faust
 
-from projections.manifest import ManifestView
+from projections.manifest.view import ManifestView
 from projections.sql.engine import open_sqlite
-from refold.cluster.intake_app import intake_app
 from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.worker.intake_app import intake_app
 from schemas.events import ArtifactRef
 from schemas.ids import random_id
 from schemas.registries.memory import MemoryRegistry
-from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
-from streams.attempt import Attempt, AttemptOutcome, Produced
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_names import KafkaNames
-from streams.retry import RetryPolicy
-from streams.slot import Slot, SlotParts
-from streams.worker import SlotThread
-from streams.workload import Workload
+from streams.logs.kafka.log import KafkaLog
+from streams.logs.kafka.names import KafkaNames
+from streams.slot.answers import DocumentEventWriter
+from streams.slot.attempt import Attempt, AttemptOutcome, Produced
+from streams.slot.retry import RetryPolicy
+from streams.slot.slot import Slot, SlotParts
+from streams.slot.thread import SlotThread
+from streams.slot.workload import Workload
 
 WORK_S = 0.02
 """What an attempt takes, so that a kill finds some in work."""

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import obstore
 import pytest
-from flipped_bits import flipped, tamper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from s3_server import open_s3
 
 from schemas.errors import PoisonError
 from schemas.events import ArtifactRef
@@ -23,6 +21,8 @@ from streams.artifact_stores.memory import MemoryArtifacts
 from streams.artifact_stores.objects import STREAMED_FROM_BYTES, ObjectArtifacts, path_of_blob
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
 from streams.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactStats, ArtifactStore
+from tests.servers.s3 import open_s3
+from tests.worlds.flipped_bits import flipped, tamper
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 

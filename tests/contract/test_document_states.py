@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, event
 
-from projections.manifest import ManifestProjection, ManifestView
+from projections.manifest.view import ManifestProjection, ManifestView
 from schemas.events import Action, DocumentQueued, Finding, Priority, SkipReason
 from schemas.ids import EventId, document_id_of
 from schemas.positions import Position
-from streams.document_state import ImpossibleTransition, SequenceHole
-from streams.document_states import DocumentStates
+from streams.documents.state import ImpossibleTransition, SequenceHole
+from streams.documents.states import DocumentStates
 from streams.log import Recorded
-from tests.histories import FINGERPRINTS, NOON, Histories, histories, job_id_of, position_after, sha256_of
-from tests.sql_views import DATABASES, apply
+from tests.servers.sql_views import DATABASES, apply
+from tests.worlds.histories import FINGERPRINTS, NOON, Histories, histories, job_id_of, position_after, sha256_of
 
 REPORT = "folder:docs/report.md"
 NOTES = "folder:docs/notes.md"

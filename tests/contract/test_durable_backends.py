@@ -11,21 +11,30 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from index_backends import BACKENDS, DURABLE_BACKENDS, FORGETFUL_BACKENDS, INDEX_OF, SERVED_BACKENDS, open_backend_of
-from index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
 
 from projections.backends.driver_errors import mapped_driver_errors
 from projections.backends.folder import DATA, MARK
-from projections.backends.vector.qdrant_edge import QdrantEdgeVectorBackend
-from projections.index_backend import IndexBackend, IndexForeign
+from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
+from projections.index.backend import IndexBackend, IndexForeign
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError
+from tests.servers.index_backends import (
+    BACKENDS,
+    DURABLE_BACKENDS,
+    FORGETFUL_BACKENDS,
+    INDEX_OF,
+    SERVED_BACKENDS,
+    open_backend_of,
+)
+from tests.worlds.index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
 
 REPORT = "folder:docs/report.md"
 CHUNKS = 300
 """Chunks of a version: enough that some rounds have something to vacuum."""
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["index_backends", "index_chunks"])  # so that a child starts in milliseconds
+FORKS.set_forkserver_preload(
+    ["tests.servers.index_backends", "tests.worlds.index_chunks"]
+)  # so that a child starts in milliseconds
 
 
 @pytest.fixture(params=DURABLE_BACKENDS)

@@ -8,20 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from index_worlds import BOOKS, HashedWords
 from sqlalchemy import Engine, func, select
 
 from projections.backends.folder_generations import FolderGenerations
-from projections.backends.vector.flat import FlatVectorBackend
-from projections.generations import Generations
-from projections.index_batch import Bookings
-from projections.index_bookkeeping import IndexBooks
-from projections.index_home import IndexHome
-from projections.index_tables import POSITIONS
-from projections.vector_index import VectorIndex
-from projections.view import GenerationGone
+from projections.backends.memory.vectors import FlatVectorBackend
+from projections.fold.view import GenerationGone
+from projections.index.books.batch import Bookings
+from projections.index.books.books import IndexBooks
+from projections.index.books.generations import Generations
+from projections.index.books.tables import POSITIONS
+from projections.index.vector_index import VectorIndex
+from projections.index.view.home import IndexHome
 from schemas.errors import MachineError
 from schemas.positions import Position, TopicPartition
+from tests.worlds.index import BOOKS, HashedWords
 
 SPEC = VectorIndex(embedder=HashedWords.name, dim=HashedWords.dim).spec
 NOTHING = Bookings([], [], [], [])

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from index_backends import BACKENDS, Libraries, open_backend_of
-from index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, find_like, ids_of
 
-from projections.index_backend import DocumentAttributes, Filters, IndexBackend, IndexedChunk, IndexEntry
+from projections.index.backend import DocumentAttributes, Filters, IndexBackend, IndexedChunk, IndexEntry
 from schemas.ids import ChunkId, document_id_of
+from tests.servers.index_backends import BACKENDS, Libraries, open_backend_of
+from tests.worlds.index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, find_like, ids_of
 
 REPORT = "folder:docs/report.md"
 LETTER = "folder:docs/letter.md"

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, SERVED_BACKENDS, open_store_of
-from index_worlds import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
-from projections.index_backend import DocumentAttributes, IndexedChunk, IndexForeign
-from projections.index_steps import OnPoison
-from projections.verify import verify
-from projections.view import PositionConflict
+from projections.consistency.verify import verify
+from projections.fold.view import PositionConflict
+from projections.index.backend import DocumentAttributes, IndexedChunk, IndexForeign
+from projections.index.view.steps import OnPoison
 from schemas.errors import PoisonError
 from schemas.ids import chunk_ids_of, document_id_of
 from schemas.positions import Position
+from tests.servers.index_backends import BACKENDS, DURABLE_BACKENDS, INDEX_OF, SERVED_BACKENDS, open_store_of
+from tests.worlds.index import BOOKS, HashedWords, Index, World, projection_of, texts_of
 
 REPORT = "folder:docs/report.md"
 LETTER = "folder:docs/letter.md"

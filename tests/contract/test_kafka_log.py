@@ -8,8 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora
-from test_log import NOON, acted, all_partitions, everything, names, queued, requested
 
 from schemas.errors import PoisonError, UsageError
 from schemas.ids import document_id_of
@@ -26,9 +24,11 @@ from streams.log import (
     SlotNumber,
     UnknownOutcome,
 )
-from streams.logs.kafka_clients import make_producer
-from streams.logs.kafka_read import ReadStalled
+from streams.logs.kafka.clients import make_producer
+from streams.logs.kafka.read import ReadStalled
 from streams.murmur2 import partition_of
+from tests.contract.test_log import NOON, acted, all_partitions, everything, names, queued, requested
+from tests.servers.kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora
 
 OWN = TopicPartition("documents", 0)
 

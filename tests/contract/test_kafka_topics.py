@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kafka_corpora import KafkaCorpora, kafka_corpora
 
 from refold.cli.app import app
 from schemas.errors import UsageError
 from streams.log import TOPIC_NAMES
-from streams.logs.kafka_topics import KafkaTopics
+from streams.logs.kafka.topics import KafkaTopics
 from streams.logs.topic_plan import TopicPlan, load_topics, problems_of_plan
+from tests.servers.kafka_corpora import KafkaCorpora, kafka_corpora
 
 ROOT = Path(__file__).parents[2]
 KEPT = ("requests", "documents", "jobs", "operations")

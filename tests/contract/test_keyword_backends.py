@@ -10,10 +10,10 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from index_backends import INDEX_OF, Libraries, open_backend_of
-from index_chunks import chunk_of
 
-from projections.index_backend import DocumentAttributes, Filters, KeywordBackend
+from projections.index.backend import DocumentAttributes, Filters, KeywordBackend
+from tests.servers.index_backends import INDEX_OF, Libraries, open_backend_of
+from tests.worlds.index_chunks import chunk_of
 
 KEYWORD_BACKENDS = sorted(name for name, index in INDEX_OF.items() if index == "keyword")
 REFERENCE = "memory"

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sql_views import DATABASES
 from sqlalchemy import Engine
 
-from projections.leases import LEASES, Leases
+from projections.sql.leases import LEASES, Leases
+from tests.servers.sql_views import DATABASES
 
 LONG_S = 600.0
 

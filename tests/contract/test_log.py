@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from kafka_corpora import kafka_corpora
 
 from schemas.errors import UsageError
 from schemas.events import (
@@ -26,8 +25,9 @@ from schemas.ids import EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Draft, EventLog, Fenced, PositionExpired, Recorded, SlotNumber
 from streams.logs.memory import MemoryLog
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
 from streams.murmur2 import partition_of
+from tests.servers.kafka_corpora import kafka_corpora
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 REQUESTS = "requests"

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from s3_server import BUCKET, s3_endpoint
 
-from refold.cluster.touches_trimmer import GO_ON_AFTER_S, TRIM_EVERY_S, TouchesTrimmer
+from refold.cluster.projector.touches_trimmer import GO_ON_AFTER_S, TRIM_EVERY_S, TouchesTrimmer
 from schemas.errors import MachineError, TransientError
 from schemas.events import ArtifactRef
 from streams.artifact_stores.objects import STREAMED_FROM_BYTES, TOUCHES_KEPT, ObjectArtifacts
@@ -19,6 +18,7 @@ from streams.artifact_stores.recent_touches import MAX_RECENT, TOUCH_HOLDS, Rece
 from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifact_stores.shared_folder import ABANDONED_S, SharedFolderArtifacts
 from streams.artifacts import FileChanged, ref_of
+from tests.servers.s3 import BUCKET, s3_endpoint
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LARGE = random.Random(7).randbytes(STREAMED_FROM_BYTES + 1)

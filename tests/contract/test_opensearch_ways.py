@@ -11,16 +11,16 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from json_over_http import handler_of
 
 from projections.backends.folder import FolderMark
-from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
-from projections.backends.keyword.opensearch_errors import item_refusal
-from projections.backends.keyword.opensearch_index import LAYOUT
-from projections.backends.keyword.opensearch_server import TIMEOUT_S
+from projections.backends.opensearch.backend import OpenSearchKeywordBackend
+from projections.backends.opensearch.errors import item_refusal
+from projections.backends.opensearch.index import LAYOUT
+from projections.backends.opensearch.server import TIMEOUT_S
 from projections.backends.server_calls import Retries
 from schemas.errors import TransientError, UnreachableError
 from schemas.ids import ChunkId
+from tests.servers.json_over_http import handler_of
 
 MARK = FolderMark(index="keyword", generation="g1", backend="opensearch", layout=LAYOUT)
 NAME = "refold-test-keyword-g1"

@@ -16,9 +16,6 @@ from uuid import uuid4
 import grpc
 import httpx
 import pytest
-from index_chunks import chunk_of, chunks_of, find_like, ids_of
-from index_worlds import HashedWords
-from local_qdrant import READ_ONLY
 from qdrant_client import QdrantClient, models
 from qdrant_client.grpc import (
     CollectionExists,
@@ -27,17 +24,20 @@ from qdrant_client.grpc import (
     add_CollectionsServicer_to_server,
 )
 from qdrant_client.http.exceptions import UnexpectedResponse
-from qdrant_server import crash, delete_meanwhile, qdrant_over_http, qdrant_process
 
 from projections.backends.folder import FolderMark
+from projections.backends.qdrant.backend import QdrantVectorBackend
+from projections.backends.qdrant.errors import mapped_qdrant_errors
+from projections.backends.qdrant.filter import PAYLOAD_INDEXES
+from projections.backends.qdrant.server import MARK, TIMEOUT_S, connect
 from projections.backends.server_calls import Retries
-from projections.backends.vector.qdrant import QdrantVectorBackend
-from projections.backends.vector.qdrant_errors import mapped_qdrant_errors
-from projections.backends.vector.qdrant_filter import PAYLOAD_INDEXES
-from projections.backends.vector.qdrant_server import MARK, TIMEOUT_S, connect
-from projections.index_backend import ScoredChunk
+from projections.index.backend import ScoredChunk
 from schemas.errors import MachineError, TransientError, UnreachableError, UsageError
 from schemas.ids import ChunkId
+from tests.servers.local_qdrant import READ_ONLY
+from tests.servers.qdrant import crash, delete_meanwhile, qdrant_over_http, qdrant_process
+from tests.worlds.index import HashedWords
+from tests.worlds.index_chunks import chunk_of, chunks_of, find_like, ids_of
 
 REPORT = "folder:docs/report.md"
 GONE = "folder:docs/gone.md"

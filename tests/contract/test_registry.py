@@ -20,7 +20,7 @@ from schemas.registries.confluent_client import ConfluentClient
 from schemas.registries.embedded import EmbeddedRegistry
 from schemas.registries.memory import MemoryRegistry
 from schemas.registry import SchemaConflict, SchemaNotRegistered, SchemaRegistry, WriterSchema
-from tests.servers import address_of
+from tests.servers.run import address_of
 
 STARTED, *OTHERS = (
     schema for schema in released_schemas() if schema.record in {"DocumentStarted", "JobPaused", "JobResumed"}

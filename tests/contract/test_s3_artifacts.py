@@ -12,12 +12,12 @@ from pathlib import Path
 import obstore
 import pytest
 from obstore.store import S3Store
-from s3_server import BUCKET, open_s3, s3_endpoint
 
 from schemas.errors import UnreachableError, UsageError
 from streams.artifact_stores.objects import ASKED_FROM_BYTES, STREAMED_FROM_BYTES, UNSYNCED_LIMIT_BYTES
 from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifacts import ArtifactDamaged, ArtifactMissing, ref_of
+from tests.servers.s3 import BUCKET, open_s3, s3_endpoint
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 """Beyond the time of every object, and of every touch that still holds."""

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from index_backends import INDEX_OF, SERVED_BACKENDS, SERVED_QDRANT, on_opensearch, on_qdrant, prefix_of
-from index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
 from opensearchpy import OpenSearch
-from servers import address_of
 
-from projections.backends.keyword.opensearch import OpenSearchKeywordBackend
+from projections.backends.opensearch.backend import OpenSearchKeywordBackend
+from projections.backends.qdrant.backend import QdrantVectorBackend
 from projections.backends.server_calls import Retries
-from projections.backends.vector.qdrant import QdrantVectorBackend
-from projections.index_backend import IndexForeign
+from projections.index.backend import IndexForeign
 from schemas.errors import PoisonError, RefoldError, TransientError, UnreachableError, UsageError
 from schemas.ids import ChunkId
+from tests.servers.index_backends import INDEX_OF, SERVED_BACKENDS, SERVED_QDRANT, on_opensearch, on_qdrant, prefix_of
+from tests.servers.run import address_of
+from tests.worlds.index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
 
 REPORT = "folder:docs/report.md"
 

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from index_backends import SERVED_BACKENDS
-from index_chunks import chunks_of
-from index_servers import Server, index_server
-from index_worlds import BOOKS, Index, World, projection_of, texts_of
 
-from projections.index_backend import IndexForeign
-from projections.view import GenerationGone
+from projections.fold.view import GenerationGone
+from projections.index.backend import IndexForeign
+from tests.servers.index import Server, index_server
+from tests.servers.index_backends import SERVED_BACKENDS
+from tests.worlds.index import BOOKS, Index, World, projection_of, texts_of
+from tests.worlds.index_chunks import chunks_of
 
 REPORT = "folder:docs/report.md"
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from index_backends import SERVED_BACKENDS
-from index_chunks import chunk_of, chunks_of, find_like, ids_of
-from index_servers import Server, index_server
-from index_worlds import HashedWords, Index, World, projection_of, texts_of
 
 from projections.backends.server_calls import LOOK_EVERY_S, Looks
-from projections.index_backend import IndexForeign
-from projections.verify import verify
-from projections.verify_report import IndexReport
+from projections.consistency.report import IndexReport
+from projections.consistency.verify import verify
+from projections.index.backend import IndexForeign
 from schemas.ids import chunk_id_of, chunk_ids_of, document_id_of
+from tests.servers.index import Server, index_server
+from tests.servers.index_backends import SERVED_BACKENDS
+from tests.worlds.index import HashedWords, Index, World, projection_of, texts_of
+from tests.worlds.index_chunks import chunk_of, chunks_of, find_like, ids_of
 
 REPORT = "folder:docs/report.md"
 LETTER = "folder:docs/letter.md"

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from projections.projection import Projection
+from projections.fold.projection import Projection
+from projections.fold.view import PositionConflict
 from projections.sql.engine import open_sqlite
 from projections.sql.rebuild import rebuild_sql_view
-from projections.sql.sql_view import SqlView
-from projections.sql.view_store import ViewMissing, ViewOutdated
-from projections.view import PositionConflict
+from projections.sql.store import ViewMissing, ViewOutdated
+from projections.sql.view import SqlView
 from schemas.errors import DataFolderDamaged, FatalError
 from schemas.events import Action, SkipReason
 from schemas.positions import Position, TopicPartition
 from streams.log import Recorded
 from streams.logs.memory import MemoryLog
-from tests.histories import Histories, drafts_of, position_after
-from tests.sql_views import DATABASES, VIEWS, apply, rows_of, tables_of
+from tests.servers.sql_views import DATABASES, VIEWS, apply, rows_of, tables_of
+from tests.worlds.histories import Histories, drafts_of, position_after
 
 ViewCase = tuple[str, Projection[Any], SqlView[Any, Any], Engine]
 
@@ -198,15 +198,15 @@ def test_a_failure_at_any_statement_of_an_apply_leaves_what_was_there(case: View
     assert rows_of(engine, name) == applied_elsewhere(name, recorded, tmp_path / "reference")
 
 
-CHILD_PATH = os.pathsep.join(str(folder) for folder in Path(__file__).parents[1:3])
-"""Where a child finds what tests share, and the project."""
+CHILD_PATH = str(Path(__file__).parents[2])
+"""Where a child finds the project, and what its tests share."""
 
 KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import event
 from tests.contract.test_sql_views import a_busy_history
-from tests.sql_views import DATABASES, VIEWS, apply
+from tests.servers.sql_views import DATABASES, VIEWS, apply
 
 database, folder, name, statement = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 projection, make_view = VIEWS[name]
@@ -366,7 +366,7 @@ def test_a_view_made_from_a_longer_log_is_outdated_and_rebuilt(case: ViewCase, t
 READER = """
 import sys
 from pathlib import Path
-from tests.sql_views import DATABASES, VIEWS
+from tests.servers.sql_views import DATABASES, VIEWS
 
 engine = DATABASES[sys.argv[1]](Path(sys.argv[2]), read_only=True)
 view = VIEWS[sys.argv[3]][1](engine, log_id="log-a", is_read_only=True)

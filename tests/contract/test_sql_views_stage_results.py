@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from projections.stage_results import StageResultsProjection, StageResultsView
+from projections.stage_results.view import StageResultsProjection, StageResultsView
 from schemas.events import Stage
-from streams.stage_results import StageKey
-from tests.histories import Histories, artifact, sha256_of
-from tests.sql_views import DATABASES, apply
+from streams.stages.results import StageKey
+from tests.servers.sql_views import DATABASES, apply
+from tests.worlds.histories import Histories, artifact, sha256_of
 
 PARSE = StageKey(Stage.PARSE, sha256_of("a report"), "parse-1")
 CHUNK = StageKey(Stage.CHUNK, sha256_of("text of a report"), "chunk-1")

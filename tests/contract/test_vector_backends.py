@@ -8,12 +8,12 @@ from typing import cast
 
 import numpy as np
 import pytest
-from index_backends import INDEX_OF, open_backend_of
-from index_chunks import chunk_of, chunks_of, contents_of, digests_of, unit_vector
-from index_worlds import HashedWords
 
-from projections.index_backend import DocumentAttributes, Filters, Vector, VectorBackend
+from projections.index.backend import DocumentAttributes, Filters, Vector, VectorBackend
 from schemas.errors import PoisonError
+from tests.servers.index_backends import INDEX_OF, open_backend_of
+from tests.worlds.index import HashedWords
+from tests.worlds.index_chunks import chunk_of, chunks_of, contents_of, digests_of, unit_vector
 
 VECTOR_BACKENDS = sorted(name for name, index in INDEX_OF.items() if index == "vector")
 REFERENCE = "flat"

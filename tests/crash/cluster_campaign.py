@@ -24,11 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
-
-from cluster_world import ClusterWorld, cluster_world  # noqa: E402 - a test folder is no package
-from kill_campaign import checked, unequal, write_documents  # noqa: E402 - as above
+from tests.crash.kill_campaign import checked, unequal, write_documents
+from tests.worlds.cluster import ClusterWorld, cluster_world
 
 MEMBERS = ("worker", "projector", "worker", "projector")
 BETWEEN_KILLS_S = (1.0, 6.0)
@@ -142,7 +139,7 @@ def _finish(world: ClusterWorld, job_id: str) -> list[str]:
 
 def main() -> None:
     """Run a campaign over servers of its own and print its report."""
-    from server_outages import own_servers  # noqa: PLC0415 - a test folder is no package
+    from tests.servers.outages import own_servers  # noqa: PLC0415 - a test folder is no package
 
     parser = argparse.ArgumentParser(description="Kills a cluster over and over.")
     parser.add_argument("--documents", type=int, default=5_000)

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from refold.cli import main
-from streams.stages.pool_member import PoolProcess
+from streams.attempts.pool_process import PoolProcess
 
 
 def _wait_for_ever(_: PoolProcess) -> None:

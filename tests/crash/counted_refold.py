@@ -11,8 +11,8 @@ import time
 from hashlib import sha256
 
 from refold.cli import main
-from streams.stages.pool import StagePool
-from streams.stages.stage_task import StageAnswer, StageTask
+from streams.attempts.pool import StagePool
+from streams.attempts.task import StageAnswer, StageTask
 
 _run = StagePool.run
 _trips = os.open(os.environ["TRIPS_FILE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)

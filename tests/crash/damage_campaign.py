@@ -33,17 +33,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
-
-from check_export import check  # noqa: E402 - a test folder is no package
-from disk_damage import PARTS, Damage, seeded_damage  # noqa: E402 - as above
-from kill_moments import Watch, seeded_kills  # noqa: E402 - as above
-from refold_cli import Answer, Cli, age, kill_group  # noqa: E402 - as above
-
-from schemas.events import PipelineEvent  # noqa: E402 - as above
-from streams.log import TOPIC_NAMES  # noqa: E402 - as above
-from streams.logs.sqlite import SqliteLog  # noqa: E402 - as above
+from schemas.events import PipelineEvent
+from streams.log import TOPIC_NAMES
+from streams.logs.sqlite.log import SqliteLog
+from tests.crash.check_export import check
+from tests.crash.disk_damage import PARTS, Damage, seeded_damage
+from tests.crash.kill_moments import Watch, seeded_kills
+from tests.worlds.refold_cli import Answer, Cli, age, kill_group
 
 EDITED = 4
 """Documents that are edited before each life."""

@@ -10,14 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from projections import index_steps, index_view
-from projections.index_changes import IndexChange
-from refold import commands, wiring
+from projections.index.changes import IndexChange
+from projections.index.view import steps as index_steps
+from projections.index.view import view
+from refold import commands
 from refold.control.messages import Call
-from refold.data_folder import DataFolder, Ownership
-from refold.engine import Engine
-from refold.settings import load_settings
-from streams import slot
+from refold.embedded import wiring
+from refold.engine.data_folder import DataFolder, Ownership
+from refold.engine.engine import Engine
+from refold.settings.settings import load_settings
+from streams.slot import slot
 
 PARTS: Mapping[str, Sequence[str]] = {
     "slot": slot.FAULT_POINTS,
@@ -55,7 +57,7 @@ class FaultAt:
             os._exit(EXIT_CODE)
 
 
-class WatchedIndexView(index_view.IndexView[Any]):
+class WatchedIndexView(view.IndexView[Any]):
     """Tells of its steps in batches that change something; most of the log changes nothing in an index."""
 
     def __init__(self, home: Any, *, reached: Callable[[str, str], None], **parts: Any) -> None:
@@ -74,7 +76,7 @@ class WatchedIndexView(index_view.IndexView[Any]):
 
 
 def wire(fault: FaultAt) -> None:
-    """Have `refold.wiring` put `fault` into every engine that this process opens; for processes made for that."""
+    """Have `refold.embedded.wiring` put `fault` into every engine that this process, made for it, opens."""
     wiring.SlotParts = partial(slot.SlotParts, fault=partial(fault.reached, "slot"))  # type: ignore[misc, assignment]
     wiring.IndexView = partial(WatchedIndexView, reached=fault.reached)  # type: ignore[misc, assignment]
 

@@ -26,12 +26,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
-
-from check_export import entries, partitions  # noqa: E402 - a test folder is no package
-from kill_moments import Kill, Watch, at_start_up, seeded_kills, timed_kills  # noqa: E402 - as above
-from refold_cli import Cli, age, kill_group  # noqa: E402 - as above
+from tests.crash.check_export import entries, partitions
+from tests.crash.kill_moments import Kill, Watch, at_start_up, seeded_kills, timed_kills
+from tests.worlds.refold_cli import Cli, age, kill_group
 
 CHECK = Path(__file__).parent / "check_export.py"
 COUNTED_REFOLD = Path(__file__).parent / "counted_refold.py"

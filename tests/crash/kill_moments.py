@@ -13,7 +13,7 @@ from pathlib import Path
 from schemas.errors import RefoldError
 from schemas.events import DocumentCompleted
 from schemas.positions import Position, TopicPartition
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
 
 LOOK_S = 0.01
 """How often what is not in the log is looked at."""

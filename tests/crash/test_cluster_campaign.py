@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cluster_campaign import run
-from cluster_world import cluster_world
+
+from tests.crash.cluster_campaign import run
+from tests.worlds.cluster import cluster_world
 
 
 @pytest.mark.slow

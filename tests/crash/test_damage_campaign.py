@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from damage_campaign import run
+
+from tests.crash.damage_campaign import run
 
 
 @pytest.mark.slow

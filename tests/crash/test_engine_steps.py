@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from check_export import check
-from faulty_engine import EXIT_CODE, PARTS, FaultAt, engine_of, ingest, live_and_die
 
-from projections.verify import verify
-from refold.engine import Engine
-from streams.log_transfer import export_log
+from projections.consistency.verify import verify
+from refold.engine.engine import Engine
+from streams.transfer.log import export_log
+from tests.crash.check_export import check
+from tests.crash.faulty_engine import EXIT_CODE, PARTS, FaultAt, engine_of, ingest, live_and_die
 
 SENTENCE = "What was written first is what the indexes have to show. "
 LONG_AGO_S = 1_700_000_000
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["faulty_engine"])  # so that a child starts in milliseconds
+FORKS.set_forkserver_preload(["tests.crash.faulty_engine"])  # so that a child starts in milliseconds
 
 TIMES = {"slot": (1, 2), "vector": (1,), "keyword": (1,)}
 """When a step is reached first; the slot takes requests in one commit and answers them in the next."""

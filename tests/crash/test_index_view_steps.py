@@ -9,19 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from index_backends import DURABLE_BACKENDS, INDEX_OF, open_store_of
-from index_worlds import Index, World, projection_of, texts_of
 
-from projections.index_steps import STEPS, Fault, no_fault
-from projections.verify import verify
+from projections.consistency.verify import verify
+from projections.index.view.steps import STEPS, Fault, no_fault
 from schemas.ids import document_id_of
+from tests.servers.index_backends import DURABLE_BACKENDS, INDEX_OF, open_store_of
+from tests.worlds.index import Index, World, projection_of, texts_of
 
 REPORT = "folder:docs/report.md"
 LETTER = "folder:docs/letter.md"
 GONE = "folder:docs/gone.md"
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["index_backends", "index_worlds"])  # so that a child starts in milliseconds
+FORKS.set_forkserver_preload(
+    ["tests.servers.index_backends", "tests.worlds.index"]
+)  # so that a child starts in milliseconds
 
 
 def written_before(world: World) -> None:

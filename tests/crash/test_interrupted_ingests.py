@@ -10,13 +10,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from kill_moments import Watch
-from refold_cli import Cli, age, kill_group
 
-from refold.settings import Settings
+from refold.settings.settings import Settings
 from schemas.events import DocumentCompleted, DocumentQueued, PipelineEvent
 from schemas.positions import Position, TopicPartition
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
+from tests.crash.kill_moments import Watch
+from tests.worlds.refold_cli import Cli, age, kill_group
 
 DOCUMENTS = 60
 COLD_REFOLD = Path(__file__).parent / "cold_refold.py"

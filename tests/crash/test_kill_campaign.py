@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kill_campaign import run
-from kill_moments import KINDS
+
+from tests.crash.kill_campaign import run
+from tests.crash.kill_moments import KINDS
 
 
 @pytest.mark.slow

@@ -13,10 +13,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from cluster_world import forget_corpus
-from markdown_blocks import ROOT, blocks
-from qdrant_server import qdrant_over_http
-from servers import ADDRESSES, RUN, address_of
+
+from tests.servers.qdrant import qdrant_over_http
+from tests.servers.run import ADDRESSES, RUN, address_of
+from tests.worlds.cluster import forget_corpus
+from tests.worlds.markdown_blocks import ROOT, blocks
 
 PAGE = ROOT / "ops" / "cluster.md"
 TIMEOUT_S = 300

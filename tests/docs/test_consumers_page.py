@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from markdown_blocks import ROOT, blocks
-from producers_world import ProducersWorld, producers_world
-from servers import lacking
 
 from schemas.events import DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from streams.log import Draft
+from tests.servers.run import lacking
+from tests.worlds.markdown_blocks import ROOT, blocks
+from tests.worlds.producers import ProducersWorld, producers_world
 
 PAGE = ROOT / "ops" / "consumers.md"
 KINDS = ["DocumentQueued", "DocumentStarted", "DocumentCompleted"]

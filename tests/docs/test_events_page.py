@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from markdown_blocks import ROOT, code
 
 from schemas import events
 from schemas.events import TOPICS, ArtifactRef, Finding, Meta, StageReport, StageTotals, VectorsRef
+from tests.worlds.markdown_blocks import ROOT, code
 
 PAGE = ROOT / "ops" / "events.md"
 NESTED = (Meta, ArtifactRef, Finding, StageReport, VectorsRef, StageTotals)

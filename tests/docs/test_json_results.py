@@ -17,26 +17,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import command_names
-from kafka_corpora import kafka_corpora
-from markdown_blocks import ROOT, code
-from registry_server import RegistryServer
 
-from projections.backends.keyword.tantivy import TantivyKeywordBackend
-from refold.both_engines import now
+from projections.backends.tantivy.backend import TantivyKeywordBackend
 from refold.cli.app import app
 from refold.cli.output import print_error
-from refold.data_folder import DataFolder
-from refold.settings import Settings
+from refold.engine.both_engines import now
+from refold.engine.data_folder import DataFolder
+from refold.settings.settings import Settings
 from schemas.errors import RefoldError
 from schemas.events import DocumentCompleted, DocumentQueued, JobSubmitted, Meta, PipelineEvent
 from schemas.ids import EventId, JobId, chunk_id_of, document_id_of, random_id
 from schemas.positions import Position
 from streams.artifact_stores.local import LocalArtifacts
+from streams.documents.uris import file_uri
 from streams.log import Draft, SlotNumber
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
 from streams.logs.topic_plan import TOPICS_FILE
-from streams.uris import file_uri
+from tests.servers.kafka_corpora import kafka_corpora
+from tests.servers.registry import RegistryServer
+from tests.worlds.command_line import command_names
+from tests.worlds.markdown_blocks import ROOT, code
 
 PAGE = ROOT / "ops" / "json-results.md"
 NOTES = "push:notes"

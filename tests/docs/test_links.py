@@ -4,7 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from markdown_blocks import ROOT, links
+
+from tests.worlds.markdown_blocks import ROOT, links
+
+MANY = 30
+"""Modules name far more files."""
 
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("ops/**/*.md"))
 
@@ -34,6 +38,18 @@ def test_every_file_of_the_project_that_a_page_names_exists(page: Path) -> None:
         r"`((?:schemas|streams|projections|refold|tests|ops)/[\w/.]+\.(?:py|md|avsc))`", page.read_text()
     )
     assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
+MODULES = [
+    path for name in ("schemas", "streams", "projections", "refold", "tests") for path in ROOT.glob(f"{name}/**/*.py")
+]
+NAMED = re.compile(r"(?<![\w/.])(?:schemas|streams|projections|refold|tests)/[\w/]+\.(?:py|avsc)\b")
+
+
+def test_every_file_of_the_project_that_a_module_names_exists() -> None:
+    named = {(path.relative_to(ROOT), name) for path in MODULES for name in NAMED.findall(path.read_text())}
+    assert len(named) > MANY
+    assert [pair for pair in sorted(named) if not (ROOT / pair[1]).exists()] == []
 
 
 def test_every_page_in_ops_is_reached_from_the_readme() -> None:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
-from markdown_blocks import ROOT, code, rows, section
 
-from projections.runner_progress import ProjectionStatus
-from refold.cluster.health import LOOK_EVERY_S, Health
-from refold.cluster.metrics import DocumentMetrics, ProjectionMetrics, SlotMetrics
-from refold.cluster.settings import ClusterSettings
+from projections.fold.progress import ProjectionStatus
+from refold.cluster.health.health import LOOK_EVERY_S, Health
+from refold.cluster.health.metrics import DocumentMetrics, ProjectionMetrics, SlotMetrics
+from refold.cluster.health.watchdog import PATIENCE_S
 from refold.cluster.slot_set import SlotStatus
-from refold.cluster.watchdog import PATIENCE_S
+from refold.settings.cluster import ClusterSettings
 from schemas.positions import Position, TopicPartition
-from tests.histories import NOON, Histories
+from tests.worlds.histories import NOON, Histories
+from tests.worlds.markdown_blocks import ROOT, code, rows, section
 
 PAGE = ROOT / "ops" / "observability.md"
 ALERTS = ROOT / "ops" / "prometheus" / "alerts.yml"

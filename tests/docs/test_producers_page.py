@@ -11,13 +11,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from markdown_blocks import ROOT, Block, blocks, code, rows
-from producers_world import ProducersWorld, producers_world
-from servers import lacking
 
 from schemas.events import DocumentCompleted, DocumentQueued, DocumentRequested, Meta, PipelineEvent
 from schemas.ids import document_id_of
-from streams.request_contract import MAX_CONTENT_BYTES, MAX_TEXT_BYTES
+from streams.documents.request_contract import MAX_CONTENT_BYTES, MAX_TEXT_BYTES
+from tests.servers.run import lacking
+from tests.worlds.markdown_blocks import ROOT, Block, blocks, code, rows
+from tests.worlds.producers import ProducersWorld, producers_world
 
 PAGE = ROOT / "ops" / "producers.md"
 SENDS = "producer.produce("

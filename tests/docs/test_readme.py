@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from markdown_blocks import ROOT, Block, blocks
+
+from tests.worlds.markdown_blocks import ROOT, Block, blocks
 
 README = ROOT / "README.md"
 TIMEOUT_S = 60

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
 import pytest
-from markdown_blocks import ROOT
 
-from projections.backends.vector.qdrant import POINT_BYTES
+from projections.backends.qdrant.backend import POINT_BYTES
 from streams.logs.topic_plan import load_topics
+from tests.worlds.markdown_blocks import ROOT
 
 PAGE = ROOT / "ops" / "scale.md"
 DAY_S = 86_400

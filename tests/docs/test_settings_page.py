@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from markdown_blocks import ROOT, blocks, code, rows, section
 from pydantic import BaseModel
 
-from refold.settings import AGREED, OTHER_VARIABLES, PLANNING, Settings, load_settings
+from refold.settings.settings import AGREED, OTHER_VARIABLES, PLANNING, Settings, load_settings
+from tests.worlds.markdown_blocks import ROOT, blocks, code, rows, section
 
 PAGE = ROOT / "ops" / "settings.md"
 

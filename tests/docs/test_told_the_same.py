@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from markdown_blocks import ROOT, code, rows
 
-from projections import index_steps
-from streams import slot
+from projections.index.view import steps as index_steps
+from streams.slot import slot
+from tests.worlds.markdown_blocks import ROOT, code, rows
 
 TOLD_IN = [ROOT / "ops" / "architecture.md", ROOT / "ops" / "runbooks" / "commit-order.md"]
 GUARANTEES = ROOT / "ops" / "guarantees.md"

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from refold_cli import Answer, Cli, age
+
+from tests.worlds.refold_cli import Answer, Cli, age
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from flipped_bits import tamper
-from refold_cli import Cli, age
 
 from schemas.events import DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from streams.log import Draft
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
+from tests.worlds.flipped_bits import tamper
+from tests.worlds.refold_cli import Cli, age
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import qdrant_edge
-from refold_cli import Cli, age
 
 import refold
-from projections.backends.keyword.tantivy import TantivyKeywordBackend
-from projections.index_backend import IndexedChunk
-from projections.panics import Panicked
+from projections.backends.tantivy.backend import TantivyKeywordBackend
+from projections.fold.panics import Panicked
+from projections.index.backend import IndexedChunk
 from schemas.errors import DiskFull, RefoldError
+from tests.worlds.refold_cli import Cli, age
 
 WORDS = ("kestrel", "heron", "dipper")
 

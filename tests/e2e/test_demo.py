@@ -7,16 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from refold_cli import ROOT, TIMEOUT_S, Cli
-
-from refold.demo import QUESTIONS
-from refold.demo_documents import DOCUMENTS
+from refold.demo.__main__ import QUESTIONS
+from refold.demo.documents import DOCUMENTS
+from tests.worlds.refold_cli import ROOT, TIMEOUT_S, Cli
 
 
 def run_demo(home: Path, *source: str) -> str:
     """What the demo prints; it must end well."""
     ran = subprocess.run(
-        [sys.executable, "-m", "refold.demo", "--data", str(home), *source],
+        [sys.executable, "-m", "refold.demo.__main__", "--data", str(home), *source],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

@@ -17,12 +17,12 @@ from typing import Any
 
 import psutil
 import pytest
-from servers import address_of, open_folder
 
 from refold.local.folder_lock import locked
 from refold.local.postgres import USER
 from refold.local.server import as_user
 from refold.local.stack import SERVERS, Stack
+from tests.servers.run import address_of, open_folder
 
 ROOT = Path(__file__).parent.parent.parent
 TIMEOUT_S = 240.0

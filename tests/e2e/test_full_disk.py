@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from refold_cli import Cli, age
+
+from tests.worlds.refold_cli import Cli, age
 
 DISK_MIB = 160
 FREE_MIB = 64

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from refold_cli import Cli, age
+
+from tests.worlds.refold_cli import Cli, age
 
 SENTENCE = "The projector keeps what it serves in step with the log. "
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import refold
-from refold.embedded_engine import EmbeddedEngine
-from refold.engine import Work
-from refold.planning import PlanningThread
+from refold.embedded.engine import EmbeddedEngine
+from refold.engine.engine import Work
+from refold.engine.planning_thread import PlanningThread
 from schemas.errors import UsageError
-from streams.job import Job
+from streams.planning.job import Job
 from streams.source import Source
 
 

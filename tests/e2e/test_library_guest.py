@@ -12,11 +12,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from refold_cli import ROOT, Cli, kill_group
 
 import refold
-from refold.engine import Engine
-from refold.settings import load_settings
+from refold.engine.engine import Engine
+from refold.settings.settings import load_settings
+from tests.worlds.refold_cli import ROOT, Cli, kill_group
 
 GUEST = """
 import asyncio, gc, json, os, signal, sys

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refold_cli import Cli
 
 import refold
-from projections.latest_versions import LatestVersions
-from projections.sql.view_store import ViewStore
+from projections.index.books.latest_versions import LatestVersions
+from projections.sql.store import ViewStore
 from refold.control.address import calling_path
 from refold.control.messages import Call, decode, encode
-from refold.settings import load_settings
+from refold.settings.settings import load_settings
 from schemas.errors import RefoldError
 from schemas.events import GenerationCreated, GenerationDropped, GenerationPromoted
 from schemas.positions import Position
+from tests.worlds.refold_cli import Cli
 
 PATIENCE_S = 60.0
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refold_cli import Cli, age
 
 import refold
 from refold import events
 from schemas.errors import MachineError
 from schemas.ids import random_id
-from streams.plan import PlannedDocument
-from streams.planner import Planner
+from streams.planning.plan import PlannedDocument
+from streams.planning.planner import Planner
+from tests.worlds.refold_cli import Cli, age
 
 DOCUMENTS = 60
 
@@ -166,7 +166,7 @@ async def test_nothing_is_left_of_a_job_that_ended_before_the_checkpoint(data: P
 async def test_a_stream_goes_on_with_the_job_that_was_left_and_tells_it_from_its_beginning(
     data: Path, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refold.job_events.BACK_EVENTS", 7)  # the beginning is many times as far back
+    monkeypatch.setattr("refold.engine.job_events.BACK_EVENTS", 7)  # the beginning is many times as far back
     async with refold.open(data) as pipeline:
         first = pipeline.stream_events([docs], buffer_size=5)
         async for event in first:

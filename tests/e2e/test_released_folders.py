@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from golden_sources import CREW, CREW_SIZE, LIBRARY, SOURCES, change_library, golden_sources, write_crew, write_library
-from refold_cli import Cli
 
 import refold
+from tests.worlds.golden_sources import (
+    CREW,
+    CREW_SIZE,
+    LIBRARY,
+    SOURCES,
+    change_library,
+    golden_sources,
+    write_crew,
+    write_library,
+)
+from tests.worlds.refold_cli import Cli
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RELEASES = sorted(path.name.removesuffix(".tar.xz") for path in GOLDEN.glob("folder-*.tar.xz"))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refold_cli import Cli, age
+
+from tests.worlds.refold_cli import Cli, age
 
 
 @pytest.fixture

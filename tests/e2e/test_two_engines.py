@@ -6,12 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
-from cluster_world import cluster_world
-from refold_cli import Cli
-from two_engines import compare, embedded, ingest, start
 
-from refold.demo_documents import write_documents as write_demo_documents
+from refold.demo.documents import write_documents as write_demo_documents
 from tests.crash.kill_campaign import write_documents
+from tests.worlds.cluster import cluster_world
+from tests.worlds.refold_cli import Cli
+from tests.worlds.two_engines import compare, embedded, ingest, start
 
 QUERIES = 25
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gated_refold import Gate
-from refold_cli import ROOT, Cli, age
+
+from tests.worlds.gated_refold import Gate
+from tests.worlds.refold_cli import ROOT, Cli, age
 
 DOCUMENTS = 40
 PARAGRAPH = "Number {n}: the quick brown fox writes every transition down before it jumps over the lazy dog.\n\n"

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from refold_cli import age
 
 import refold
+from tests.worlds.refold_cli import age
 
 UPDATES = 200
 NEIGHBOURS = 20

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refold_cli import Cli, age
 
 import refold
-from projections.backends.keyword.tantivy import TantivyKeywordBackend
-from projections.index_backend import IndexedChunk
-from refold.requests import request
+from projections.backends.tantivy.backend import TantivyKeywordBackend
+from projections.index.backend import IndexedChunk
+from refold.commands.requests import request
 from schemas.errors import PoisonError
 from schemas.events import Action
 from schemas.ids import random_id
 from streams.log import Draft
+from tests.worlds.refold_cli import Cli, age
 
 REFUSED = "unindexable"
 

@@ -4,7 +4,7 @@ A golden folder is written once, by the code of its release, and never again. Fo
 elsewhere and name both::
 
     git worktree add /tmp/released COMMIT
-    python tests/golden/write_golden_folder.py folder-COMMIT --code /tmp/released
+    python -m tests.golden.write_golden_folder folder-COMMIT --code /tmp/released
 
 That writes ``tests/golden/folder-COMMIT.tar.xz`` with three members: ``data``, the folder as a SIGKILL in the middle of
 an ingest left it; ``exported``, its log from just before; ``answers.json``, what that release answered then.
@@ -24,11 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-GOLDEN = Path(__file__).parent
-TESTS = GOLDEN.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "crash"), str(TESTS.parent)]
-
-from golden_sources import (  # noqa: E402 - a test folder is no package
+from tests.crash.kill_moments import Watch
+from tests.worlds.golden_sources import (
     CREW,
     LIBRARY,
     SOURCES,
@@ -37,9 +34,9 @@ from golden_sources import (  # noqa: E402 - a test folder is no package
     write_crew,
     write_library,
 )
-from kill_moments import Watch  # noqa: E402 - as above
-from refold_cli import Cli, kill_group  # noqa: E402 - as above
+from tests.worlds.refold_cli import Cli, kill_group
 
+GOLDEN = Path(__file__).parent
 KILLED_AFTER = 6
 """Completed documents of the crew: enough to be in the middle."""
 
@@ -90,7 +87,7 @@ asyncio.run(main())
 TRIM = """
 import sys
 from pathlib import Path
-from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite.log import SqliteLog
 
 log = SqliteLog(Path(sys.argv[1]) / "log.sqlite")
 log.trim(log.end(log.partitions("requests")))

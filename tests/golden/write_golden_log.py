@@ -8,20 +8,13 @@ log folds to is written anew, for a change of states that is meant; the diff of 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-GOLDEN = Path(__file__).parent
-sys.path[:0] = [str(GOLDEN.parent), str(GOLDEN.parent.parent)]
-
-from golden_states import states_json, states_of  # noqa: E402 - a test folder is no package
-from histories import NOON, Histories, artifact, drafts_of, sha256_of  # noqa: E402 - as above
-
-from schemas.events import (  # noqa: E402 - as above
+from schemas.events import (
     Action,
     AdapterReported,
     AdapterState,
@@ -45,11 +38,14 @@ from schemas.events import (  # noqa: E402 - as above
     SkipReason,
     StageTotals,
 )
-from schemas.ids import document_id_of, event_id_of  # noqa: E402 - as above
-from streams.log import Draft  # noqa: E402 - as above
-from streams.log_transfer import export_log  # noqa: E402 - as above
-from streams.logs.sqlite import SqliteLog  # noqa: E402 - as above
+from schemas.ids import document_id_of, event_id_of
+from streams.log import Draft
+from streams.logs.sqlite.log import SqliteLog
+from streams.transfer.log import export_log
+from tests.worlds.golden_states import states_json, states_of
+from tests.worlds.histories import NOON, Histories, artifact, drafts_of, sha256_of
 
+GOLDEN = Path(__file__).parent
 LOG_ID = "90de9010-0000-4000-8000-000000000001"
 REPORT, LETTER, ODD, GONE = (f"folder:docs/{name}" for name in ("report.md", "letter.txt", "odd name ä.pdf", "gone.md"))
 

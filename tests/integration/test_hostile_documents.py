@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import hostile
 import pytest
-from attempt_world import AttemptWorld, make_pool
-from changing_files import while_read
 
 from schemas.events import ErrorClass
-from streams.attempt import AttemptFailed, AttemptOutcome, Produced
-from streams.contents import decode_text
+from streams.documents.uris import file_uri
+from streams.slot.attempt import AttemptFailed, AttemptOutcome, Produced
+from streams.stages.contents import decode_text
 from streams.stages.failures import FAILURES
 from streams.stages.fingerprints import StageSettings
-from streams.uris import file_uri
+from tests.worlds import hostile
+from tests.worlds.attempt import AttemptWorld, make_pool
+from tests.worlds.changing_files import while_read
 
 MIB = 1024 * 1024
 SETTINGS = StageSettings(timeout_s=60.0, memory_limit_bytes=1024 * MIB)

@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from hostile import OBEDIENT_PARSERS
 from numpy.typing import NDArray
 
 from schemas.errors import MachineError
 from schemas.events import ErrorClass, Stage
-from streams.contents import decode_chunks, decode_text, decode_vectors
+from streams.attempts.pool import PoolClosed, StagePool
+from streams.attempts.pool_process import PoolConfiguration
+from streams.attempts.task import StageAnswer, StageTask
+from streams.stages.contents import decode_chunks, decode_text, decode_vectors
 from streams.stages.embed import Embedder, load_embedder
 from streams.stages.failures import FAILURES, StageFailed
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
-from streams.stages.pool import PoolClosed, StagePool
-from streams.stages.pool_member import PoolConfiguration
-from streams.stages.stage_task import StageAnswer, StageTask
+from tests.worlds.hostile import OBEDIENT_PARSERS
 
 MIB = 1024 * 1024
 WAIT_S = 30.0
@@ -272,10 +272,10 @@ SCRIPT = """
 import sys, threading
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import StageSettings
-from streams.stages.pool import StagePool
-from streams.stages.pool_member import PoolConfiguration
-from streams.stages.stage_task import StageTask
-from hostile import OBEDIENT_PARSERS
+from streams.attempts.pool import StagePool
+from streams.attempts.pool_process import PoolConfiguration
+from streams.attempts.task import StageTask
+from tests.worlds.hostile import OBEDIENT_PARSERS
 
 embedder = load_embedder("wordllama-256")
 pool = StagePool(PoolConfiguration(settings=StageSettings(), embedder=embedder, parsers=OBEDIENT_PARSERS), processes=2)

@@ -17,11 +17,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from folded_states import FoldedStates
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from outcomes import PRODUCED, REF
 
 from schemas.errors import FatalError, TransientError
 from schemas.events import (
@@ -45,14 +43,16 @@ from schemas.events import (
 )
 from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position
-from streams.answers import DocumentEventWriter
 from streams.artifact_stores.memory import MemoryArtifacts
-from streams.attempt import Attempt, AttemptFailed, AttemptOutcome, Unchanged, VectorsProduced
 from streams.log import Draft, Recorded, SlotNumber, UnknownOutcome
 from streams.logs.memory import MemoryLog
-from streams.retry import RetryPolicy
-from streams.slot import FAULT_POINTS, Slot, SlotParts
-from streams.workload import Workload
+from streams.slot.answers import DocumentEventWriter
+from streams.slot.attempt import Attempt, AttemptFailed, AttemptOutcome, Unchanged, VectorsProduced
+from streams.slot.retry import RetryPolicy
+from streams.slot.slot import FAULT_POINTS, Slot, SlotParts
+from streams.slot.workload import Workload
+from tests.worlds.folded_states import FoldedStates
+from tests.worlds.outcomes import PRODUCED, REF
 
 URIS = [f"push:document-{n}" for n in range(4)]
 JOBS = [JobId(f"job-{n}") for n in range(3)]

@@ -1,1 +1,0 @@
-"""Keyword backends: `memory` is the reference, `tantivy` is on disk, `opensearch` on a server."""

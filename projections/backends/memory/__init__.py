@@ -1,0 +1,1 @@
+"""Both indexes in memory: the reference for the contract suites."""

@@ -1,1 +1,0 @@
-"""Vector backends, all exact: `flat` is in memory, `qdrant_edge` on disk, `qdrant` on a server."""

@@ -1,0 +1,1 @@
+"""The bookkeeping of an index: which versions it serves, from when on, and what is garbage."""

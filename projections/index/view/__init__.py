@@ -1,0 +1,1 @@
+"""The index as a projection: it follows the log, writes, switches and sweeps."""

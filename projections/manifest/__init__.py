@@ -1,0 +1,1 @@
+"""What became of each document: its state, history and failures."""

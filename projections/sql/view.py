@@ -1,0 +1,87 @@
+"""A view in SQL tables: what manifest, jobs and stage results have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from typing import Any, Generic, Self, TypeVar
+
+from sqlalchemy import Engine
+
+from projections.fold.projection import Projection
+from projections.sql.store import HasMetadata, Snapshot, ViewStore
+from schemas.positions import Position
+
+TablesT = TypeVar("TablesT", bound=HasMetadata)
+ChangeT = TypeVar("ChangeT")
+
+
+class SqlView(Generic[TablesT, ChangeT]):
+    """Rows and position in one transaction, rebuilt in new tables and swapped.
+
+    Written by one runner; read from any thread and, with `is_read_only`, from other processes, while it is written.
+    Each method of a view answers from one snapshot.
+
+    Args:
+        database: An engine of SQLAlchemy's (`projections/sql/engine.py`); the view closes it.
+        projection: Names the view and the version of what is in it.
+        tables: Makes the tables of a generation.
+        log_id: Of the log that is folded; a view made from another log is outdated.
+        is_read_only: Creates nothing.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        *,
+        projection: Projection[ChangeT],
+        tables: Callable[[int], TablesT],
+        log_id: str,
+        is_read_only: bool,
+    ) -> None:
+        self._store: ViewStore[TablesT] = ViewStore(
+            database,
+            name=projection.name,
+            version=projection.version,
+            log_id=log_id,
+            tables=tables,
+            is_read_only=is_read_only,
+        )
+
+    def position(self) -> Position:
+        """How far the log is in this view."""
+        return self._store.position()
+
+    def apply(self, changes: Sequence[ChangeT], expected: Position, at: Position) -> None:
+        """Apply `changes` and move the position from `expected` to `at`, in one transaction; see the port."""
+        with self._store.write(expected=expected, at=at) as snapshot:
+            if changes:
+                self._write(snapshot, changes)
+
+    @abstractmethod
+    def _write(self, snapshot: Snapshot[TablesT], changes: Sequence[ChangeT]) -> None:
+        """Write what `changes`, at least one, mean."""
+
+    @abstractmethod
+    def scan(self) -> Iterator[Any]:
+        """What is really there."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it has to be rebuilt before it can be read or go on."""
+        return self._store.is_outdated
+
+    def build_beside(self) -> Self:
+        """The same view over new, empty tables, which nobody reads before `swap_in`."""
+        beside = copy(self)
+        beside._store = self._store.build_beside()  # noqa: SLF001 - of the same class
+        return beside
+
+    def swap_in(self, beside: Self, *, log_end: Position) -> bool:
+        """Serve what `beside` has built; False while that has not reached this view's position (see the store)."""
+        return self._store.swap_in(beside._store, log_end=log_end)
+
+    def close(self) -> None:
+        """Let go of all connections; idempotent."""
+        self._store.close()

@@ -1,0 +1,1 @@
+"""What stages have made of which content, so that it is not made twice."""

@@ -1,0 +1,1 @@
+"""The projector: a process that keeps one projection up to date."""

@@ -1,0 +1,43 @@
+"""`refold projector`: keeps projections up to date until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from refold.cluster.corpus import Corpus, open_corpus
+from refold.cluster.health.health import Health, Watched, projection_samples
+from refold.cluster.health.metrics import ProjectionMetrics
+from refold.cluster.projector.wiring import make_projector
+from refold.engine.both_engines import now
+from refold.process.setup import prepare
+from refold.settings.settings import Settings
+
+
+def run_projector(settings: Settings) -> None:
+    """Project until SIGTERM or Ctrl-C; then the leases are given up, so that others go on at once.
+
+    It shows how it is where ``cluster.health_port`` says.
+
+    Raises:
+        UsageError: a server is not named, or something on it is not as it has to be.
+        UnreachableError: one does not answer at the start.
+        MachineError: the address where it shows itself is taken.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    prepare(log_level=settings.log_level, engine=settings.engine)
+    with Health(settings.cluster) as health:
+        corpus = open_corpus(settings)
+        try:
+            _project(corpus, health, stop)
+        finally:
+            corpus.close()
+
+
+def _project(corpus: Corpus, health: Health, stop: threading.Event) -> None:
+    projector = make_projector(corpus)
+    health.registry.register(ProjectionMetrics(projector.statuses, clock=now))
+    health.watch(Watched(lambda: projection_samples(projector.statuses()), projector.not_ready))
+    projector.run(stop)

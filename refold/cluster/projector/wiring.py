@@ -1,0 +1,98 @@
+"""What a projector is made of: how each projection's view is opened and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from projections.consistency.rebuild import finish_rebuild
+from projections.fold.follower import Joining
+from projections.fold.runner import Runner
+from projections.jobs.progress import JobProgress
+from projections.sql.leases import Leases
+from projections.sql.rebuild import rebuild_sql_view
+from projections.sql.view import SqlView
+from refold.cluster.corpus import Corpus
+from refold.cluster.holds import Holds
+from refold.cluster.projector.generation_news import GenerationNews
+from refold.cluster.projector.projector import Projector
+from refold.cluster.projector.touches_trimmer import TouchesTrimmer
+from refold.cluster.projector.upkeep import Kept, Maker, WentOn
+from refold.engine.both_engines import SQL_JOINING, now
+from refold.engine.trimming import RequestsTrimmer
+
+INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
+"""Batches of a few thousand chunks, or half a second: a refresh of an index costs tens of milliseconds."""
+
+
+def make_projector(corpus: Corpus) -> Projector:
+    """A projector of all projections of `corpus`."""
+    makers: dict[str, Maker] = {
+        "manifest": partial(_keep_manifest, corpus),
+        "jobs": partial(_keep_jobs, corpus),
+        "stage_results": partial(_keep_stage_results, corpus),
+        **{name: partial(_keep_index, corpus, name) for name in corpus.homes},
+    }
+    leases = Leases(corpus.database, duration_s=corpus.cluster.lease_s)
+    return Projector(leases, holder=corpus.pipeline_id, makers=makers)
+
+
+def _keep_manifest(corpus: Corpus, went_on: WentOn) -> Kept:
+    view = corpus.manifest(read_only=False)
+    return _kept(corpus, "manifest", view, went_on, after_round=RequestsTrimmer(corpus.log, view).step)
+
+
+def _keep_jobs(corpus: Corpus, went_on: WentOn) -> Kept:
+    view = corpus.jobs(read_only=False)
+    progress = JobProgress(corpus.log, view, pipeline_id=corpus.pipeline_id, clock=now)
+    return _kept(corpus, "jobs", view, went_on, after_round=progress.step)
+
+
+def _keep_stage_results(corpus: Corpus, went_on: WentOn) -> Kept:
+    view = corpus.stage_results(read_only=False)  # of all projections the one that the least is waiting for
+    return _kept(corpus, "stage_results", view, went_on, after_round=TouchesTrimmer(corpus.artifacts).step)
+
+
+def _kept(
+    corpus: Corpus,
+    name: str,
+    view: SqlView[Any, Any],
+    went_on: WentOn,
+    *,
+    after_round: Callable[[], object] | None = None,
+) -> Kept:
+    projection = corpus.projections[name]
+    if view.is_outdated:
+        rebuild_sql_view(corpus.log, projection, view, went_on=went_on)
+    runner = Runner(corpus.log, projection, view, joining=SQL_JOINING[name], clock=now, after_round=after_round)
+    return Kept(runner, view.close)
+
+
+def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
+    holds = Holds(corpus.database)
+    view, projection = corpus.index(name, before_writing=lambda: holds.refuse(name)), corpus.projections[name]
+    view.open()
+    if not view.generation.is_live:  # somebody has asked for a rebuild
+        finish_rebuild(
+            view,
+            projection,
+            corpus.log,
+            scratch=corpus.scratch,
+            pipeline_id=corpus.pipeline_id,
+            clock=now,
+            went_on=went_on,
+        )
+    generation = view.generation
+    news = GenerationNews(corpus.log, generation, pipeline_id=corpus.pipeline_id, clock=now)
+
+    def after_round() -> None:
+        news.step()
+        view.collect_garbage()
+
+    def is_current() -> bool:
+        current = corpus.homes[name].current()
+        return current is not None and current.key == generation.key
+
+    runner = Runner(corpus.log, projection, view, joining=INDEX_JOINING, clock=now, after_round=after_round)
+    return Kept(runner, view.close, is_current)

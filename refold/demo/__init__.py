@@ -1,0 +1,1 @@
+"""The demo: real documents, ingested, searched and verified."""

@@ -1,0 +1,74 @@
+"""Work in the embedded engine: one slot, its attempts, the jobs' bookkeeper, and the planners of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from projections.jobs.entries import JobState
+from refold.engine.engine import Engine
+from refold.engine.planning_thread import PlanningThread
+from refold.engine.planning_threads import PlanningThreads
+from refold.engine.unfinished_jobs import first_of_each
+from schemas.errors import UsageError
+from streams.planning.job import Job
+from streams.slot.slot import Slot
+from streams.slot.thread import SlotThread
+from streams.source import Source
+
+
+class EmbeddedWork:
+    """Begins with the construction: the slot is taken, and jobs that were interrupted go on.
+
+    What is open is begun at once, so the pool is made ready first: a start is written before its work is done, and in a
+    loop of crashes, each while the pool was starting, the first documents would be given up though none was at fault.
+
+    Args:
+        engine: The engine it works for.
+        thread: The slot's thread, not started.
+        slot: The slot, whose parts name the thread's `begin`.
+        plannings: Plans jobs.
+        warm_up: Returns when the pool is ready.
+        close_attempts: Ends the pool.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        thread: SlotThread,
+        slot: Slot,
+        plannings: PlanningThreads,
+        warm_up: Callable[[], None],
+        close_attempts: Callable[[], None],
+    ) -> None:
+        self._thread = thread
+        self._plannings = plannings
+        self._close_attempts = close_attempts
+        if engine.parts.views.manifest.counts().open_requests:
+            warm_up()
+        thread.start(slot)
+        rows, _ = engine.parts.views.jobs.unfinished()
+        for row in first_of_each(rows, engine.parts.location):
+            try:
+                self.resume(row)
+            except UsageError:
+                continue  # its source is away: it waits unplanned, and `refold jobs list` shows it
+
+    def plan(self, job: Job, sources: Sequence[Source] | None = None) -> PlanningThread:
+        """The thread that plans `job`; see `PlanningThreads.plan`."""
+        return self._plannings.plan(job, sources)
+
+    def resume(self, row: JobState) -> None:
+        """Go on with planning the job of `row`, if it was cut short."""
+        self._plannings.resume(row)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in work, planners' included."""
+        return self._thread.is_idle and self._plannings.is_idle
+
+    def stop(self) -> None:
+        """Stop planning, finish or release what is in work, and end the pool."""
+        self._plannings.stop()
+        self._thread.stop()
+        self._close_attempts()

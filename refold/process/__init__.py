@@ -1,0 +1,1 @@
+"""What a process of refold's own sets up for itself."""

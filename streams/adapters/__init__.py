@@ -1,1 +1,0 @@
-"""The technologies of the adapter ports (`streams/adapter.py`)."""

@@ -1,0 +1,1 @@
+"""How the stages run on one document, in the pool of processes."""

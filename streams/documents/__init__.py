@@ -1,0 +1,1 @@
+"""What is known of a document, and what a request for one must be."""

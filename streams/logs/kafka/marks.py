@@ -1,0 +1,124 @@
+"""Which offsets Kafka keeps, and waiting for more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from threading import Condition
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from schemas.errors import UsageError
+from schemas.positions import Position, TopicPartition
+from streams.logs.kafka.faults import driver, mapped_kafka_errors, settled
+from streams.logs.kafka.names import KafkaNames
+
+if TYPE_CHECKING:
+    from confluent_kafka import IsolationLevel
+    from confluent_kafka import TopicPartition as KafkaPartition
+    from confluent_kafka.admin import AdminClient, OffsetSpec
+
+POLL_S = 0.1
+"""How often a waiter looks for what another process appended."""
+
+ANSWER_TIMEOUT_S = 15.0
+"""How long a question to Kafka may last: a broker's failover takes less."""
+
+
+class KafkaMarks:
+    """The watermarks of partitions, asked of Kafka each time. Thread-safe."""
+
+    def __init__(self, admin: AdminClient, names: KafkaNames) -> None:
+        self._admin = admin
+        self._names = names
+        self._changed = Condition()
+        self._wakes = 0
+        self._is_closed = False
+
+    def check_open(self) -> None:
+        """Raise UsageError once the log is closed."""
+        if self._is_closed:
+            raise UsageError("the log is closed", hint="open it again")
+
+    def begin(self, partitions: Collection[TopicPartition]) -> Position:
+        """The low watermarks: the first kept offsets."""
+        from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415 - an extra
+
+        return self._ask(partitions, OffsetSpec.earliest(), is_committed_only=False)
+
+    def end(self, partitions: Collection[TopicPartition]) -> Position:
+        """The high watermarks, whatever transactions are open below them."""
+        from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415 - an extra
+
+        return self._ask(partitions, OffsetSpec.latest(), is_committed_only=False)
+
+    def stable_end(self, partitions: Collection[TopicPartition]) -> Position:
+        """The last stable offsets: where the first open transaction began. Only to explain why a read stands still."""
+        from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415 - an extra
+
+        return self._ask(partitions, OffsetSpec.latest(), is_committed_only=True)
+
+    def trim(self, before: Position) -> None:
+        """Have Kafka delete the records below `before`, which is not beyond the end."""
+        kafka_partition = driver().TopicPartition
+        asked = [kafka_partition(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in before.items()]
+        if asked:
+            with mapped_kafka_errors("trim", str(before)):
+                settled(lambda: self._delete(asked), refresh=self._learn_leaders)
+
+    def moved(self) -> None:
+        """Something was appended: let waiters look."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_until(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
+        """Whether `is_so`, waiting up to `timeout_s` for it; False as soon as `wake` or `close` is called."""
+        deadline_s = monotonic() + timeout_s
+        with self._changed:
+            wakes = self._wakes
+        while not is_so():
+            with self._changed:
+                left_s = deadline_s - monotonic()
+                if left_s <= 0 or self._wakes != wakes:
+                    return False
+                self._changed.wait(min(left_s, POLL_S))
+                if self._wakes != wakes:
+                    return False
+        return True
+
+    def wake(self) -> None:
+        """End every wait that is going on in this process."""
+        with self._changed:
+            self._wakes += 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End every wait, and refuse what comes next."""
+        self._is_closed = True
+        self.wake()
+
+    def _ask(self, partitions: Collection[TopicPartition], spec: OffsetSpec, *, is_committed_only: bool) -> Position:
+        from confluent_kafka import IsolationLevel  # noqa: PLC0415 - an extra
+
+        if not partitions:
+            return Position()
+        kafka_partition = driver().TopicPartition
+        asked = {kafka_partition(self._names.topic(tp.topic), tp.partition): spec for tp in partitions}
+        level = IsolationLevel.READ_COMMITTED if is_committed_only else IsolationLevel.READ_UNCOMMITTED
+        with mapped_kafka_errors("read", "watermarks"):
+            return settled(lambda: self._list(asked, level), refresh=self._learn_leaders)
+
+    def _list(self, asked: dict[KafkaPartition, OffsetSpec], level: IsolationLevel) -> Position:
+        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_TIMEOUT_S)
+        return Position(
+            {
+                TopicPartition(self._names.short(there.topic), there.partition): answer.result().offset
+                for there, answer in answers.items()
+            }
+        )
+
+    def _learn_leaders(self) -> None:
+        self._admin.list_topics(timeout=ANSWER_TIMEOUT_S)
+
+    def _delete(self, below: list[KafkaPartition]) -> None:
+        for answer in self._admin.delete_records(below, request_timeout=ANSWER_TIMEOUT_S).values():
+            answer.result()

@@ -1,0 +1,104 @@
+"""Which offsets of every topic a SQLite log keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import starmap
+from threading import Condition
+from time import monotonic
+from typing import NamedTuple
+
+from streams.log import TOPIC_NAMES
+from streams.logs.sqlite.layout import damaged_row
+from streams.sqlite_file import SqliteFile
+
+POLL_S = 0.05
+"""How often a waiter looks for what another process appended."""
+
+_SELECT = "SELECT topic, begin_offset, end_offset FROM topics"
+
+
+class Marks(NamedTuple):
+    """The kept offsets of a topic: from `begin_offset` to before `end_offset`."""
+
+    begin_offset: int
+    end_offset: int
+
+
+def read_marks(file: SqliteFile) -> dict[str, Marks]:
+    """The kept offsets of every topic, as they stand in `file`.
+
+    Raises:
+        LogDamaged: they cannot be true.
+    """
+    with file.reader("read") as connection:
+        marks = {topic: Marks(begin, end) for topic, begin, end in connection.execute(_SELECT)}
+    if marks.keys() != set(TOPIC_NAMES) or not all(starmap(_can_be, marks.values())):
+        raise damaged_row(file, "topics")
+    return marks
+
+
+class Watermarks:
+    """The marks of `file`, and waiting for them to move.
+
+    Where the file is open to write, nobody else writes it: they are remembered, which makes asking cost nothing, and
+    whoever moves them says so. Else they are read each time. Thread-safe.
+    """
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+        self._changed = Condition()
+        self._known: dict[str, Marks] | None = None
+        self._wakes = 0
+
+    def now(self) -> Mapping[str, Marks]:
+        """The marks of every topic."""
+        if not self._file.is_writable:
+            return read_marks(self._file)
+        with self._changed:
+            self._file.check_open()
+            if self._known is None:
+                # Read while the lock is held: who moves the marks meanwhile says so afterwards.
+                self._known = read_marks(self._file)
+            return self._known
+
+    def moved(self, marks: Mapping[str, Marks]) -> None:
+        """Those of some topics are `marks` now, at least, and durably."""
+        with self._changed:
+            if self._known is not None:
+                self._known = {**self._known, **{topic: _later(self._known[topic], marks[topic]) for topic in marks}}
+            self._changed.notify_all()
+
+    def forget(self) -> None:
+        """Read them again: whether they moved is not known."""
+        with self._changed:
+            self._known = None
+            self._changed.notify_all()
+
+    def wait_until(self, is_so: Callable[[Mapping[str, Marks]], bool], timeout_s: float) -> bool:
+        """Whether `is_so` of the marks, waiting up to `timeout_s` for it; False as soon as `wake` is called."""
+        deadline_s = monotonic() + timeout_s
+        with self._changed:
+            wakes = self._wakes
+            while not is_so(self.now()):
+                left_s = deadline_s - monotonic()
+                if left_s <= 0:
+                    return False
+                self._changed.wait(left_s if self._file.is_writable else min(left_s, POLL_S))
+                if self._wakes != wakes:
+                    return False
+            return True
+
+    def wake(self) -> None:
+        """End every wait that is going on."""
+        with self._changed:
+            self._wakes += 1
+            self._changed.notify_all()
+
+
+def _can_be(begin_offset: object, end_offset: object) -> bool:
+    return isinstance(begin_offset, int) and isinstance(end_offset, int) and 0 <= begin_offset <= end_offset
+
+
+def _later(known: Marks, moved: Marks) -> Marks:
+    return Marks(max(known.begin_offset, moved.begin_offset), max(known.end_offset, moved.end_offset))

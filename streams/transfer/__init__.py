@@ -1,0 +1,1 @@
+"""Export, import and copies of a log and its artifacts."""

@@ -1,0 +1,204 @@
+"""The index backends that contract suites run over, by name, and the stores of their generations.
+
+Backends on servers need their server's address (`run.py`). Without a Qdrant server its backend runs twice: in the
+driver's own memory, and over HTTP on a stand-in (`qdrant.py`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from projections.backends.folder_generations import FolderGenerations
+from projections.backends.memory.vectors import FlatVectorBackend
+from projections.backends.memory.words import MemoryKeywordBackend
+from projections.backends.opensearch.backend import OpenSearchKeywordBackend
+from projections.backends.opensearch.generations import OpenSearchGenerations
+from projections.backends.qdrant.backend import QdrantVectorBackend
+from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
+from projections.backends.qdrant.generations import QdrantGenerations
+from projections.backends.qdrant.server import IN_MEMORY
+from projections.backends.tantivy.backend import TantivyKeywordBackend
+from projections.index.backend import IndexBackend
+from tests.servers.leftovers import drop_collections, drop_indexes
+from tests.servers.qdrant import qdrant_over_http
+from tests.servers.run import ADDRESSES, RUN, address_of, qdrant_grpc_port
+from tests.worlds.index import HashedWords, OpenStore
+
+QDRANT_URL = os.environ.get(ADDRESSES["qdrant"])
+"""Of a real server, if there is one."""
+
+QDRANT_RUNS = (
+    f"on the server at {QDRANT_URL}, by {'HTTP' if qdrant_grpc_port() is None else 'gRPC'}"
+    if QDRANT_URL
+    else "qdrant-client's local mode, in process and behind HTTP (not a Qdrant server)"
+)
+"""What the summary of a run says of that."""
+
+PREFIX = f"refold-test-{RUN}-"
+"""Of the names of all that this run makes on index servers."""
+
+_named: list[str] = []
+
+SERVED_QDRANT = "qdrant" if QDRANT_URL else "qdrant-http"
+"""The name of the Qdrant backend that outlives its process."""
+
+
+class ClearedOpenSearch(OpenSearchKeywordBackend):
+    """Leaves nothing on the server when it is closed."""
+
+    def close(self) -> None:
+        self.drop()
+
+
+class ClearedQdrant(QdrantVectorBackend):
+    """Leaves nothing on the server when it is closed."""
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._there.delete()
+        super().close()
+
+
+@cache
+def qdrant_address() -> str:
+    """Of a Qdrant server, or of a stand-in that ends with this process."""
+    if QDRANT_URL:
+        return QDRANT_URL
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(qdrant_over_http())
+
+
+def on_qdrant(directory: Path) -> dict[str, Any]:
+    """How the server is reached, and what an index in `directory` is called there."""
+    where = {"url": qdrant_address(), "grpc_port": qdrant_grpc_port()}
+    return {**where, "prefix": prefix_of(directory), "dim": HashedWords.dim}
+
+
+def on_opensearch(directory: Path) -> dict[str, Any]:
+    """How the server is reached, and what an index in `directory` is called there."""
+    return {"url": address_of("opensearch"), "prefix": prefix_of(directory)}
+
+
+def prefix_of(directory: Path) -> str:
+    """What the names on a server begin with for an index in `directory`."""
+    _named.append(PREFIX)
+    return f"{PREFIX}{sha256(str(directory).encode()).hexdigest()[:16]}"
+
+
+def drop_leftovers() -> None:
+    """Delete what this process has left on servers, if it has made anything there."""
+    if not _named:
+        return
+    if QDRANT_URL:
+        drop_collections(QDRANT_URL, PREFIX)
+    if os.environ.get(ADDRESSES["opensearch"]):
+        drop_indexes(os.environ[ADDRESSES["opensearch"]], PREFIX)
+
+
+def _open_opensearch(directory: Path, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
+    return ClearedOpenSearch(generation, create=create, **on_opensearch(directory))
+
+
+def _open_qdrant(directory: Path, generation: str, *, create: bool) -> QdrantVectorBackend:
+    return ClearedQdrant(generation, create=create, **on_qdrant(directory))
+
+
+def _open_local_qdrant(directory: Path, generation: str, *, create: bool) -> QdrantVectorBackend:
+    prefix = prefix_of(directory)
+    return QdrantVectorBackend(generation, create=create, dim=HashedWords.dim, url=IN_MEMORY, prefix=prefix)
+
+
+_OPENED_BY: dict[str, Callable[..., IndexBackend]] = {
+    "flat": partial(FlatVectorBackend, dim=HashedWords.dim),
+    "qdrant_edge": partial(QdrantEdgeVectorBackend, dim=HashedWords.dim),
+    "memory": MemoryKeywordBackend,
+    "opensearch": _open_opensearch,
+    "qdrant": _open_local_qdrant,
+    "tantivy": TantivyKeywordBackend,
+    SERVED_QDRANT: _open_qdrant,
+}
+
+
+class ClearedOpenSearchGenerations(OpenSearchGenerations):
+    """Leaves nothing on the server when a generation is closed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(**on_opensearch(directory))
+        self._directory = directory
+
+    def open(self, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
+        return _open_opensearch(self._directory, generation, create=create)
+
+
+class ClearedQdrantGenerations(QdrantGenerations):
+    """Leaves nothing on the server when a generation is closed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(**on_qdrant(directory))
+        self._directory = directory
+
+    def open(self, generation: str, *, create: bool) -> QdrantVectorBackend:
+        return _open_qdrant(self._directory, generation, create=create)
+
+
+_STORES: dict[str, OpenStore] = {
+    "opensearch": ClearedOpenSearchGenerations,
+    SERVED_QDRANT: ClearedQdrantGenerations,
+}
+
+INDEX_OF = {
+    "flat": "vector",
+    "qdrant": "vector",
+    SERVED_QDRANT: "vector",
+    "qdrant_edge": "vector",
+    "memory": "keyword",
+    "opensearch": "keyword",
+    "tantivy": "keyword",
+}
+"""The index that each backend is for."""
+
+BACKENDS = sorted(INDEX_OF)
+
+FORGETFUL_BACKENDS = ["flat", "memory", *([] if QDRANT_URL else ["qdrant"])]
+"""Those that are quick and keep nothing on disk."""
+
+DURABLE_BACKENDS = ["qdrant_edge", "tantivy"]
+"""Those that are still there when their process has gone."""
+
+SERVED_BACKENDS = ["opensearch", SERVED_QDRANT]
+"""Those that are on a server, whatever happens to the process or its folder."""
+
+
+def open_backend_of(backend: str) -> Callable[..., IndexBackend]:
+    """What opens the backend of that name; skips the test if it needs a server that is not there."""
+    return _OPENED_BY[backend]
+
+
+def open_store_of(backend: str) -> OpenStore:
+    """What opens the store of that backend's generations for a directory; skips the test likewise."""
+    return _STORES.get(backend) or partial(FolderGenerations, open_backend=open_backend_of(backend))
+
+
+class Libraries(dict[str, IndexBackend]):
+    """Backends by name, each opened by `opens` and filled by it when it is first asked for."""
+
+    def __init__(self, opens: Callable[[str], IndexBackend]) -> None:
+        super().__init__()
+        self._opens = opens
+
+    def __missing__(self, name: str) -> IndexBackend:
+        opened = self[name] = self._opens(name)
+        return opened
+
+    def close(self) -> None:
+        """Close those that were opened."""
+        for backend in self.values():
+            backend.close()
