@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from projections.sql.values import list_json, mapping_json, micros_of
+from projections.sql.values import RowValues, list_json, mapping_json, micros_of
 from schemas.events import (
     Answer,
     BatchProgress,
@@ -30,8 +30,6 @@ from schemas.events import (
     is_answer,
 )
 from schemas.ids import JobId
-
-RowValues = dict[str, Any]
 
 ANSWER_COUNTS: Mapping[type[Answer], str] = {
     DocumentCompleted: "completed",
@@ -129,7 +127,7 @@ class JobDocumentRows:
         self._stages: dict[tuple[JobId, str], Counter[str]] = {}
         self.failures: list[RowValues] = []
 
-    def add(self, change: JobDocumentChange) -> None:
+    def fold(self, change: JobDocumentChange) -> None:
         """Count one event."""
         job_id, event = change.job_id, change.event
         if isinstance(event, DocumentQueued):

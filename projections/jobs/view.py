@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import Engine
-
 from projections.jobs import queries
 from projections.jobs.entries import ControlStates, JobFailure, JobState
 from projections.jobs.rows import ANSWER_COUNTS, JobChange, JobDocumentChange, JobDocumentRows, facts_after
@@ -47,14 +45,8 @@ class JobsProjection:
 class JobsView(SqlView[JobTables, JobsChange]):
     """Jobs in SQL."""
 
-    def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
-        super().__init__(
-            database,
-            projection=JobsProjection(),
-            tables=job_tables,
-            log_id=log_id,
-            is_read_only=is_read_only,
-        )
+    projection = JobsProjection()
+    tables = staticmethod(job_tables)
 
     def jobs(self, *, limit: int | None = None) -> Sequence[JobState]:
         """Jobs, the latest submitted first."""
@@ -96,12 +88,13 @@ class JobsView(SqlView[JobTables, JobsChange]):
         yield from self.jobs()
 
     def _write(self, snapshot: Snapshot[JobTables], changes: Sequence[JobsChange]) -> None:
+        # What was said of jobs changes columns of their own; what happened to documents is summed up, batch by batch.
         _write_facts(snapshot, [change.event for change in changes if isinstance(change, JobChange)])
         connection, tables = snapshot.connection, snapshot.tables
         batch = JobDocumentRows()
         of_documents = [change for change in changes if isinstance(change, JobDocumentChange)]
         for change in not_counted(connection, tables.counted, of_documents):
-            batch.add(change)
+            batch.fold(change)
         upsert(connection, tables.jobs, batch.counts(), added=COUNTS)
         upsert(connection, tables.requests, batch.requests(), filled=["uri", "answer_kind"])
         upsert(connection, tables.skips, batch.skips(), added=["count"])

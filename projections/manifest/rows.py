@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from projections.manifest.entries import status_of
-from projections.sql.values import json_of, mapping_json, micros_of
+from projections.sql.values import RowValues, json_of, mapping_json, micros_of
 from schemas.events import DocumentEvent, DocumentQueued
 from schemas.events.summary import summary_of
 from schemas.ids import DocumentId, EventId
 from streams.documents.state import DocumentState, OpenRequest, evolve
-
-RowValues = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from sqlalchemy import Engine
-
 from projections.manifest import document_queries, queries
 from projections.manifest.entries import DeadLetter, DocumentStatus, HistoryEntry, ManifestCounts, ManifestDocument
 from projections.manifest.rows import ManifestChange, ManifestRows
@@ -38,14 +36,8 @@ class ManifestProjection:
 class ManifestView(SqlView[ManifestTables, ManifestChange]):
     """The manifest in SQL; implements `DocumentStates`."""
 
-    def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
-        super().__init__(
-            database,
-            projection=ManifestProjection(),
-            tables=manifest_tables,
-            log_id=log_id,
-            is_read_only=is_read_only,
-        )
+    projection = ManifestProjection()
+    tables = staticmethod(manifest_tables)
 
     def _write(self, snapshot: Snapshot[ManifestTables], changes: Sequence[ManifestChange]) -> None:
         # A statement per table each way: load the states of the documents concerned, fold, write back.

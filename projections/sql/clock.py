@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
-from projections.sql.faults import mapped_sql_errors
+from projections.sql.transactions import reading
 
 MICROS: Final = 1_000_000
 
@@ -24,7 +24,7 @@ class DatabaseClock:
 
     def __call__(self) -> datetime:
         """Now."""
-        with mapped_sql_errors("ask the time", "database"), self._database.connect() as connection:
+        with reading(self._database, "database", op="ask the time") as connection:
             return datetime.fromtimestamp(database_now_us(connection) / MICROS, UTC)
 
 

@@ -23,8 +23,9 @@ from sqlalchemy import (
 )
 
 from projections.sql.clock import MICROS, database_now_us
-from projections.sql.dialects import WRITES, insert_absent
+from projections.sql.dialects import insert_absent
 from projections.sql.faults import mapped_sql_errors
+from projections.sql.transactions import reading, writing
 
 LEASE_TABLES = MetaData()
 
@@ -70,35 +71,29 @@ class Leases:
         Raises:
             TransientError: the database cannot be asked for now.
         """
-        with mapped_sql_errors("take lease", name), self._database.connect() as connection:
-            connection.execution_options(**WRITES)
-            with connection.begin():
-                now_us = database_now_us(connection)
-                if self._is_first(connection, name, holder, now_us):
-                    return Lease(name, holder, 1)
-                return self._taken_over(connection, name, holder, now_us)
+        with writing(self._database, name, op="take lease") as connection:
+            now_us = database_now_us(connection)
+            if self._is_first(connection, name, holder, now_us):
+                return Lease(name, holder, 1)
+            return self._taken_over(connection, name, holder, now_us)
 
     def renew(self, lease: Lease) -> bool:
         """Hold `lease` for another `duration_s`; False if it was lost, also where nobody has taken it since."""
         held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
-        with mapped_sql_errors("renew lease", lease.name), self._database.connect() as connection:
-            connection.execution_options(**WRITES)
-            with connection.begin():
-                now_us = database_now_us(connection)
-                renewed = LEASES.update().where(*held, LEASES.c.until_us > now_us)
-                return connection.execute(renewed.values(until_us=self._until_us(now_us))).rowcount == 1
+        with writing(self._database, lease.name, op="renew lease") as connection:
+            now_us = database_now_us(connection)
+            renewed = LEASES.update().where(*held, LEASES.c.until_us > now_us)
+            return connection.execute(renewed.values(until_us=self._until_us(now_us))).rowcount == 1
 
     def release(self, lease: Lease) -> None:
         """Give `lease` up at once; harmless if it was lost."""
         held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
-        with mapped_sql_errors("release lease", lease.name), self._database.connect() as connection:
-            connection.execution_options(**WRITES)
-            with connection.begin():
-                connection.execute(LEASES.update().where(*held).values(until_us=0))
+        with writing(self._database, lease.name, op="release lease") as connection:
+            connection.execute(LEASES.update().where(*held).values(until_us=0))
 
     def holders(self) -> dict[str, str]:
         """Who holds what now."""
-        with mapped_sql_errors("read leases", "leases"), self._database.connect() as connection:
+        with reading(self._database, "leases", op="read leases") as connection:
             now_us = database_now_us(connection)
             rows = connection.execute(select(LEASES.c.name, LEASES.c.holder).where(LEASES.c.until_us > now_us))
             return {row.name: row.holder for row in rows}

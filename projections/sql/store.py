@@ -13,9 +13,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, Table, Text, inspect, select
 
 from projections.fold.view import PositionConflict
-from projections.sql.dialects import READS, WRITES, insert_absent, is_in_use, lock_schema
-from projections.sql.faults import mapped_sql_errors
+from projections.sql.dialects import insert_absent, is_in_use, lock_schema
 from projections.sql.positions import move_position, stored_position
+from projections.sql.transactions import reading, writing
 from schemas.errors import FatalError
 from schemas.positions import Position, TopicPartition
 
@@ -134,10 +134,8 @@ class ViewStore(Generic[TablesT]):
         Raises:
             ViewOutdated: it has to be rebuilt first.
         """
-        with mapped_sql_errors("read", self.name), self._database.connect() as connection:
-            connection.execution_options(**READS[connection.dialect.name])
-            with connection.begin():
-                yield self._snapshot(connection)
+        with reading(self._database, self.name) as connection:
+            yield self._snapshot(connection)
 
     @contextmanager
     def write(self, *, expected: Position, at: Position) -> Iterator[Snapshot[TablesT]]:
@@ -146,7 +144,7 @@ class ViewStore(Generic[TablesT]):
         Raises:
             PositionConflict: the view does not stand at `expected` in a partition that moves.
         """
-        with self._writing() as connection:
+        with writing(self._database, self.name) as connection:
             generation = self._generation(self._row(connection, for_update=True))
             move_position(connection, POSITIONS, self._key(generation), expected=expected, at=at)
             yield Snapshot(connection, self._tables(generation), at)
@@ -159,13 +157,13 @@ class ViewStore(Generic[TablesT]):
     @property
     def is_outdated(self) -> bool:
         """Whether what is stored was made by another version of the projection or from another log."""
-        with mapped_sql_errors("read", self.name), self._database.connect() as connection, connection.begin():
+        with reading(self._database, self.name) as connection:
             row = self._row(connection)
             return (row.version, row.log_id) != (self._version, self._log_id)
 
     def build_beside(self) -> ViewStore[TablesT]:
         """A store over new, empty tables, which nobody reads before `swap_in`; an unfinished one is dropped."""
-        with self._writing() as connection:
+        with writing(self._database, self.name) as connection:
             row = self._row(connection, for_update=True)
             self._drop_all_but(connection, {row.generation})
             building = max(row.generation, row.building or 0) + 1
@@ -181,7 +179,7 @@ class ViewStore(Generic[TablesT]):
         What is served beyond `log_end` can never be reached and does not count: it was not made from this log. The old
         tables may have readers still; they are dropped when the view is opened for writing or rebuilt the next time.
         """
-        with self._writing() as connection:
+        with writing(self._database, self.name) as connection:
             row = self._row(connection, for_update=True)
             if beside._pinned is None or row.building != beside._pinned:
                 raise PositionConflict("another rebuild has taken over", op="swap", subject=self.name)
@@ -200,23 +198,14 @@ class ViewStore(Generic[TablesT]):
         """Let go of all connections; idempotent."""
         self._database.dispose()
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with (
-            mapped_sql_errors("write", self.name),
-            self._database.connect().execution_options(**WRITES) as connection,
-            connection.begin(),
-        ):
-            yield connection
-
     def _require(self) -> None:
-        with mapped_sql_errors("open", self.name), self._database.connect() as connection, connection.begin():
+        with reading(self._database, self.name, op="open") as connection:
             if not inspect(connection).has_table(VIEWS.name):
                 raise ViewMissing(op="open", subject=self.name)
             self._row(connection)
 
     def _prepare(self) -> None:
-        with self._writing() as connection:
+        with writing(self._database, self.name) as connection:
             lock_schema(connection)
             _BOOKS.create_all(connection)
             first = {"view": self.name, "generation": 1, "version": self._version, "log_id": self._log_id}

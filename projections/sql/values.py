@@ -12,6 +12,9 @@ from types import NoneType, UnionType
 from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 ValueT = TypeVar("ValueT")
+RowValues = dict[str, Any]
+"""A row to be written: values by column."""
+
 _Convert = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from sqlalchemy import Engine
 
@@ -25,29 +25,27 @@ class SqlView(Generic[TablesT, ChangeT]):
 
     Args:
         database: An engine of SQLAlchemy's (`projections/sql/engine.py`); the view closes it.
-        projection: Names the view and the version of what is in it.
-        tables: Makes the tables of a generation.
         log_id: Of the log that is folded; a view made from another log is outdated.
         is_read_only: Creates nothing.
     """
 
-    def __init__(
-        self,
-        database: Engine,
-        *,
-        projection: Projection[ChangeT],
-        tables: Callable[[int], TablesT],
-        log_id: str,
-        is_read_only: bool,
-    ) -> None:
+    projection: ClassVar[Projection[Any]]
+    """Names the view and the version of what is in it."""
+
+    def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
         self._store: ViewStore[TablesT] = ViewStore(
             database,
-            name=projection.name,
-            version=projection.version,
+            name=self.projection.name,
+            version=self.projection.version,
             log_id=log_id,
-            tables=tables,
+            tables=self.tables,
             is_read_only=is_read_only,
         )
+
+    @staticmethod
+    @abstractmethod
+    def tables(generation: int) -> Any:
+        """The tables of a generation, `TablesT`."""
 
     def position(self) -> Position:
         """How far the log is in this view."""

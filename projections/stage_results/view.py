@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, Table, select
+from sqlalchemy import ColumnElement, Select, Table, select
 
 from projections.sql.counted import not_counted
 from projections.sql.dialects import SCAN_ROWS, upsert
@@ -80,14 +80,8 @@ class StageResultsView(SqlView[StageTables, StageChange]):
     is kept, until garbage collection says otherwise.
     """
 
-    def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
-        super().__init__(
-            database,
-            projection=StageResultsProjection(),
-            tables=stage_tables,
-            log_id=log_id,
-            is_read_only=is_read_only,
-        )
+    projection = StageResultsProjection()
+    tables = staticmethod(stage_tables)
 
     def _write(self, snapshot: Snapshot[StageTables], changes: Sequence[StageChange]) -> None:
         references: dict[StageKey, int] = {}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 
 from projections.index.books.batch import Bookings, Known
 from projections.index.books.garbage import (
@@ -34,10 +33,9 @@ from projections.index.books.served import (
     read_standings,
 )
 from projections.index.books.tables import POSITIONS
-from projections.sql.dialects import READS, WRITES
 from projections.sql.engine import open_sqlite
-from projections.sql.faults import mapped_sql_errors
 from projections.sql.positions import move_position, stored_position
+from projections.sql.transactions import reading, writing
 from schemas.ids import DocumentId
 from schemas.positions import Position
 
@@ -74,58 +72,58 @@ class IndexBooks:
 
     def position(self) -> Position:
         """How far the log is in this generation."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return stored_position(connection, POSITIONS, {"generation_key": self._key})
 
     def moment(self) -> int:
         """The latest moment at which anything was switched: what is switched from now on has a later one."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return last_moment(connection, self._key)
 
     def keep_moments(self) -> None:
         """Have `moment` at hand also where an earlier release wrote the index; cheap where it is."""
-        with self._writing() as connection:
+        with writing(self._database, self._subject) as connection:
             keep_moments(connection, self._key)
 
     def known(self, document_ids: Collection[DocumentId]) -> Known:
         """What is served and what is parked of `document_ids`, at one moment."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             served = read_served(connection, self._key, document_ids)
             return served, read_parked(connection, self._key, document_ids)
 
     def served(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, Served]:
         """What is served of those of `document_ids` that were ever served or removed."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return read_served(connection, self._key, document_ids)
 
     def standings(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, Standing]:
         """The same, as much as a search needs to tell which hits to show."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return read_standings(connection, self._key, document_ids)
 
     def served_versions(self) -> Iterator[LatestVersion]:
         """The served version of every document that was ever served or removed, by document_id."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             yield from iter_versions(connection, self._key)
 
     def parked(self) -> Mapping[DocumentId, Parked]:
         """All parked versions."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return read_parked(connection, self._key, None)
 
     def garbage_ids(self) -> bytes:
         """The ids of all chunks in garbage, packed."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return read_garbage_ids(connection, self._key)
 
     def due_garbage(self, before_us: int) -> DueGarbage:
         """Garbage from before `before_us`, the oldest first, as much as is deleted in one go."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return read_due(connection, self._key, before_us=before_us, max_ids=MAX_DUE_IDS)
 
     def counts(self) -> BookCounts:
         """How much there is of everything."""
-        with self._reading() as connection:
+        with reading(self._database, self._subject) as connection:
             return BookCounts(
                 *count_served(connection, self._key),
                 count_garbage(connection, self._key),
@@ -149,7 +147,7 @@ class IndexBooks:
             GenerationGone: there is no such generation any more; a kind of PositionConflict.
             PositionConflict: the position is not `expected` in a partition that moves.
         """
-        with self._writing() as connection:
+        with writing(self._database, self._subject) as connection:
             check_generation(connection, self._generation)
             move_position(connection, POSITIONS, {"generation_key": self._key}, expected=expected, at=at)
             bookings = bookings_at(next_moment(connection, self._key, now_us=now_us))
@@ -167,25 +165,8 @@ class IndexBooks:
 
     def forget_garbage(self, due: DueGarbage) -> None:
         """Drop the rows of garbage that was deleted."""
-        with self._writing() as connection:
+        with writing(self._database, self._subject) as connection:
             forget_garbage(connection, due.keys)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with mapped_sql_errors("read", self._subject), self._database.connect() as connection:
-            options = READS[connection.dialect.name]
-            if options:
-                connection.execution_options(**options)
-            yield connection  # the first statement begins the transaction, leaving ends it
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with (
-            mapped_sql_errors("write", self._subject),
-            self._database.connect().execution_options(**WRITES) as connection,
-            connection.begin(),
-        ):
-            yield connection
 
 
 def _sync_every_commit(dbapi_connection: Any, _: object) -> None:

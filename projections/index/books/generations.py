@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from projections.fold.view import GenerationGone
 from projections.index.books.tables import GARBAGE, GENERATIONS, INDEX_TABLES, MOMENTS, PARKED, POSITIONS, SERVED
 from projections.index.changes import IndexSpec
-from projections.sql.dialects import WRITES, lock_schema
-from projections.sql.faults import mapped_sql_errors
+from projections.sql.dialects import lock_schema
+from projections.sql.transactions import reading, writing
 
 _ROW = select(GENERATIONS.c.key).where(GENERATIONS.c.key == bindparam("key"))
 
@@ -47,13 +47,13 @@ class Generations:
 
     def __init__(self, database: Engine) -> None:
         self._database = database
-        with mapped_sql_errors("open", "generations"), database.execution_options(**WRITES).begin() as connection:
+        with writing(database, "generations", op="open") as connection:
             lock_schema(connection)
             INDEX_TABLES.create_all(connection)
 
     def current(self, index: str) -> Generation | None:
         """The current generation of `index`; None before the first."""
-        with mapped_sql_errors("read", "generations"), self._database.begin() as connection:
+        with reading(self._database, "generations") as connection:
             return _current(connection, index)
 
     def begin(self, spec: IndexSpec, *, log_id: str) -> Generation:
@@ -69,10 +69,7 @@ class Generations:
         """
         is_this = GENERATIONS.c.key == generation.key
         of_index = GENERATIONS.c.index_name == generation.spec.name
-        with (
-            mapped_sql_errors("write", "generations"),
-            self._database.execution_options(**WRITES).begin() as connection,
-        ):
+        with writing(self._database, "generations") as connection:
             if connection.execute(GENERATIONS.update().where(is_this).values(is_live=True)).rowcount != 1:
                 raise gone(generation)
             connection.execute(GENERATIONS.update().where(of_index, ~is_this).values(is_live=False))
@@ -84,10 +81,7 @@ class Generations:
 
         An error in the block leaves everything as it was.
         """
-        with (
-            mapped_sql_errors("write", "generations"),
-            self._database.execution_options(**WRITES).begin() as connection,
-        ):
+        with writing(self._database, "generations") as connection:
             lock_schema(connection)
             yield LockedGenerations(connection, index)
 
