@@ -31,7 +31,7 @@ class View(Protocol, Generic[ChangeT_contra, EntryT_co]):
 
         Raises:
             PositionConflict: the view does not stand at `expected` (compare-and-set, per partition).
-            SequenceHole: a document's sequence is not unbroken (`streams/documents/state.py`).
+            SequenceHole: a document's sequence is not unbroken (`streams/documents/evolve.py`).
         """
 
     def scan(self) -> Iterator[EntryT_co]:

@@ -10,7 +10,8 @@ from projections.sql.values import RowValues, json_of, mapping_json, micros_of
 from schemas.events import DocumentEvent, DocumentQueued
 from schemas.events.summary import summary_of
 from schemas.ids import DocumentId, EventId
-from streams.documents.state import DocumentState, OpenRequest, evolve
+from streams.documents.evolve import evolve
+from streams.documents.state import DocumentState, OpenRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from streams.log import Recorded
 
 
 class ManifestProjection:
-    """Every event of `documents` is folded by the view; `streams/documents/state.py` holds the fold."""
+    """Every event of `documents` is folded by the view; `streams/documents/evolve.py` holds the fold."""
 
     name = "manifest"
     version = 2

@@ -9,7 +9,8 @@ from schemas.errors import FatalError, RefoldError
 from schemas.ids import EventId
 from streams.planning.job import Job
 from streams.planning.planner import Planner
-from streams.planning.publisher import Gate, Permission, Published, Publisher
+from streams.planning.publication import Published
+from streams.planning.publisher import Gate, Permission, Publisher
 from streams.source import Source
 
 GATE_POLL_S = 0.05

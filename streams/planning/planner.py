@@ -151,7 +151,7 @@ class Planner:
         planned = []
         for document_id, item in items:
             if isinstance(item, Found):
-                action, reason = self._planned(item, known.get(document_id), rules, progress)
+                action, reason = self._action_for(item, known.get(document_id), rules, progress)
                 planned.append(
                     PlannedDocument(document_id, item.uri, action, reason, origin, item.finding, item.metadata)
                 )
@@ -160,7 +160,7 @@ class Planner:
                 planned.append(PlannedDocument(document_id, item.uri, PlannedAction.UNREADABLE, item.reason, origin))
         return planned
 
-    def _planned(
+    def _action_for(
         self, found: Found, known: KnownDocument | None, rules: PlanRules, progress: _Progress
     ) -> tuple[PlannedAction, str]:
         is_live = known is not None and known.is_live

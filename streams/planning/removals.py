@@ -19,7 +19,7 @@ from schemas.ids import DocumentId
 from streams.sorted_spool import SortedSpool
 
 GUARDED_FROM = 10
-"""Live documents of a source from which on the guard speaks; of fewer, all may leave."""
+"""The guard applies to sources with at least this many live documents; a smaller source may lose all of them."""
 
 MAX_REMOVED_PERCENT = 30
 """More than this share of a source leaving at once looks like a disk that is not mounted, not like tidying up."""

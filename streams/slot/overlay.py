@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from schemas.events import DocumentEvent, DocumentQueued
 from schemas.ids import DocumentId, EventId
 from schemas.positions import Position, TopicPartition
-from streams.documents.state import DocumentState, evolve
+from streams.documents.evolve import evolve
+from streams.documents.state import DocumentState
 from streams.documents.states import DocumentStates
 from streams.log import EventLog
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from schemas.events import DocumentEvent, DocumentStarted, PipelineEvent
 from schemas.ids import DocumentId
-from streams.documents.state import DocumentState, evolve
+from streams.documents.evolve import evolve
+from streams.documents.state import DocumentState
 from streams.log import Draft
 from streams.slot.attempt import Attempt
 from streams.slot.flights import Flight

@@ -18,7 +18,7 @@ from projections.manifest.view import ManifestProjection, ManifestView
 from schemas.events import Action, DocumentQueued, Finding, Priority, SkipReason
 from schemas.ids import EventId, document_id_of
 from schemas.positions import Position
-from streams.documents.state import ImpossibleTransition, SequenceHole
+from streams.documents.evolve import ImpossibleTransition, SequenceHole
 from streams.documents.states import DocumentStates
 from streams.log import Recorded
 from tests.servers.sql_views import DATABASES, apply

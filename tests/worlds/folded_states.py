@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from schemas.events import DocumentEvent, DocumentQueued, Priority
 from schemas.ids import DocumentId, EventId, JobId
 from schemas.positions import Position
-from streams.documents.state import DocumentState, evolve
+from streams.documents.evolve import evolve
+from streams.documents.state import DocumentState
 from streams.documents.states import KnownDocument, QueueEntry
 from streams.log import EventLog
 

@@ -45,7 +45,8 @@ from schemas.events import (
 )
 from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.positions import Position, TopicPartition
-from streams.documents.state import DocumentState, evolve
+from streams.documents.evolve import evolve
+from streams.documents.state import DocumentState
 from streams.log import Draft, Recorded
 
 EventT = TypeVar("EventT", bound=DocumentEvent)

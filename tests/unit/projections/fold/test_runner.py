@@ -16,7 +16,7 @@ from projections.fold.runner import Runner
 from projections.fold.view import GenerationGone, PositionConflict
 from schemas.errors import FatalError, TransientError
 from schemas.positions import Position
-from streams.documents.state import SequenceHole
+from streams.documents.evolve import SequenceHole
 from streams.log import Batch, Recorded
 from streams.logs.memory import MemoryLog
 from tests.worlds.histories import NOON, Histories, drafts_of

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.events import Action, SkipReason
-from streams.documents.state import ImpossibleTransition, evolve
+from streams.documents.evolve import ImpossibleTransition, evolve
 from tests.worlds.histories import Histories
 
 URI = "folder:docs/heavy.pdf"

@@ -29,7 +29,8 @@ from streams.logs.memory import MemoryLog
 from streams.planning.job import Job, requests_in_log
 from streams.planning.plan import Plan, PlanRules
 from streams.planning.planner import BATCH_DOCUMENTS, Planner
-from streams.planning.publisher import Permission, Published, Publisher
+from streams.planning.publication import Published
+from streams.planning.publisher import Permission, Publisher
 from streams.planning.removals import MassRemovalRefused
 from tests.unit.streams.planning.remembered_documents import PARAMETERS, RememberedDocuments, expected_fingerprint
 
