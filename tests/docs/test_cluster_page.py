@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +17,7 @@ from tests.servers.qdrant import qdrant_over_http
 from tests.servers.run import ADDRESSES, RUN, address_of
 from tests.worlds.cluster import forget_corpus
 from tests.worlds.markdown_blocks import ROOT, blocks
+from tests.worlds.pages import reader_environment
 
 PAGE = ROOT / "ops" / "cluster.md"
 TIMEOUT_S = 300
@@ -30,19 +30,12 @@ CORPORA = {name: f"test-{RUN}-{uuid4().hex[:8]}-{name}" for name in ("papers", "
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A shell that finds `refold`, this Python and real servers, and no settings of whoever runs the tests."""
     pytest.importorskip("faust", reason="needs pip install 'refold[kafka]'")
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    script = programs / "refold"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m refold "$@"\n')
-    script.chmod(0o755)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
     named = {ADDRESSES[name]: address_of(name) for name in ("kafka", "registry", "opensearch", "postgres")}
     with contextlib.ExitStack() as stack:
         qdrant = os.environ.get("QDRANT_URL") or stack.enter_context(qdrant_over_http())
-        path = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "QDRANT_URL": qdrant}
         for corpus in CORPORA.values():
             stack.callback(forget_corpus, corpus, qdrant=qdrant)
-        yield {**clean, **named, **path}
+        yield {**reader_environment(tmp_path), **named, "QDRANT_URL": qdrant}
 
 
 @pytest.fixture
