@@ -13,15 +13,15 @@ from sqlalchemy import Engine as SqlEngine
 
 from projections.fold.projection import Projection
 from projections.index.keyword_index import KEYWORD, KeywordIndex
-from projections.index.vector_index import VECTOR, VectorIndex
+from projections.index.vector_index import VECTOR
 from projections.index.view.home import IndexHome
 from projections.index.view.view import IndexView
-from projections.jobs.view import JobsProjection, JobsView
-from projections.manifest.view import ManifestProjection, ManifestView
+from projections.jobs.view import JobsView
+from projections.manifest.view import ManifestView
 from projections.sql.clock import DatabaseClock
-from projections.stage_results.view import StageResultsProjection, StageResultsView
+from projections.stage_results.view import StageResultsView
 from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
-from refold.engine.both_engines import now
+from refold.engine.assembly import now, projections_of, vector_index_of
 from refold.settings.cluster import ClusterSettings
 from refold.settings.settings import Settings
 from schemas.errors import TransientError, UnreachableError, reached_at_start
@@ -29,7 +29,6 @@ from schemas.ids import random_id
 from streams.artifact_stores.objects import ObjectArtifacts
 from streams.logs.kafka.log import KafkaLog
 from streams.process_log import ProcessLogger
-from streams.stages.embed import embedder_spec
 
 _log = ProcessLogger(__name__)
 
@@ -108,8 +107,7 @@ def _opened(settings: Settings) -> Corpus:
         opened.callback(artifacts.close)
         database = open_sql(cluster)
         opened.callback(database.dispose)
-        embedder = embedder_spec(settings.indexes.embedder)
-        vector, keyword = VectorIndex(embedder=embedder.name, dim=embedder.dim), KeywordIndex()
+        vector, keyword = vector_index_of(settings), KeywordIndex()
         return Corpus(
             settings=settings,
             pipeline_id=pipeline_id,
@@ -120,13 +118,7 @@ def _opened(settings: Settings) -> Corpus:
                 VECTOR: vector_home(cluster, vector, database=database, log_id=log.log_id),
                 KEYWORD: keyword_home(cluster, keyword, database=database, log_id=log.log_id),
             },
-            projections={
-                "manifest": ManifestProjection(),
-                "jobs": JobsProjection(),
-                "stage_results": StageResultsProjection(),
-                VECTOR: vector,
-                KEYWORD: keyword,
-            },
+            projections=projections_of(vector, keyword),
             scratch=_scratch(cluster, opened),
             closing=opened.pop_all(),
         )

@@ -9,21 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from refold.cluster.health.watchdog import PATIENCE_S
+from refold.engine.slots import OwnedSlot
 from schemas.errors import RefoldError
 from schemas.positions import TopicPartition
-from streams.slot.slot import Slot
-from streams.slot.thread import SlotThread
 
 DRAIN_S: Final = 10.0
 """How long what is in work may finish when slots are given up: a third of what Kafka waits for a rebalance."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedSlot:
-    """A slot and the thread it lives in."""
-
-    slot: Slot
-    thread: SlotThread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +60,7 @@ class SlotSet:
             for number in numbers:
                 if number not in self._owned:
                     owned = self._owned[number] = self._make(number)
-                    owned.thread.start(owned.slot)
+                    owned.start()
 
     def give_up(self, numbers: Collection[int], *, drain_s: float = DRAIN_S) -> None:
         """Let what is in work on slots `numbers` finish until `drain_s` are over, release the rest; blocks."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from refold.cluster.connections import open_artifacts, open_log, open_sql
 from refold.doctor.result import Checked
-from refold.engine.both_engines import now
+from refold.engine.assembly import now
 from refold.settings.cluster import ClusterSettings
 from schemas.errors import RefoldError, UsageError
 

@@ -1,11 +1,12 @@
-"""The composition root: the one place that names concrete technology."""
+"""What the embedded engine is made of: SQLite, local files, Tantivy and Qdrant Edge behind its ports.
+
+The processes of a cluster have wirings of their own, over `refold/cluster/connections.py`. What all of them share is
+made in `refold/engine/assembly.py` and `refold/engine/slots.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,54 +20,42 @@ from projections.fold.follower import Joining
 from projections.fold.projection import Projection
 from projections.fold.runner import Runner
 from projections.index.books.books import open_index_database
-from projections.index.keyword_index import KEYWORD, KeywordIndex
-from projections.index.vector_index import VECTOR, VectorIndex
+from projections.index.changes import IndexSpec
+from projections.index.keyword_index import KeywordIndex
 from projections.index.view.home import IndexHome
 from projections.index.view.view import IndexView
 from projections.jobs.progress import JobProgress
-from projections.jobs.view import JobsProjection, JobsView
-from projections.manifest.view import ManifestProjection, ManifestView
-from projections.search.search import Search
+from projections.jobs.view import JobsView
+from projections.manifest.view import ManifestView
 from projections.sql.engine import open_sqlite
 from projections.sql.rebuild import rebuild_sql_view
-from projections.stage_results.view import StageResultsProjection, StageResultsView
+from projections.stage_results.view import StageResultsView
 from refold.embedded.engine import EmbeddedEngine, EmbeddedParts
 from refold.embedded.kept_index import KeptIndex
 from refold.embedded.work import EmbeddedWork
-from refold.engine.both_engines import (
+from refold.engine.assembly import (
     SQL_JOINING,
-    expected_fingerprint,
-    is_cancelled,
     now,
     parameters_of,
-    shared_embedder,
-    stage_settings,
+    planner_of,
+    planning_threads_of,
+    projections_of,
+    search_of,
+    vector_index_of,
 )
 from refold.engine.data_folder import DataFolder
 from refold.engine.engine import Engine, Location, Views
-from refold.engine.planning_threads import PlanningThreads
+from refold.engine.slots import attempts_of, slot_of
 from refold.engine.trimming import RequestsTrimmer
 from refold.process.freed_memory import FreedMemory
 from refold.settings.settings import Settings
 from schemas.ids import random_id
 from schemas.positions import Position
 from streams.artifact_stores.local import LocalArtifacts
-from streams.attempts.attempts import PooledAttempts
-from streams.attempts.pool import StagePool
-from streams.attempts.pool_process import PoolConfiguration
 from streams.log import EventLog
 from streams.logs.sqlite.log import SqliteLog
-from streams.planning.planner import Planner
-from streams.planning.publisher import Publisher
 from streams.process_log import ProcessLogger
-from streams.slot.answers import DocumentEventWriter
-from streams.slot.retry import RetryPolicy
-from streams.slot.slot import Slot, SlotParts
-from streams.slot.thread import SlotThread
 from streams.slot.workload import Workload
-from streams.sources.local.files import Files
-from streams.stages.embed import embedder_spec
-from streams.stages.fingerprints import StageSettings
 
 _log = ProcessLogger(__name__)
 
@@ -90,7 +79,6 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
     views, projections = _views(settings, folder, log, artifacts)
     pipeline_id = random_id()
     _log.info("opened", run_id=pipeline_id)
-    stages, parameters = stage_settings(settings), parameters_of(settings)
     progress = JobProgress(log, views.jobs, pipeline_id=pipeline_id, clock=now)
     return EmbeddedParts(
         settings=settings,
@@ -105,19 +93,9 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
             _index, log=log, views=views, projections=projections, scratch=folder.views, pipeline_id=pipeline_id
         ),
         rebuild_view=lambda name: _rebuild_view(name, log, views, projections),
-        search=Search(
-            vector=views.vector,
-            keyword=views.keyword,
-            embedder=partial(shared_embedder, settings.indexes.embedder),
-            artifacts=artifacts,
-        ),
-        planner=Planner(
-            views.manifest,
-            parameters=parameters,
-            expected_fingerprint=partial(expected_fingerprint, stages),
-            scratch=folder.views,
-        ),
-        make_work=partial(_work, parameters=parameters, stages=stages),
+        search=search_of(settings, views, artifacts),
+        planner=planner_of(settings, views.manifest, scratch=folder.views),
+        make_work=_work,
         clock=now,
     )
 
@@ -125,45 +103,22 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
 def _views(
     settings: Settings, folder: DataFolder, log: SqliteLog, artifacts: LocalArtifacts
 ) -> tuple[Views, Mapping[str, Projection[Any]]]:
-    embedder = embedder_spec(settings.indexes.embedder)
-    vector_index = VectorIndex(embedder=embedder.name, dim=embedder.dim)
-    keyword_index = KeywordIndex()
+    vector, keyword = vector_index_of(settings), KeywordIndex()
     database = open_index_database(folder.views / "indexes.sqlite")
+
+    def index_view(spec: IndexSpec, make: Callable[..., Any]) -> IndexView[Any]:
+        store = FolderGenerations(folder.indexes / spec.name, make)
+        home = IndexHome(spec, store=store, database=database, log_id=log.log_id)
+        return IndexView(home, artifacts=artifacts, clock=now, longest_query_s=settings.indexes.longest_query_s)
+
     views = Views(
         manifest=ManifestView(open_sqlite(folder.views / "manifest.sqlite"), log_id=log.log_id),
         jobs=JobsView(open_sqlite(folder.views / "jobs.sqlite"), log_id=log.log_id),
         stage_results=StageResultsView(open_sqlite(folder.views / "stage_results.sqlite"), log_id=log.log_id),
-        vector=IndexView(
-            IndexHome(
-                vector_index.spec,
-                store=FolderGenerations(folder.indexes / VECTOR, partial(QdrantEdgeVectorBackend, dim=embedder.dim)),
-                database=database,
-                log_id=log.log_id,
-            ),
-            artifacts=artifacts,
-            clock=now,
-            longest_query_s=settings.indexes.longest_query_s,
-        ),
-        keyword=IndexView(
-            IndexHome(
-                keyword_index.spec,
-                store=FolderGenerations(folder.indexes / KEYWORD, TantivyKeywordBackend),
-                database=database,
-                log_id=log.log_id,
-            ),
-            artifacts=artifacts,
-            clock=now,
-            longest_query_s=settings.indexes.longest_query_s,
-        ),
+        vector=index_view(vector.spec, partial(QdrantEdgeVectorBackend, dim=vector.spec.dim or 0)),
+        keyword=index_view(keyword.spec, TantivyKeywordBackend),
     )
-    projections: Mapping[str, Projection[Any]] = {
-        "manifest": ManifestProjection(),
-        "jobs": JobsProjection(),
-        "stage_results": StageResultsProjection(),
-        VECTOR: vector_index,
-        KEYWORD: keyword_index,
-    }
-    return views, projections
+    return views, projections_of(vector, keyword)
 
 
 def _runner(
@@ -226,62 +181,25 @@ def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[s
     return rebuild_sql_view(log, projections[name], getattr(views, name))
 
 
-def _work(engine: EmbeddedEngine, *, parameters: Mapping[str, str], stages: StageSettings) -> EmbeddedWork:
-    parts, settings = engine.parts, engine.parts.settings
-    attempts = _attempts(engine, stages)
-    thread = SlotThread(log=parts.log, attempts=attempts, loop=engine.loop, on_failure=engine.fail)
-    slot = Slot(
+def _work(engine: EmbeddedEngine) -> EmbeddedWork:
+    parts = engine.parts
+    attempts = attempts_of(parts, parts.views.stage_results)
+    owned = slot_of(
         0,
-        SlotParts(
-            log=parts.log,
-            states=parts.views.manifest,
-            artifacts=parts.artifacts,
-            writer=DocumentEventWriter(
-                pipeline_id=parts.pipeline_id,
-                retries=RetryPolicy(
-                    max_attempts=settings.retries.max_attempts,
-                    base_delay_s=settings.retries.base_delay_s,
-                    max_delay_s=settings.retries.max_delay_s,
-                ),
-                generator=random.Random(parts.pipeline_id),  # noqa: S311 - jitter, no secret
-            ),
-            workload=Workload(settings.pool.in_flight),
-            begin=thread.begin,
-            parameters=parameters,
-            clock=now,
-            monotonic=time.monotonic,
-            wake=thread.wake,
-            held_jobs=engine.readers.held_jobs,
-            max_crashes=settings.retries.max_crashes,
-        ),
+        parts,
+        states=parts.views.manifest,
+        attempts=attempts,
+        parameters=parameters_of(parts.settings),
+        workload=Workload(parts.settings.pool.in_flight),
+        loop=engine.loop,
+        on_failure=engine.fail,
+        held_jobs=engine.readers.held_jobs,
     )
-    engine.readers.when_caught_up(thread.wake)
+    engine.readers.when_caught_up(owned.thread.wake)
     return EmbeddedWork(
         engine,
-        thread=thread,
-        slot=slot,
-        plannings=PlanningThreads(
-            engine,
-            publisher=Publisher(parts.log, pipeline_id=parts.pipeline_id, now=now, scratch=parts.folder.views),
-            is_cancelled=partial(is_cancelled, parts.views.jobs),
-        ),
+        slot=owned,
+        plannings=planning_threads_of(engine),
         warm_up=attempts.warm_up,
         close_attempts=lambda: asyncio.run_coroutine_threadsafe(attempts.close(), engine.loop).result(),
-    )
-
-
-def _attempts(engine: EmbeddedEngine, stages: StageSettings) -> PooledAttempts:
-    settings = engine.parts.settings
-    embedder = embedder_spec(settings.indexes.embedder)
-    pool = StagePool(
-        PoolConfiguration(settings=stages, embedder=embedder),
-        processes=settings.pool.processes or os.cpu_count() or 1,
-    )
-    return PooledAttempts(
-        pool,
-        readers={"folder": Files()},
-        artifacts=engine.parts.artifacts,
-        stage_results=engine.parts.views.stage_results,
-        in_flight_bytes=settings.pool.in_flight_bytes,
-        uses_cache=settings.stage_cache,
     )

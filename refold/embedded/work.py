@@ -8,11 +8,10 @@ from projections.jobs.entries import JobState
 from refold.engine.engine import Engine
 from refold.engine.planning_thread import PlanningThread
 from refold.engine.planning_threads import PlanningThreads
+from refold.engine.slots import OwnedSlot
 from refold.engine.unfinished_jobs import first_of_each
 from schemas.errors import UsageError
 from streams.planning.job import Job
-from streams.slot.slot import Slot
-from streams.slot.thread import SlotThread
 from streams.source import Source
 
 
@@ -24,8 +23,7 @@ class EmbeddedWork:
 
     Args:
         engine: The engine it works for.
-        thread: The slot's thread, not started.
-        slot: The slot, whose parts name the thread's `begin`.
+        slot: The slot with its thread, not started.
         plannings: Plans jobs.
         warm_up: Returns when the pool is ready.
         close_attempts: Ends the pool.
@@ -35,18 +33,17 @@ class EmbeddedWork:
         self,
         engine: Engine,
         *,
-        thread: SlotThread,
-        slot: Slot,
+        slot: OwnedSlot,
         plannings: PlanningThreads,
         warm_up: Callable[[], None],
         close_attempts: Callable[[], None],
     ) -> None:
-        self._thread = thread
+        self._thread = slot.thread
         self._plannings = plannings
         self._close_attempts = close_attempts
         if engine.parts.views.manifest.counts().open_requests:
             warm_up()
-        thread.start(slot)
+        slot.start()
         rows, _ = engine.parts.views.jobs.unfinished()
         for row in first_of_each(rows, engine.parts.location):
             try:

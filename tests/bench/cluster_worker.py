@@ -13,8 +13,9 @@ import faust
 
 from projections.manifest.view import ManifestView
 from projections.sql.engine import open_postgres
-from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.slot_set import SlotSet
 from refold.cluster.worker.intake_app import intake_app
+from refold.engine.slots import OwnedSlot
 from schemas.registries.memory import MemoryRegistry
 from streams.logs.kafka.log import KafkaLog
 from streams.logs.kafka.names import KafkaNames

@@ -19,8 +19,9 @@ import faust
 from projections.fold.runner import Runner
 from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_sqlite
-from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.slot_set import SlotSet
 from refold.cluster.worker.intake_app import intake_app
+from refold.engine.slots import OwnedSlot
 from schemas.ids import random_id
 from schemas.registries.confluent import ConfluentRegistry
 from schemas.registries.confluent_client import ConfluentClient

@@ -19,8 +19,9 @@ import faust
 
 from projections.manifest.view import ManifestView
 from projections.sql.engine import open_sqlite
-from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.slot_set import SlotSet
 from refold.cluster.worker.intake_app import intake_app
+from refold.engine.slots import OwnedSlot
 from schemas.events import ArtifactRef
 from schemas.ids import random_id
 from schemas.registries.memory import MemoryRegistry

@@ -21,7 +21,7 @@ import pytest
 from projections.backends.tantivy.backend import TantivyKeywordBackend
 from refold.cli.app import app
 from refold.cli.output import print_error
-from refold.engine.both_engines import now
+from refold.engine.assembly import now
 from refold.engine.data_folder import DataFolder
 from refold.settings.settings import Settings
 from schemas.errors import RefoldError

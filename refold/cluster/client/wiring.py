@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from projections.index.keyword_index import KEYWORD
 from projections.index.vector_index import VECTOR
-from projections.search.search import Search
 from projections.sql.leases import Leases
 from projections.sql.rebuild import rebuild_sql_view
 from refold.cluster.awaited_views import once_there
@@ -15,20 +14,11 @@ from refold.cluster.client.engine import ClientEngine, ClientParts
 from refold.cluster.client.keeper_watch import PATIENCE_S, KeeperWatch
 from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.holds import Holds
-from refold.engine.both_engines import (
-    expected_fingerprint,
-    is_cancelled,
-    now,
-    parameters_of,
-    shared_embedder,
-    stage_settings,
-)
+from refold.engine.assembly import now, planner_of, planning_threads_of, search_of
 from refold.engine.engine import Location, Views
 from refold.engine.planning_threads import PlanningThreads
 from schemas.errors import reached_at_start
 from streams.logs.kafka.groups import KafkaGroupPositions
-from streams.planning.planner import Planner
-from streams.planning.publisher import Publisher
 from streams.planning.uploads import Uploads
 from streams.sources.local.files import Files
 
@@ -74,18 +64,8 @@ def _parts(corpus: Corpus) -> ClientParts:
         artifacts=corpus.artifacts,
         views=views,
         rebuild_view=partial(_rebuild_view, corpus),
-        search=Search(
-            vector=views.vector,
-            keyword=views.keyword,
-            embedder=partial(shared_embedder, settings.indexes.embedder),
-            artifacts=corpus.artifacts,
-        ),
-        planner=Planner(
-            views.manifest,
-            parameters=parameters_of(settings),
-            expected_fingerprint=partial(expected_fingerprint, stage_settings(settings)),
-            scratch=corpus.scratch,
-        ),
+        search=search_of(settings, views, corpus.artifacts),
+        planner=planner_of(settings, views.manifest, scratch=corpus.scratch),
         clock=now,
         homes=corpus.homes,
         database=corpus.database,
@@ -104,8 +84,7 @@ def _keeper_watch(leases: Leases, name: str) -> KeeperWatch:
 
 def _work(corpus: Corpus, engine: ClientEngine) -> PlanningThreads:
     uploads = None if corpus.cluster.shares_paths else Uploads(corpus.artifacts, Files())
-    publisher = Publisher(corpus.log, pipeline_id=corpus.pipeline_id, now=now, scratch=corpus.scratch, uploads=uploads)
-    return PlanningThreads(engine, publisher=publisher, is_cancelled=partial(is_cancelled, engine.parts.views.jobs))
+    return planning_threads_of(engine, uploads=uploads)
 
 
 def _rebuild_view(corpus: Corpus, name: str) -> Position:

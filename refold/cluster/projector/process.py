@@ -9,7 +9,7 @@ from refold.cluster.corpus import Corpus, open_corpus
 from refold.cluster.health.health import Health, Watched, projection_samples
 from refold.cluster.health.metrics import ProjectionMetrics
 from refold.cluster.projector.wiring import make_projector
-from refold.engine.both_engines import now
+from refold.engine.assembly import now
 from refold.process.setup import prepare
 from refold.settings.settings import Settings
 

@@ -19,7 +19,7 @@ from refold.cluster.projector.generation_news import GenerationNews
 from refold.cluster.projector.projector import Projector
 from refold.cluster.projector.touches_trimmer import TouchesTrimmer
 from refold.cluster.projector.upkeep import Kept, Maker, WentOn
-from refold.engine.both_engines import SQL_JOINING, now
+from refold.engine.assembly import SQL_JOINING, now
 from refold.engine.trimming import RequestsTrimmer
 
 INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)

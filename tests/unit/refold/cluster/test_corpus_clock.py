@@ -48,7 +48,7 @@ def test_garbage_of_a_cluster_waits_although_the_projectors_clock_leaps(
     def leaping() -> datetime:
         return datetime.now(UTC) + timedelta(hours=next(hours))
 
-    monkeypatch.setattr("refold.engine.both_engines.now", leaping)
+    monkeypatch.setattr("refold.engine.assembly.now", leaping)
     monkeypatch.setattr("refold.cluster.corpus.now", leaping, raising=False)
     world, projection = World(), projection_of("keyword")
     corpus = Corpus(

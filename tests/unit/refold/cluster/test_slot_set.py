@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from refold.cluster.health.watchdog import PATIENCE_S
-from refold.cluster.slot_set import OwnedSlot, SlotSet
+from refold.cluster.slot_set import SlotSet
+from refold.engine.slots import OwnedSlot
 from schemas.positions import Position
 from streams.logs.memory import MemoryLog
 from streams.slot.thread import SlotThread

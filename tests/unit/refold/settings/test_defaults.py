@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from refold.engine.both_engines import stage_settings
+from refold.engine.assembly import stage_settings
 from refold.settings.settings import Settings
 from streams.attempts.attempts import PooledAttempts
 from streams.slot.decide import decide
