@@ -6,9 +6,9 @@ SOURCE ?=
 DEMO_DATA ?= demo-data
 
 
-# Logical processors, for much of a test is waiting; beyond four, processes wait for the servers they share. A module stays
-# in one process, with what its tests share; the order is the one of tests/conftest.py.
-PARALLEL ?= --numprocesses=logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
+# How many processes that is, and in which order they take modules, says tests/conftest.py. A module stays in one process,
+# with what its tests share.
+PARALLEL ?= --numprocesses=auto --dist=loadscope --no-loadscope-reorder
 
 .PHONY: env demo check test coverage lint bench bench-cluster clean
 

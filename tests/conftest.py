@@ -20,6 +20,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 TESTS = Path(__file__).parent
 STANDARD_ERROR = 2
 
+MOST_PROCESSES = 4
+"""They share one server of each kind."""
+
 LONG_FIRST = ("cluster", "crash", "integration", "e2e", "docs", "contract")
 """Folders of long modules. They are begun first: one that is begun last leaves the other processes of a run idle."""
 
@@ -34,6 +37,12 @@ def pytest_configure(config: Any) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders of long modules come first; within one the order stays."""
     items.sort(key=lambda item: _turn(item.path.relative_to(TESTS).parts[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than processors, for some wait for servers at any time; beyond MOST_PROCESSES most do."""
+    return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
 
 
 @pytest.hookimpl(optionalhook=True)

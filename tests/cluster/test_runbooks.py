@@ -19,9 +19,9 @@ from schemas.errors import UnreachableError
 from streams.log import EventLog, PositionExpired
 from streams.transfer.log import export_log, import_log
 from tests.servers.kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora, uris_of
+from tests.worlds.cli_here import CliHere
 from tests.worlds.cluster import ClusterWorld, cluster_world
 from tests.worlds.histories import Histories, drafts_of
-from tests.worlds.refold_cli import Cli
 
 # Servers that lost what they held
 
@@ -110,7 +110,7 @@ def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
     world.start("worker")
     library = pages(tmp_path / "library", edition=1)
     world.cli("ingest", str(library))
-    away = Cli(tmp_path / "unused", environment={**world.cli.environment, ADDRESS_OF[index]: NOBODY})
+    away = CliHere(tmp_path / "unused", environment={**world.cli.environment, ADDRESS_OF[index]: NOBODY})
     assert away("search", "heron", "--mode", index, "--json", exit_code=3).json["error"]["hint"].startswith("start it")
     assert [one["index"] for one in away("search", "heron", "--json").json["unavailable"]] == [index]
     assert away("search", "heron", "--mode", other, "--json").json["hits"]
@@ -135,7 +135,7 @@ def test_an_index_that_its_server_has_lost_is_told_and_rebuilt(
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_a_lost_database_is_folded_again_from_the_log(world: ClusterWorld, tmp_path: Path) -> None:
-    away = Cli(tmp_path / "unused", environment={**world.cli.environment, "REFOLD_CLUSTER__POSTGRES": NO_DATABASE})
+    away = CliHere(tmp_path / "unused", environment={**world.cli.environment, "REFOLD_CLUSTER__POSTGRES": NO_DATABASE})
     assert "PostgreSQL server runs" in away("status", "--json", exit_code=3).json["error"]["hint"]
     projector = world.start("projector")
     world.start("worker")

@@ -12,16 +12,19 @@ from schemas.events import DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from streams.log import Draft
 from streams.logs.sqlite.log import SqliteLog
+from tests.worlds.cli_here import CliHere
 from tests.worlds.flipped_bits import tamper
-from tests.worlds.refold_cli import Cli, age
+from tests.worlds.refold_cli import age
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    return Cli(tmp_path / "data")
+def cli(tmp_path: Path) -> CliHere:
+    return CliHere(tmp_path / "data")
 
 
-def test_a_request_that_the_disk_has_changed_is_a_damaged_log_and_not_a_bad_request(cli: Cli, tmp_path: Path) -> None:
+def test_a_request_that_the_disk_has_changed_is_a_damaged_log_and_not_a_bad_request(
+    cli: CliHere, tmp_path: Path
+) -> None:
     (tmp_path / "note.txt").write_text("a note about bread")
     age(tmp_path)
     cli("ingest", str(tmp_path / "note.txt"))
@@ -39,7 +42,7 @@ def test_a_request_that_the_disk_has_changed_is_a_damaged_log_and_not_a_bad_requ
     assert [hit["uri"] for hit in cli("search", "bread", "--json").json["hits"]] == [(tmp_path / "note.txt").as_uri()]
 
 
-def test_a_damaged_artifact_costs_its_document_nothing_and_the_others_neither(cli: Cli, tmp_path: Path) -> None:
+def test_a_damaged_artifact_costs_its_document_nothing_and_the_others_neither(cli: CliHere, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "a.md").write_text("# One\n\nThe first document is about bread.\n")

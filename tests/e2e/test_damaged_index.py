@@ -15,6 +15,7 @@ from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.fold.panics import Panicked
 from projections.index.backend import IndexedChunk
 from schemas.errors import DiskFull, RefoldError
+from tests.worlds.cli_here import CliHere
 from tests.worlds.refold_cli import Cli, age
 
 WORDS = ("kestrel", "heron", "dipper")
@@ -32,9 +33,8 @@ def docs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cli(tmp_path: Path, docs: Path) -> Cli:
-    cli = Cli(tmp_path / "data")
-    cli("ingest", str(docs))
-    return cli
+    CliHere(tmp_path / "data")("ingest", str(docs))
+    return Cli(tmp_path / "data")  # what is damaged may take a process with it
 
 
 def wipe(data: Path, index: str) -> None:

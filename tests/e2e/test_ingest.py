@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.refold_cli import Cli, age
+from tests.worlds.cli_here import CliHere
+from tests.worlds.refold_cli import age
 
 SENTENCE = "The projector keeps what it serves in step with the log. "
 
@@ -24,11 +25,11 @@ def docs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    return Cli(tmp_path / "data")
+def cli(tmp_path: Path) -> CliHere:
+    return CliHere(tmp_path / "data")
 
 
-def test_what_goes_in_is_found_and_the_indexes_equal_the_log(cli: Cli, docs: Path) -> None:
+def test_what_goes_in_is_found_and_the_indexes_equal_the_log(cli: CliHere, docs: Path) -> None:
     ingested = cli("ingest", str(docs), "--json").json
     assert (ingested["outcome"], ingested["completed"], ingested["searchable"]) == ("SUCCEEDED", 3, True)
     best = cli("search", "flour and salt", "--json").json["hits"][0]
@@ -38,12 +39,12 @@ def test_what_goes_in_is_found_and_the_indexes_equal_the_log(cli: Cli, docs: Pat
     assert {index["expected"] for index in verified["indexes"].values()} == {ingested["chunks"]}
 
 
-def test_nothing_found_is_a_no(cli: Cli, docs: Path) -> None:
+def test_nothing_found_is_a_no(cli: CliHere, docs: Path) -> None:
     cli("ingest", str(docs))
     assert cli("search", "zyzzyva", "--mode", "keyword", exit_code=1).stdout == ""
 
 
-def test_a_second_run_does_nothing_touched_files_are_read_and_then_nothing_again(cli: Cli, docs: Path) -> None:
+def test_a_second_run_does_nothing_touched_files_are_read_and_then_nothing_again(cli: CliHere, docs: Path) -> None:
     cli("ingest", str(docs))
     again = cli("ingest", str(docs), "--json").json
     assert (again["requested"], again["unchanged"]) == (0, 3)
@@ -55,7 +56,7 @@ def test_a_second_run_does_nothing_touched_files_are_read_and_then_nothing_again
     assert (last["requested"], last["unchanged"]) == (0, 3)
 
 
-def test_a_document_cut_from_ten_chunks_to_three_has_three_in_both_indexes(cli: Cli, docs: Path) -> None:
+def test_a_document_cut_from_ten_chunks_to_three_has_three_in_both_indexes(cli: CliHere, docs: Path) -> None:
     long = docs / "long.txt"
     long.write_text(SENTENCE * 160)
     age(docs)
@@ -68,7 +69,7 @@ def test_a_document_cut_from_ten_chunks_to_three_has_three_in_both_indexes(cli: 
     assert {name: index["expected"] for name, index in indexes.items()} == {"vector": 6, "keyword": 6}
 
 
-def test_a_removed_file_leaves_the_indexes(cli: Cli, docs: Path) -> None:
+def test_a_removed_file_leaves_the_indexes(cli: CliHere, docs: Path) -> None:
     cli("ingest", str(docs))
     (docs / "bread.html").unlink()
     gone = cli("ingest", str(docs), "--json").json
@@ -79,7 +80,7 @@ def test_a_removed_file_leaves_the_indexes(cli: Cli, docs: Path) -> None:
     assert cli("verify", "--json").json["consistent"]
 
 
-def test_one_bad_document_fails_with_a_reason_and_the_others_are_searchable(cli: Cli, docs: Path) -> None:
+def test_one_bad_document_fails_with_a_reason_and_the_others_are_searchable(cli: CliHere, docs: Path) -> None:
     (docs / "broken.pdf").write_bytes(b"%PDF-1.7\nthis is no pdf")
     ingested = cli("ingest", str(docs), "--json", exit_code=1).json
     assert (ingested["outcome"], ingested["completed"], ingested["failed"]) == ("PARTIAL", 3, 1)
@@ -90,14 +91,14 @@ def test_one_bad_document_fails_with_a_reason_and_the_others_are_searchable(cli:
     assert cli("search", "backpressure", "--json").json["hits"]
 
 
-def test_a_plan_says_what_would_be_done_and_does_nothing(cli: Cli, docs: Path) -> None:
+def test_a_plan_says_what_would_be_done_and_does_nothing(cli: CliHere, docs: Path) -> None:
     planned = cli("plan", str(docs), "--json").json
     assert (planned["counts"]["add"], len(planned["documents"])) == (3, 3)
     assert all(document["reason"] for document in planned["documents"])
     assert cli("documents", "list", "--json").json["documents"] == []
 
 
-def test_pushed_text_is_searchable_and_can_be_removed(cli: Cli) -> None:
+def test_pushed_text_is_searchable_and_can_be_removed(cli: CliHere) -> None:
     added = cli("documents", "add", "milk", "--text", "remember the milk", "--metadata", "list=shopping", "--json").json
     assert (added["answer"], added["version"], added["uri"]) == ("completed", 1, "push:milk")
     found = cli("search", "milk", "--filter", "metadata.list=shopping", "--json").json["hits"]
@@ -107,11 +108,11 @@ def test_pushed_text_is_searchable_and_can_be_removed(cli: Cli) -> None:
 
 
 def test_an_exported_log_imports_into_an_empty_folder_as_the_same_manifest(
-    cli: Cli, docs: Path, tmp_path: Path
+    cli: CliHere, docs: Path, tmp_path: Path
 ) -> None:
     cli("ingest", str(docs))
     cli("log", "export", str(tmp_path / "export"))
-    other = Cli(tmp_path / "other")
+    other = CliHere(tmp_path / "other")
     other("log", "import", str(tmp_path / "export"), "--artifacts", str(cli.data / "artifacts"))
     rebuilt = other("rebuild", "all", "--json").json["rebuilt"]
     assert {(part["parser_calls"], part["embedder_calls"]) for part in rebuilt.values()} == {(0, 0)}
@@ -120,17 +121,19 @@ def test_an_exported_log_imports_into_an_empty_folder_as_the_same_manifest(
     assert _hits(other) == _hits(cli)
 
 
-def _manifest(cli: Cli) -> list[dict[str, object]]:
+def _manifest(cli: CliHere) -> list[dict[str, object]]:
     documents: list[dict[str, object]] = cli("documents", "list", "--json").json["documents"]
     return documents
 
 
-def _hits(cli: Cli) -> list[str]:
+def _hits(cli: CliHere) -> list[str]:
     return [hit["chunk_id"] for hit in cli("search", "milk flour producer", "--json").json["hits"]]
 
 
 @pytest.mark.parametrize("index", ["vector", "keyword"])
-def test_a_wiped_index_is_noticed_and_rebuilt_without_parsing_or_embedding(cli: Cli, docs: Path, index: str) -> None:
+def test_a_wiped_index_is_noticed_and_rebuilt_without_parsing_or_embedding(
+    cli: CliHere, docs: Path, index: str
+) -> None:
     cli("ingest", str(docs))
     before = cli("search", "milk", "--mode", index, "--json").json["hits"]
     for path in sorted((cli.data / "indexes" / index).rglob("*"), reverse=True):

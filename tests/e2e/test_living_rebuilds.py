@@ -23,6 +23,7 @@ from refold.settings.settings import load_settings
 from schemas.errors import RefoldError
 from schemas.events import GenerationCreated, GenerationDropped, GenerationPromoted
 from schemas.positions import Position
+from tests.worlds.cli_here import CliHere
 from tests.worlds.refold_cli import Cli
 
 PATIENCE_S = 60.0
@@ -31,7 +32,7 @@ PATIENCE_S = 60.0
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A corpus of three documents."""
-    cli = Cli(tmp_path / "data")
+    cli = CliHere(tmp_path / "data")
     for word in ("kestrel", "heron", "dipper"):
         cli("documents", "add", word, "--text", f"A {word} by the river.")
     return cli.data

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import refold
+from tests.worlds.cli_here import CliHere
 from tests.worlds.golden_sources import (
     CREW,
     CREW_SIZE,
@@ -27,7 +28,6 @@ from tests.worlds.golden_sources import (
     write_crew,
     write_library,
 )
-from tests.worlds.refold_cli import Cli
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RELEASES = sorted(path.name.removesuffix(".tar.xz") for path in GOLDEN.glob("folder-*.tar.xz"))
@@ -62,9 +62,9 @@ class Released:
         return self.folder / "data"
 
     @property
-    def cli(self) -> Cli:
+    def cli(self) -> CliHere:
         """Today's command line over it."""
-        return Cli(self.data)
+        return CliHere(self.data)
 
     @property
     def exported(self) -> Path:
@@ -84,7 +84,7 @@ def released(request: pytest.FixtureRequest) -> Iterator[Released]:
         yield Released(folder, json.loads((folder / "answers.json").read_text()))
 
 
-def documents_of(cli: Cli) -> dict[str, dict[str, Any]]:
+def documents_of(cli: CliHere) -> dict[str, dict[str, Any]]:
     listed = cli("documents", "list", "--limit", "1000", "--json").json["documents"]
     return {document["uri"]: document for document in listed}
 
@@ -187,7 +187,7 @@ def test_a_group_of_subscribers_goes_on_where_it_was(released: Released) -> None
 
 
 def test_its_exported_log_can_be_imported(released: Released, tmp_path: Path) -> None:
-    cli = Cli(tmp_path / "imported")
+    cli = CliHere(tmp_path / "imported")
     cli("log", "import", str(released.exported), "--artifacts", str(released.data / "artifacts"))
     cli("rebuild", "all")
     before = {document["uri"]: document for document in released.answers["documents"]["documents"]}

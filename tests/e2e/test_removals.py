@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.refold_cli import Cli, age
+from tests.worlds.cli_here import CliHere
+from tests.worlds.refold_cli import age
 
 
 @pytest.fixture
@@ -25,19 +26,19 @@ def docs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch) -> CliHere:
     monkeypatch.chdir(tmp_path)
-    cli = Cli(tmp_path / "data")
+    cli = CliHere(tmp_path / "data")
     cli("ingest", str(docs))
     return cli
 
 
-def live(cli: Cli) -> list[str]:
+def live(cli: CliHere) -> list[str]:
     listed: list[dict[str, Any]] = cli("documents", "list", "--status", "live", "--json").json["documents"]
     return [one["uri"].rpartition("docs/")[2] or one["uri"] for one in listed]
 
 
-def test_what_a_narrower_ingest_has_brought_leaves_with_the_folder(cli: Cli, docs: Path) -> None:
+def test_what_a_narrower_ingest_has_brought_leaves_with_the_folder(cli: CliHere, docs: Path) -> None:
     for name in ("a.md", "sub/x.md"):
         (docs / name).write_text("It was edited, which is why it is read again.\n")
     cli("ingest", str(docs / "a.md"))
@@ -49,8 +50,8 @@ def test_what_a_narrower_ingest_has_brought_leaves_with_the_folder(cli: Cli, doc
     assert live(cli) == ["b.txt"]
 
 
-def test_narrower_suffixes_are_told_and_remove_only_what_is_allowed(cli: Cli, docs: Path) -> None:
-    narrow = Cli(cli.data, {"REFOLD_SOURCES__SUFFIXES": '[".md"]'})
+def test_narrower_suffixes_are_told_and_remove_only_what_is_allowed(cli: CliHere, docs: Path) -> None:
+    narrow = CliHere(cli.data, {"REFOLD_SOURCES__SUFFIXES": '[".md"]'})
     planned = narrow("plan", str(docs))
     assert "2 documents are still there, but left out" in planned.stderr
     told = narrow("ingest", str(docs))
@@ -76,7 +77,7 @@ def test_narrower_suffixes_are_told_and_remove_only_what_is_allowed(cli: Cli, do
     ],
 )
 def test_folders_and_globs_leave_when_that_is_confirmed_though_they_are_gone(
-    cli: Cli, docs: Path, *, name: str, count: int
+    cli: CliHere, docs: Path, *, name: str, count: int
 ) -> None:
     shutil.rmtree(docs)
     asked = cli("documents", "remove", name, "--json", exit_code=2).json["error"]
@@ -90,7 +91,7 @@ def test_folders_and_globs_leave_when_that_is_confirmed_though_they_are_gone(
     assert len(live(cli)) == 5 - count
 
 
-def test_one_document_leaves_without_a_question_and_none_is_an_error(cli: Cli, docs: Path) -> None:
+def test_one_document_leaves_without_a_question_and_none_is_an_error(cli: CliHere, docs: Path) -> None:
     (docs / "a.md").unlink()
     assert cli("documents", "remove", "docs/a.md", "--json").json == {"removed": 1, "absent": 0, "open_of_others": 0}
     assert cli("documents", "remove", "docs/a.md", "--json", exit_code=1).json == {
@@ -102,7 +103,7 @@ def test_one_document_leaves_without_a_question_and_none_is_an_error(cli: Cli, d
         assert "there is no document" in cli("documents", "remove", name, "--yes", exit_code=2).stderr
 
 
-def test_a_source_takes_along_what_its_links_led_to_and_no_other_of_that_name(cli: Cli, docs: Path) -> None:
+def test_a_source_takes_along_what_its_links_led_to_and_no_other_of_that_name(cli: CliHere, docs: Path) -> None:
     outside = docs.parent / "outside" / "o.md"
     outside.parent.mkdir()
     outside.write_text("This is omega.\n")
@@ -121,7 +122,7 @@ def test_a_source_takes_along_what_its_links_led_to_and_no_other_of_that_name(cl
     ("name", "count"),
     [("push:a=b", 1), ("push:50 %/tea time", 1), ("push:50 %/", 2), ("push:50 %/*", 2)],
 )
-def test_a_uri_is_taken_as_people_write_it(cli: Cli, *, name: str, count: int) -> None:
+def test_a_uri_is_taken_as_people_write_it(cli: CliHere, *, name: str, count: int) -> None:
     for pushed in ("a=b", "50 %/tea time", "50 %/x"):
         cli("documents", "add", pushed, "--text", "pushed")
     assert cli("documents", "remove", name, "--yes", "--json").json["removed"] == count
@@ -129,7 +130,7 @@ def test_a_uri_is_taken_as_people_write_it(cli: Cli, *, name: str, count: int) -
 
 
 @pytest.mark.parametrize(("said", "left"), [(b"n\n", 5), (b"y\n", 2)])
-def test_a_person_at_a_terminal_is_asked(cli: Cli, *, said: bytes, left: int) -> None:
+def test_a_person_at_a_terminal_is_asked(cli: CliHere, *, said: bytes, left: int) -> None:
     terminal, end = pty.openpty()
     os.write(terminal, said)
     process = cli.start("documents", "remove", "docs/sub", stdin=end)

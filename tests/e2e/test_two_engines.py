@@ -9,8 +9,8 @@ import pytest
 
 from refold.demo.documents import write_documents as write_demo_documents
 from tests.crash.kill_campaign import write_documents
+from tests.worlds.cli_here import CliHere
 from tests.worlds.cluster import cluster_world
-from tests.worlds.refold_cli import Cli
 from tests.worlds.two_engines import compare, embedded, ingest, start
 
 QUERIES = 25
@@ -21,7 +21,7 @@ QUERIES = 25
 def test_the_same_documents_come_out_the_same_and_move_both_ways(tmp_path: Path) -> None:
     files = write_documents(tmp_path / "files", 60, random.Random(3))
     write_demo_documents(files / "demo")
-    local = Cli(tmp_path / "local")
+    local = CliHere(tmp_path / "local")
     folders = [tmp_path / name for name in ("cluster", "taken-over")]
     for folder in folders:
         folder.mkdir()
@@ -36,7 +36,7 @@ def test_the_same_documents_come_out_the_same_and_move_both_ways(tmp_path: Path)
 
         # from the cluster to one machine
         world.cli("log", "export", str(tmp_path / "from-cluster"), "--json")
-        home = Cli(tmp_path / "home")
+        home = CliHere(tmp_path / "home")
         home("log", "import", str(tmp_path / "from-cluster"), "--artifacts", str(folders[0] / "artifacts"), "--json")
         home("rebuild", "all", "--json")
         assert home("verify", "--deep", "--json").json["consistent"]

@@ -32,7 +32,7 @@ from tests.servers.kafka_corpora import KafkaCorpora
 from tests.servers.leftovers import drop_collections, drop_indexes, drop_subjects
 from tests.servers.qdrant import qdrant_over_http
 from tests.servers.run import RUN, address_of, qdrant_grpc_port
-from tests.worlds.refold_cli import Cli
+from tests.worlds.cli_here import CliHere
 
 ROOT = Path(__file__).parents[2]
 SLOTS = 4
@@ -69,9 +69,11 @@ class ClusterWorld:
             yield engine
 
     @property
-    def cli(self) -> Cli:
+    def cli(self) -> CliHere:
         """The command line."""
-        return Cli(self.folder / "unused", environment={"REFOLD_CONFIG": str(self.config), "REFOLD_ENGINE": "cluster"})
+        return CliHere(
+            self.folder / "unused", environment={"REFOLD_CONFIG": str(self.config), "REFOLD_ENGINE": "cluster"}
+        )
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Begin a worker or a projector, in a process group of its own."""

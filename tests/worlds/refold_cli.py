@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,12 @@ class Cli:
             kill_group(process)
             stdout, stderr = process.communicate()
             raise AssertionError(f"{arguments} did not end: {stderr}") from None
-        answer = Answer(process.returncode, stdout, stderr)
-        assert "Traceback" not in stderr, stderr
+        return self.checked(arguments, Answer(process.returncode, stdout, stderr), exit_code=exit_code)
+
+    @staticmethod
+    def checked(arguments: Sequence[str], answer: Answer, *, exit_code: int | None) -> Answer:
+        """`answer`, which must be what a person may be shown."""
+        assert "Traceback" not in answer.stderr, answer.stderr
         assert exit_code is None or answer.exit_code == exit_code, (arguments, answer)
         return answer
 

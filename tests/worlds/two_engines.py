@@ -26,8 +26,8 @@ from projections.search.search import SearchMode
 from refold.engine.data_folder import DataFolder, Ownership
 from refold.engine.engine import Engine
 from refold.settings.settings import load_settings
+from tests.worlds.cli_here import CliHere
 from tests.worlds.cluster import ClusterWorld, cluster_world
-from tests.worlds.refold_cli import Cli
 
 HITS = 10
 SCORES_EQUAL = 1e-5
@@ -63,7 +63,7 @@ def embedded(data: Path) -> Iterator[Engine]:
             yield engine
 
 
-def ingest(cli: Cli, files: Path) -> dict[str, Any]:
+def ingest(cli: CliHere, files: Path) -> dict[str, Any]:
     """What `refold ingest` says; some documents may fail."""
     return cli("ingest", str(files), "--json", exit_code=None).json
 
@@ -156,7 +156,7 @@ def main() -> None:
         with cluster_world(folder / "cluster") as world:
             start(world)
             told = ingest(world.cli, folder / "files")
-            also = ingest(Cli(folder / "data"), folder / "files")
+            also = ingest(CliHere(folder / "data"), folder / "files")
             with world.client() as client, embedded(folder / "data") as engine:
                 compared = compare(engine, client, queries=arguments.queries)
     answer = {"cluster": told, "embedded": also, "compared": asdict(compared)}
