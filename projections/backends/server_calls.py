@@ -18,13 +18,13 @@ LONGEST_WAIT_S = 5.0
 """However long a server asks to be left alone: its index has a heartbeat to keep up."""
 
 SEARCH_TIMEOUT_S = 10.0
-"""For what a search asks a server, and for opening an index: somebody waits for it."""
+"""For a search's requests, and for opening an index: somebody waits for the answer."""
 
 PATIENCE_S = 60.0
-"""After which a call is not tried again: two that got no answer at all. Whoever writes is told then, and goes on."""
+"""After this a call is not tried again: enough for two without an answer. The writer gets the error, and goes on."""
 
 LOOK_EVERY_S = 1.0
-"""How often whoever reads looks whether the index is still the one that was opened: one small question."""
+"""How often a reader checks that the index is still the one that was opened: one small request."""
 
 
 class BatchRefused(PoisonError):  # noqa: N818 - a state, as in the error tree

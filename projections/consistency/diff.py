@@ -25,7 +25,7 @@ class Desired:
     Attributes:
         ids: Of all of them.
         unserved: Those of documents whose served row names another version than the log, so that no search shows them.
-        misserved: These documents; only a rebuild helps, for a repair writes what the served row says.
+        misserved: These documents; only a rebuild helps, because a repair writes what the served row says.
     """
 
     ids: IdArray

@@ -15,7 +15,7 @@ REPAIR_DOCUMENTS = 1_000
 
 
 def consistency_drafts(report: VerifyReport, *, pipeline_id: str, now: datetime, cause: str) -> list[Draft]:
-    """The events that keep `report`, one per index; `cause` is a new random id, for a person asked."""
+    """The events that keep `report`, one per index; `cause` is a new random id, because a person asked."""
     return [
         Draft(
             "operations",

@@ -113,7 +113,7 @@ def created_draft(generation: Generation, *, pipeline_id: str, now: datetime) ->
 
 
 def news_of(generation: Generation, *, pipeline_id: str, now: datetime) -> list[Draft]:
-    """The events of a generation that nothing has told of: it was begun, and took the place of the one before."""
+    """The events of a generation that the log has none of yet: it began, and replaced the one before."""
     return [
         created_draft(generation, pipeline_id=pipeline_id, now=now),
         *promoted_drafts(generation, previous=one_before(generation), pipeline_id=pipeline_id, now=now),
@@ -203,7 +203,7 @@ class _Final:
 
 
 class _Stopping:
-    """A view that parks nothing, and tells how many documents it has applied."""
+    """A view that parks nothing, and reports how many documents it has applied."""
 
     def __init__(self, view: IndexView[IndexBackend], on_progress: Callable[[int], None] | None) -> None:
         self._view = view

@@ -90,6 +90,8 @@ def _verify_index(
     view: IndexView[IndexBackend], log: EventLog, replay: _Replay, *, artifacts: ArtifactStore, deep: bool
 ) -> IndexReport:
     replay.at(view.position())  # most of the log, before the index has to stand still
+
+    # While nothing is applied: what it should hold at its position, and what is there.
     with view.paused() as opened:
         if not opened.generation.is_live:
             raise UsageError(
@@ -105,6 +107,8 @@ def _verify_index(
             latest, opened.books.served_versions(), parked={one: p.change.version for one, p in parked.items()}
         )
         difference, strays, foreign = _compare(opened, log, desired, parked=parked, position=position)
+
+    # While it goes on: what only its entries show.
     deeper = deep_check(view, latest, artifacts) if deep else DeepFindings()
     wrong = list(_wrong_chunks(difference, latest, strays, deeper, foreign))
     awaiting = sum(one.is_awaiting for one in parked.values())
@@ -140,7 +144,7 @@ def _compare(
     first = diff(desired, actual, garbage=garbage, known=known)
     if not first.orphaned.size:
         return first, [], foreign
-    # What they are can only be told by their entries and by all that the log says of their documents.
+    # Only their entries, and all that the log says of their documents, show what they are.
     read = list(read_entries(opened.backend, first.orphaned))
     theirs = [one.chunk_id for one in read if one.is_foreign]
     strays = [one for one in read if not one.is_foreign]

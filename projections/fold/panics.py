@@ -1,4 +1,4 @@
-"""A library that fails beyond exceptions, told as an error like any other.
+"""Turns a library's panic, which no ``except Exception`` catches, into an error like any other.
 
 The drivers of both indexes are written in Rust. Where one meets a fault of its own it panics, and its binding raises
 PanicException, which is a BaseException: ``except Exception`` lets it by, and a thread that it leaves ends in silence.
@@ -10,7 +10,7 @@ from schemas.errors import MachineError, RefoldError
 
 
 class Panicked(MachineError):  # noqa: N818 - a state, as in the error tree
-    """A library met a fault of its own and gave up in the middle of a call."""
+    """A library panicked in the middle of a call."""
 
 
 def is_panic(exc: BaseException) -> bool:
@@ -19,7 +19,7 @@ def is_panic(exc: BaseException) -> bool:
 
 
 def error_of(exc: BaseException, *, op: str, subject: str, hint: str) -> RefoldError:
-    """`exc` itself if it is an error of refold's, else one that tells what it says."""
+    """`exc` itself if it is an error of refold's, else one with its message."""
     if isinstance(exc, RefoldError):
         return exc
     if is_panic(exc):

@@ -153,7 +153,7 @@ class Runner(Generic[ChangeT]):
             if self._after_round is not None:
                 self._after_round()
         except GenerationGone:
-            raise  # it would read the whole log again and again, for nobody
+            raise  # it would read the whole log again and again, in vain
         except PositionConflict:
             self._has_begun = False
         except TransientError as exc:
@@ -204,7 +204,7 @@ class Runner(Generic[ChangeT]):
             raise PositionConflict(op="follow", subject=self._projection.name)
 
     def _linger(self) -> None:
-        """Let company join before it is read, unless somebody waits; and longer where more is to come."""
+        """Wait for more events before reading, unless somebody waits for a position; less if nothing is in flight."""
         began_s = self._monotonic()
         while not self.progress.is_awaited and not self._stopping.is_set():
             linger_s = self._joining.linger_s * (QUIET_SHARE if self._is_quiet() else 1.0)

@@ -1,4 +1,4 @@
-"""What a projection tells an index: which version of a document to serve, to withdraw it, to write it again."""
+"""What a projection asks of an index: to serve a version of a document, to withdraw it, to write it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the jobs view tells of jobs."""
+"""What the jobs view answers about jobs."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ RATE_WINDOW = timedelta(seconds=60)
 class _Watch:
     """What this process remembers of an unfinished job.
 
-    `since` is when it was seen first, or told of last, by this process's clock; `answers` is how many there were when,
+    `since` is when it was first seen, or last reported, by this process's clock; `answers` is how many there were when,
     over the last minute; `fence` is where `documents` ended when the job was first seen cancelled.
     """
 

@@ -62,7 +62,7 @@ class JobDocumentChange:
 def facts_after(facts: Mapping[str, Any], event: JobEvent) -> RowValues:  # noqa: PLR0911 - one per kind
     """The columns of a job's row that `event` changes.
 
-    It may have been written twice: pauses and resumes are told apart before, the others say the same again.
+    The event may have been written twice: the caller drops such pauses and resumes; others give the same columns again.
     """
     at = micros_of(event.meta.occurred_at)
     match event:

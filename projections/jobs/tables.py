@@ -57,7 +57,7 @@ def job_tables(generation: int) -> JobTables:
             Column("cached", Integer, nullable=False),
             Column("duration_ms", BigInteger, nullable=False),
         ),
-        controls=Table(  # pauses and resumes seen, for they may be written twice
+        controls=Table(  # pauses and resumes seen: they may be written twice
             f"{prefix}_controls",
             metadata,
             Column("event_id", Text, primary_key=True),

@@ -1,4 +1,4 @@
-"""What the manifest tells people of documents."""
+"""What the manifest answers about documents."""
 
 from __future__ import annotations
 

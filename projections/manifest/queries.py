@@ -181,6 +181,7 @@ def _state(state: str, live: str | None) -> DocumentState:
 
 
 def _known(row: Sequence[Any], finding: Finding | None) -> KnownDocument:
+    # The columns of `_known_query`, in its order.
     (
         document_id,
         uri,

@@ -1,8 +1,8 @@
 """The tables of one generation of the manifest.
 
 Document ids are as good as random, so whatever is sorted by them is written page by page. Rows stand in the order they
-came in (a history by its document's first offset), for what comes in together changes together: a batch then touches
-few pages.
+came in (a history by its document's first offset), because what comes in together changes together: a batch then
+touches few pages.
 """
 
 from __future__ import annotations

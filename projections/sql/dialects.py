@@ -42,8 +42,8 @@ AFTER_EVERY_TEXT = "\U0010ffff"
 """Appended to a prefix, it ends the range of texts that begin with the prefix."""
 
 WRITES = {"refold_writes": True}
-"""Execution option of a transaction that writes: in SQLite it takes the write lock when it begins, for a transaction
-that read first and writes later is refused if another wrote in between."""
+"""Execution option of a transaction that writes: in SQLite it takes the write lock when it begins, because a
+transaction that read first and writes later is refused if another wrote in between."""
 
 READS: Mapping[str, Mapping[str, Any]] = {
     "sqlite": {},  # a read transaction is a snapshot
@@ -89,7 +89,7 @@ def portions(items: Collection[ItemT]) -> Iterator[list[ItemT]]:
 def lock_schema(connection: Connection) -> None:
     """Be the only transaction on this schema that called this, until it ends.
 
-    For whoever creates tables: PostgreSQL's ``IF NOT EXISTS`` fails where two create the same at once.
+    Taken before creating tables: PostgreSQL's ``IF NOT EXISTS`` fails where two create the same at once.
     """
     statement = _ONE_AT_A_TIME[connection.dialect.name]
     if statement is not None:

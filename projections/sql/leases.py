@@ -52,7 +52,7 @@ class Leases:
     """Leases, as rows in `database`. Thread-safe.
 
     Times are those of the database, so that clocks of machines may differ. A lease that was not renewed for
-    `duration_s` is anybody's.
+    `duration_s` is free for anyone.
 
     Args:
         database: Where the table is; it is made if it is missing.

@@ -70,7 +70,7 @@ _STANDING = select(
     POSITIONS.c.partition,
     POSITIONS.c.next_offset,
 ).join_from(VIEWS, POSITIONS, VIEWS.c.view == POSITIONS.c.view, isouter=True)
-"""A view's row, with each of its positions: one query, for it begins every transaction."""
+"""A view's row, with each of its positions: one query, because every transaction begins with it."""
 
 
 class _ViewRow(NamedTuple):
@@ -243,7 +243,7 @@ class ViewStore(Generic[TablesT]):
         return {"view": self.name, "generation": generation}
 
     def _drop_all_but(self, connection: Connection, generations: Collection[int | None]) -> None:
-        # By name, for another version may have had other tables. Whoever still reads some is not waited for: those go
+        # By name: another version may have had other tables. Whoever still reads some is not waited for: those go
         # the next time, and their numbers do not come back.
         for name in inspect(connection).get_table_names():
             found = re.match(rf"{re.escape(self.name)}_(\d+)_", name)

@@ -25,7 +25,7 @@ def stage_tables(generation: int) -> StageTables:
     results = Table(
         f"stage_results_{generation}_results",
         metadata,
-        Column("input_hash", SORTED_TEXT, primary_key=True),  # first, for lookups go by it
+        Column("input_hash", SORTED_TEXT, primary_key=True),  # first: lookups go by it
         Column("stage", SORTED_TEXT, primary_key=True),
         Column("fingerprint", SORTED_TEXT, primary_key=True),
         Column("result", Text, nullable=False),  # StageResult as JSON

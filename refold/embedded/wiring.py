@@ -28,7 +28,7 @@ from projections.jobs.progress import JobProgress
 from projections.jobs.view import JobsView
 from projections.manifest.view import ManifestView
 from projections.sql.engine import open_sqlite
-from projections.sql.rebuild import rebuild_sql_view
+from projections.sql.view import rebuild_sql_view
 from projections.stage_results.view import StageResultsView
 from refold.embedded.engine import EmbeddedEngine, EmbeddedParts
 from refold.embedded.kept_index import KeptIndex

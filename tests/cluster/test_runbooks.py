@@ -11,8 +11,8 @@ import pytest
 
 from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.engine import open_postgres, open_sqlite
-from projections.sql.rebuild import rebuild_sql_view
 from projections.sql.store import ViewOutdated
+from projections.sql.view import rebuild_sql_view
 from refold.cluster.awaited_views import once_there
 from refold.cluster.client.lag import status_of
 from schemas.errors import UnreachableError

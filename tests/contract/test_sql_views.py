@@ -16,9 +16,8 @@ from sqlalchemy import Engine, event
 from projections.fold.projection import Projection
 from projections.fold.view import PositionConflict
 from projections.sql.engine import open_sqlite
-from projections.sql.rebuild import rebuild_sql_view
 from projections.sql.store import ViewMissing, ViewOutdated
-from projections.sql.view import SqlView
+from projections.sql.view import SqlView, rebuild_sql_view
 from schemas.errors import DataFolderDamaged, FatalError
 from schemas.events import Action, SkipReason
 from schemas.positions import Position, TopicPartition

@@ -177,7 +177,7 @@ def _parked_row(part: DocumentPart, now_us: int) -> Parked | None:
 
 def _garbage_rows(part: DocumentPart, now_us: int) -> Iterable[Garbage]:
     # Whatever may have been written of a version that is neither served nor parked from now on: also of versions that
-    # were folded away, for a process that died in this batch may have folded less of it.
+    # were folded away, because a process that died in this batch may have folded less of it.
     live = part.served.live if part.served else None
     kept = (part.refused, part.final if part.final is not None else live)
     kept_versions = {change.version for change in kept if isinstance(change, ServeVersion)}

@@ -62,7 +62,7 @@ class Generations:
             return locked.begin(spec, log_id=log_id)
 
     def promote(self, generation: Generation) -> Generation:
-        """The same generation, live from now on, instead of what was; that is forgotten by whoever lets go of it.
+        """The same generation, live from now on in place of the one before, which whoever closes that one forgets.
 
         Raises:
             GenerationGone: it is not there any more.
@@ -77,7 +77,7 @@ class Generations:
 
     @contextmanager
     def locked(self, index: str) -> Iterator[LockedGenerations]:
-        """What is done in the block is there once it is left; nobody else has a turn until then.
+        """What is done in the block takes effect when it ends; no other process enters one until then.
 
         An error in the block leaves everything as it was.
         """

@@ -44,8 +44,8 @@ class IndexStatus:
 class IndexView(Generic[BackendT_co]):
     """An index, open, or damaged and waiting to be rebuilt. One thread applies at a time; anyone may search.
 
-    What could not be opened, or was set aside, refuses everybody with what is wrong with it until it is opened again or
-    begun anew.
+    An index that could not be opened, or was set aside, refuses every use with that error until it is reopened or
+    rebuilt.
 
     Args:
         home: Where it lives.
@@ -103,7 +103,7 @@ class IndexView(Generic[BackendT_co]):
 
     @property
     def damage(self) -> RefoldError | None:
-        """Why nobody can use it: what it could not be opened for, or was set aside for; None while it is in order."""
+        """The error that it could not be opened for, or was set aside for; None while it is in order."""
         return self._damage
 
     def open(self) -> bool:
@@ -126,7 +126,7 @@ class IndexView(Generic[BackendT_co]):
         self._open(self._home.open_to_read)
 
     def set_aside(self, error: RefoldError) -> None:
-        """Refuse whoever uses the index from now on with `error`: what keeps it up to date has stopped for that."""
+        """Refuse every use of the index from now on with `error`, which has stopped what keeps it up to date."""
         self._damage = error
 
     def beside(self) -> IndexView[BackendT_co]:
@@ -256,8 +256,8 @@ class IndexView(Generic[BackendT_co]):
             except BaseException as exc:
                 if not isinstance(exc, Exception) and not is_panic(exc):
                     raise
-                told = {"op": "open index", "subject": f"the {self.name} index", "hint": rebuild_hint(self.name)}
-                self._damage = error_of(exc, **told)
+                context = {"op": "open index", "subject": f"the {self.name} index", "hint": rebuild_hint(self.name)}
+                self._damage = error_of(exc, **context)
                 raise self._damage from exc
             self._damage = None
             return self._opened
@@ -265,7 +265,7 @@ class IndexView(Generic[BackendT_co]):
     @property
     def _held(self) -> OpenIndex[BackendT_co]:
         if self._damage is not None:
-            raise self._damage.with_traceback(None)  # told often: each telling would add to it
+            raise self._damage.with_traceback(None)  # raised often: each raise would lengthen it
         if self._opened is None:
             raise IndexForeign(
                 f"the {self.name} index is not open", op="use index", subject=self.name, hint=rebuild_hint(self.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from projections.index.keyword_index import KEYWORD
 from projections.index.vector_index import VECTOR
 from projections.sql.leases import Leases
-from projections.sql.rebuild import rebuild_sql_view
+from projections.sql.view import rebuild_sql_view
 from refold.cluster.awaited_views import once_there
 from refold.cluster.client.engine import ClientEngine, ClientParts
 from refold.cluster.client.keeper_watch import PATIENCE_S, KeeperWatch

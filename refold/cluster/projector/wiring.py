@@ -11,8 +11,7 @@ from projections.fold.follower import Joining
 from projections.fold.runner import Runner
 from projections.jobs.progress import JobProgress
 from projections.sql.leases import Leases
-from projections.sql.rebuild import rebuild_sql_view
-from projections.sql.view import SqlView
+from projections.sql.view import SqlView, rebuild_sql_view
 from refold.cluster.corpus import Corpus
 from refold.cluster.holds import Holds
 from refold.cluster.projector.generation_news import GenerationNews

@@ -25,7 +25,7 @@ from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql import postgres_connections
 from projections.sql.dialects import NUL_SHOWN
 from projections.sql.engine import open_postgres
-from projections.sql.rebuild import rebuild_sql_view
+from projections.sql.view import rebuild_sql_view
 from schemas.errors import MachineError, TransientError, UnreachableError, UsageError, reached_at_start
 from schemas.positions import Position, TopicPartition
 from streams.log import Recorded

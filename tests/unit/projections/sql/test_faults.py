@@ -13,8 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from projections.sql import engine as engines
 from projections.sql.engine import open_sqlite
-from projections.sql.faults import SQLITE_FAULTS, mapped_sql_errors
-from projections.sql.postgres_faults import POSTGRES_FAULTS, postgres_fault
+from projections.sql.faults import POSTGRES_FAULTS, SQLITE_FAULTS, mapped_sql_errors, postgres_fault
 from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, TransientError
 
 OUR_OWN_FAULTS = {
