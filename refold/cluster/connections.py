@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine as SqlEngine
 
-from projections.backends.opensearch.generations import OpenSearchGenerations
-from projections.backends.qdrant.generations import QdrantGenerations
+from projections.backends.deferred_generations import DeferredGenerations
+from projections.backends.generation_names import GenerationNames
+from projections.index.generation_store import GenerationStore
 from projections.index.keyword_index import KeywordIndex
 from projections.index.vector_index import VectorIndex
 from projections.index.view.home import IndexHome
@@ -86,15 +88,21 @@ def vector_home(cluster: ClusterSettings, index: VectorIndex, *, database: SqlEn
     """Where the vector index lives: a collection in Qdrant per generation."""
     if cluster.qdrant is None:
         raise _lacking("qdrant", "QDRANT_URL")
-    key = cluster.qdrant_api_key
-    store = QdrantGenerations(
-        url=cluster.qdrant,
-        prefix=index_prefix(cluster.corpus),
-        dim=index.spec.dim or 0,
-        api_key=key.get_secret_value() if key else None,
-        grpc_port=cluster.qdrant_grpc_port,
-        search_timeout_s=cluster.search_timeout_s,
-    )
+    key, prefix = cluster.qdrant_api_key, index_prefix(cluster.corpus)
+
+    def collections(url: str) -> GenerationStore[Any]:
+        from projections.backends.qdrant.generations import QdrantGenerations  # noqa: PLC0415 - slow to import
+
+        return QdrantGenerations(
+            url=url,
+            prefix=prefix,
+            dim=index.spec.dim or 0,
+            api_key=key.get_secret_value() if key else None,
+            grpc_port=cluster.qdrant_grpc_port,
+            search_timeout_s=cluster.search_timeout_s,
+        )
+
+    store = DeferredGenerations(GenerationNames(prefix, index.spec.name).pattern, partial(collections, cluster.qdrant))
     return IndexHome(index.spec, log_id=log_id, store=store, database=database)
 
 
@@ -102,11 +110,15 @@ def keyword_home(cluster: ClusterSettings, index: KeywordIndex, *, database: Sql
     """Where the keyword index lives: an index in OpenSearch per generation."""
     if cluster.opensearch is None:
         raise _lacking("opensearch", "OPENSEARCH_URL")
-    store = OpenSearchGenerations(
-        url=cluster.opensearch.get_secret_value(),
-        prefix=index_prefix(cluster.corpus),
-        search_timeout_s=cluster.search_timeout_s,
-    )
+    prefix = index_prefix(cluster.corpus)
+
+    def indexes(url: str) -> GenerationStore[Any]:
+        from projections.backends.opensearch.generations import OpenSearchGenerations  # noqa: PLC0415 - slow to import
+
+        return OpenSearchGenerations(url=url, prefix=prefix, search_timeout_s=cluster.search_timeout_s)
+
+    location = GenerationNames(prefix, index.spec.name).pattern
+    store = DeferredGenerations(location, partial(indexes, cluster.opensearch.get_secret_value()))
     return IndexHome(index.spec, log_id=log_id, store=store, database=database)
 
 

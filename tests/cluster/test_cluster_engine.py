@@ -12,6 +12,7 @@ import pytest
 
 import refold
 from tests.worlds.cluster import ClusterWorld, cluster_world
+from tests.worlds.watched_command import commanded
 
 
 @pytest.fixture
@@ -41,6 +42,8 @@ def test_documents_go_in_are_found_and_proved_consistent(world: ClusterWorld, tm
     again = world.cli("ingest", str(pages), "--json").json
     assert (again["requested"], again["unchanged"], again["removed"]) == (1, 11, 1)
     assert world.cli("status", "--json").json["documents"]["live_documents"] == 11
+    loaded = commanded("jobs", "list", environment=world.cli.environment)["loaded"]
+    assert {"qdrant_client", "opensearchpy"} & set(loaded) == set(), "no index was asked"
     for process in (worker, projector):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, world.logs()

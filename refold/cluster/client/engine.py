@@ -60,9 +60,7 @@ class ClientEngine(Engine):
         self._work: PlanningThreads | None = None
 
     def open(self) -> None:
-        """Open the indexes that there are."""
-        for name in INDEXES:
-            self._reopen(name)
+        """Nothing: the indexes are opened by whoever asks how they are, and most commands do not."""
 
     def close(self) -> None:
         """End planning and let go of every connection."""

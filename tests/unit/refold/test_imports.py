@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.worlds.watched_command import commanded
+
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 0.150
 RUNS = 5
@@ -31,36 +33,11 @@ print(json.dumps({"seconds": seconds, "loaded": loaded, "opened": list(opened), 
 """
 
 
-COMMAND = """
-import atexit, gc, json, sys
-from refold.cli import main
-
-def tell():
-    seen = {"loaded": sorted(sys.modules), "uncollected": gc.get_freeze_count()}
-    if sys.platform == "linux":
-        seen["has_weights"] = "safetensors" in open("/proc/self/maps").read()
-    sys.stderr.write(json.dumps(seen))
-
-atexit.register(tell)
-sys.argv = ["refold", *sys.argv[1:]]
-main()
-"""
-
-
 def imported(name: str) -> dict[str, Any]:
     """What a process of its own sees while it imports `name`."""
     script = WATCHED_IMPORT.replace("import NAME", f"import {name}")
     ran = subprocess.run([sys.executable, "-B", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     seen: dict[str, Any] = json.loads(ran.stdout)
-    return seen
-
-
-def commanded(*arguments: str) -> dict[str, Any]:
-    """What a process of its own has loaded when `refold` has run with `arguments`."""
-    ran = subprocess.run(
-        [sys.executable, "-c", COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    seen: dict[str, Any] = json.loads(ran.stderr)
     return seen
 
 
@@ -133,3 +110,8 @@ def test_only_a_command_that_embeds_loads_the_embedder(
     command: tuple[str, ...], folder: Path, *, has_weights: bool
 ) -> None:
     assert commanded(*command, "--data", str(folder))["has_weights"] == has_weights
+
+
+@pytest.mark.parametrize("module", ["refold.cluster.client.wiring", "refold.cluster.worker.wiring"])
+def test_drivers_of_indexes_are_loaded_by_who_opens_one(module: str) -> None:
+    assert set(imported(module)["loaded"]) & {"qdrant_client", "grpc", "opensearchpy", "aiohttp"} == set()
