@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from refold.engine.data_folder import DataFolder
-from refold.engine.engine import Engine
-from refold.settings.settings import Settings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from refold.engine.data_folder import DataFolder
+    from refold.engine.engine import Engine
+    from refold.settings.settings import Settings
 
 
 def engine_of(settings: Settings, folder: DataFolder) -> Engine:

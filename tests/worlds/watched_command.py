@@ -38,5 +38,5 @@ def commanded(*arguments: str, environment: Mapping[str, str] = MappingProxyType
         check=True,
         env={**os.environ, **environment},
     )
-    seen: dict[str, Any] = json.loads(ran.stderr)
+    seen: dict[str, Any] = json.loads(ran.stderr.splitlines()[-1])  # after what it logs
     return seen

@@ -115,3 +115,10 @@ def test_only_a_command_that_embeds_loads_the_embedder(
 @pytest.mark.parametrize("module", ["refold.cluster.client.wiring", "refold.cluster.worker.wiring"])
 def test_drivers_of_indexes_are_loaded_by_who_opens_one(module: str) -> None:
     assert set(imported(module)["loaded"]) & {"qdrant_client", "grpc", "opensearchpy", "aiohttp"} == set()
+
+
+def test_the_command_line_comes_without_the_machinery_for_who_asks_for_help_or_is_forwarded() -> None:
+    assert (
+        set(imported("refold.cli.app")["loaded"]) & {"sqlalchemy", "numpy", "fastavro", "structlog", "tokenizers"}
+        == set()
+    )
