@@ -58,7 +58,7 @@ KEPT_TEXTS = 2_000
 """How many of them are remembered: half a megabyte as they are, three at the very worst."""
 
 KEPT_TEXT_BYTES = 256
-"""Longer ones are not remembered: whoever sends requests may make them as long as a message is, each another one."""
+"""Longer ones are not remembered: a producer may send texts as long as a message, each a different one."""
 
 _SCALARS = {
     "timestamp-micros": ["{}, at = moment_at(data, at)"],

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +34,6 @@ BLOCK_BYTES = 64 * 1024
 ENTRY_NAME = "refold.log.Entry"
 _CODEC = "deflate"  # the only compression that every Avro library must have
 _RAW_DEFLATE = -zlib.MAX_WBITS
-_FILE_NAME = re.compile(r"(.+)-([0-9]+)-([0-9]+)\.avro")
 
 
 class ContainerDamaged(FatalError):  # noqa: N818 - a state, as in the error tree
@@ -98,25 +96,6 @@ def write_containers(
         if container is not None:
             container.close()
     return paths
-
-
-def container_paths(folder: Path) -> list[Path]:
-    """The container files in `folder`, by topic, partition and number."""
-    named = ((path, _FILE_NAME.fullmatch(path.name)) for path in folder.iterdir())
-    found = [(match[1], int(match[2]), int(match[3]), path) for path, match in named if match is not None]
-    return [path for *_, path in sorted(found)]
-
-
-def read_origin(path: Path) -> Origin:
-    """Where the entries of the container at `path` come from.
-
-    Raises:
-        ContainerDamaged: it is no container of events.
-        MachineError: the file cannot be read.
-    """
-    with _mapped_os_errors(path), path.open("rb") as file:
-        metadata = fastavro.block_reader(file).metadata
-        return Origin(metadata["refold.log_id"], metadata["refold.topic"], int(metadata["refold.partition"]))
 
 
 def read_container(path: Path, *, codec: Codec) -> Iterator[Entry]:

@@ -25,7 +25,7 @@ class FileChanged(TransientError):  # noqa: N818 - as above
 
 
 _HINT = "make its document's artifacts anew: refold ingest SOURCE --force, or push it again; or restore a backup"
-"""Making the document's artifacts anew puts the same bytes, which heals them in place."""
+"""Making the document's artifacts again puts the same bytes, which heals them in place."""
 
 
 @dataclass(frozen=True, slots=True)

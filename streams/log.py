@@ -29,7 +29,7 @@ class PositionExpired(FatalError):  # noqa: N818 - as above
 
 
 class LogReplaced(FatalError):  # noqa: N818 - as above
-    """A part of the log was deleted and made anew while it was open: positions of the old one mean nothing in it."""
+    """A part of the log was deleted and created again while it was open: the old positions mean nothing in it."""
 
 
 class LogDamaged(FatalError):  # noqa: N818 - as above
@@ -102,7 +102,7 @@ class EventLog(Protocol):
         """All partitions of `topic`."""
 
     def own(self, slot: SlotNumber) -> None:
-        """Take `slot` for this log object; whoever owned it until now is fenced. Doing it again is harmless."""
+        """Take `slot` for this log object; its previous owner is fenced. Doing it again is harmless."""
 
     def append(self, slot: SlotNumber | None, drafts: Sequence[Draft]) -> Position:
         """Append all of `drafts` or none, durably and in order, and return the position after them.
@@ -144,7 +144,7 @@ class EventLog(Protocol):
         """Whether any of `partitions` has grown beyond `position`, waiting up to `timeout_s` for it."""
 
     def wake(self) -> None:
-        """End every wait that is going on in this process as if its time were up: whoever waits is to stop."""
+        """End every wait in this process as if its time were up, so that the waiting threads can stop."""
 
     def close(self) -> None:
         """Let go of files, threads and connections; idempotent."""

@@ -23,7 +23,7 @@ class Source(Adapter, Protocol):
         """What the uri of every document that lies in this source begins with."""
 
     def covers(self, uri: str) -> bool:
-        """Whether a document of that uri lies in this source, whoever brought it and whatever rules leave out."""
+        """Whether a document of that uri lies in this source, even if another brought it or rules leave it out."""
 
     def still_holds(self, uri: str) -> bool:
         """Whether a document that a scan did not report is there all the same, so that only rules leave it out.

@@ -114,7 +114,7 @@ class BlobFiles:
         """The bytes at the place of `ref`, of which only the size is verified; None if there are none.
 
         Raises:
-            ArtifactDamaged: they are fewer or more than `ref` says, which whoever asks may have no memory for.
+            ArtifactDamaged: they are fewer or more than `ref` says; the caller may not have the memory for more.
         """
         return self.read_received(self._place(ref.sha256), ref)
 

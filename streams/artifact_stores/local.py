@@ -28,7 +28,7 @@ UNSYNCED_LIMIT_BYTES = 32 * 1024 * 1024
 
 
 class _Received(NamedTuple):
-    """A put that is not synced yet; `content` is where a large blob lies meanwhile."""
+    """A put that is not synced yet; `content` is where a large blob is kept until then."""
 
     ref: ArtifactRef
     content: bytes | Path
@@ -128,7 +128,7 @@ class LocalArtifacts:
             self._settle(received, touched_at_us)
 
     def scan(self) -> Iterator[ArtifactRef]:
-        """All artifacts that are here; one that is put or deleted meanwhile may be seen or not."""
+        """All artifacts that are here; one put or deleted during the scan may be seen or not."""
         with self._lock:
             unsynced = {sha256: entry.ref for sha256, entry in self._unsynced.items()}
         yield from unsynced.values()
@@ -179,7 +179,7 @@ class LocalArtifacts:
             self.sync()
 
     def _settle(self, received: Mapping[str, _Received], touched_at_us: Mapping[str, int]) -> None:
-        """Forget what is durable now; a put or touch that came meanwhile stays for the next sync."""
+        """Forget what is durable now; a put or touch that came in since then stays for the next sync."""
         with self._lock:
             for sha256 in received:
                 del self._unsynced[sha256]
@@ -206,7 +206,7 @@ class LocalArtifacts:
         if isinstance(content, bytes):
             return content
         received = self._files.read_received(content, ref)
-        return self._files.read(ref) if received is None else received  # a sync moved it meanwhile
+        return self._files.read(ref) if received is None else received  # a sync has just moved it
 
 
 def _checked(ref: ArtifactRef, data: bytes | None) -> bytes:

@@ -8,7 +8,7 @@ says when it was first put, or what it names was touched: nothing else is writte
 blob again, and nobody's clock is compared with another's. What says of touches is forgotten after a day, by one process
 (`forget_old_touches`).
 
-Any number of processes on any machines may share a storage, all writing: names are digests, so whoever writes a name
+Any number of processes on any machines may share a storage, all writing: names are digests, so every writer of a name
 writes the same bytes, and nothing is ever changed but what was damaged: a put of what is there reads it, and heals it.
 What deletes must be one process, and must spare what `touched_since` names.
 """
@@ -163,7 +163,7 @@ class ObjectArtifacts:
                     del self._unsynced[sha256_hex]
 
     def scan(self) -> Iterator[ArtifactRef]:
-        """All artifacts that are there; one that is put or deleted meanwhile may be seen or not."""
+        """All artifacts that are there; one put or deleted during the scan may be seen or not."""
         with self._lock:
             unsynced = {sha256_hex: len(blob) for sha256_hex, blob in self._unsynced.items()}
         stored = ((name, size_bytes) for name, size_bytes, _ in self._listed(BLOBS) if name not in unsynced)
@@ -304,7 +304,7 @@ class ObjectArtifacts:
         with mapped_object_errors("read touches", self._subject):
             try:
                 return bytes(obstore.get(self._store, f"{TOUCHES}/{name}").bytes()).decode().split()
-            except FileNotFoundError:  # forgotten meanwhile
+            except FileNotFoundError:  # forgotten since it was listed
                 return []
 
     def _listed(self, folder: str) -> Iterator[tuple[str, int, datetime]]:

@@ -119,7 +119,7 @@ class PackedBlobs:
         return row[0] if row else b""
 
     def scan(self) -> Iterator[ArtifactRef]:
-        """All blobs by key; one that is written down or deleted meanwhile may be seen or not."""
+        """All blobs by key; one written or deleted during the scan may be seen or not."""
         after = b""
         while rows := self._scan_rows(after):
             yield from (ArtifactRef(sha256=key.hex(), size_bytes=size_bytes) for key, size_bytes in rows)

@@ -43,7 +43,7 @@ class PooledAttempts(Attempts):
         readers: By the name of the adapter in requests.
         artifacts: Keeps what stages produce, and holds pushed content.
         stage_results: The results that are known.
-        in_flight_bytes: How many bytes of documents may be in work.
+        in_flight_bytes: How many bytes of documents may be processed at the same time.
         uses_cache: Whether known stage results are used.
     """
 
@@ -118,7 +118,7 @@ class PooledAttempts(Attempts):
         except asyncio.CancelledError:
             running.cancel()
             while not ended.done():
-                with suppress(asyncio.CancelledError):  # whoever says it twice waits all the same
+                with suppress(asyncio.CancelledError):  # a second cancellation waits as well
                     await asyncio.wait([ended])
             raise
 
@@ -203,7 +203,7 @@ class PooledAttempts(Attempts):
 def _outcome_of(function: Callable[[Attempt], AttemptOutcome], attempt: Attempt) -> AttemptOutcome:
     try:
         return function(attempt)
-    except StopIteration as exc:  # no future can carry it, and whoever waits for that one would wait for ever
+    except StopIteration as exc:  # a future cannot carry it: its reader would wait for ever
         return _failed(exc, stage=Stage.FETCH)
 
 

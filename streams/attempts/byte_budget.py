@@ -1,4 +1,4 @@
-"""A bound on the bytes of documents in work at the same time."""
+"""A bound on the bytes of documents that are processed at the same time."""
 
 from __future__ import annotations
 

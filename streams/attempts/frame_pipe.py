@@ -60,7 +60,7 @@ class FramePipe:
         return not poll.poll(0)
 
     def shut(self) -> None:
-        """Let whoever uses this end, in whatever thread, learn at once that it is over."""
+        """Let every thread that uses this end learn at once that it is over."""
         with suppress(OSError):  # it is over already
             self._end.shutdown(socket.SHUT_RDWR)
 

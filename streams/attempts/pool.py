@@ -17,7 +17,7 @@ from streams.stages.failures import StageFailed
 
 
 class PoolClosed(FatalError):  # noqa: N818 - a state, as in the error tree
-    """The pool was closed while this was in work."""
+    """The pool was closed while this was being processed."""
 
 
 class StagePool:
@@ -94,7 +94,7 @@ class StagePool:
         return answer
 
     def close(self) -> None:
-        """Kill every process and wait for them; whoever is in `run` gets PoolClosed. Idempotent."""
+        """Kill every process and wait for them; callers inside `run` get PoolClosed. Idempotent."""
         with self._lock:
             if self._is_closed:
                 return
@@ -110,7 +110,7 @@ class StagePool:
 
     @property
     def pids(self) -> list[int]:
-        """The ids of the processes, for whoever watches their memory."""
+        """The ids of the processes, to watch their memory."""
         with self._lock:
             return [process.pid for process in self._alive]
 

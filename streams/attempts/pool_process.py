@@ -119,7 +119,7 @@ class PoolProcess:
             self._prepare()
 
     def kill(self) -> None:
-        """End it at once; whoever waits for its answer learns of it, even if the pipe has other holders."""
+        """End it at once; a thread that waits for its answer learns of it, even if the pipe has other holders."""
         self._process.kill()
         self._pipe.shut()
 

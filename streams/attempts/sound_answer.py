@@ -30,7 +30,7 @@ _ORDER: Final = (Stage.PARSE, Stage.CHUNK, Stage.EMBED)
 def check_sound(answer: StageAnswer, task: StageTask, *, settings: StageSettings, dim: int) -> None:
     """Raise ValueError unless a sound process could have given `answer` to `task`.
 
-    Whether texts and chunks decode is not tried here: whoever reads them does, and sets their document aside.
+    Whether texts and chunks decode is not tried here: their readers do, and set the document aside.
     """
     expected = _ORDER[_ORDER.index(task.first_stage) :]
     stages = [output.stage for output in answer.outputs]

@@ -28,7 +28,7 @@ class StageInput:
         content: What is parsed; None where only EMBED runs.
         chunks: What is embedded where only EMBED runs.
         live: The live version, whose vectors are kept for chunks that it shares.
-        is_forced: Whether everything is done anew.
+        is_forced: Whether known results are ignored.
     """
 
     stages: Sequence[Stage]

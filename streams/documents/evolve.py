@@ -23,7 +23,7 @@ from schemas.events import (
 from streams.documents.state import DocumentState, LastAnswer, OpenRequest
 
 OPENED_PER_OPEN = 4
-"""Ids remembered per open request; when there are more, most are answered, and they are collected anew."""
+"""Ids remembered per open request; when there are more, most are answered, and they are collected again."""
 
 
 class SequenceHole(FatalError):  # noqa: N818 - a state, as in the error tree

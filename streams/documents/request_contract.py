@@ -1,4 +1,4 @@
-"""What a request has to be, whoever sent it; `ops/producers.md` tells producers the same.
+"""What every request has to be, whoever sent it; `ops/producers.md` says the same to producers.
 
 Whatever passes here can be answered: it fits into every event that repeats it and into every view. What does not pass
 is answered RequestRejected with the sentence given here; what can be put right (a wrong key, a wrong partition, a

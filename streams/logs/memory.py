@@ -56,7 +56,7 @@ class MemoryLog:
         return copy(self)
 
     def own(self, slot: SlotNumber) -> None:
-        """Take `slot`: whoever owned it until now is fenced."""
+        """Take `slot`: its previous owner is fenced."""
         check_slot(slot, slot_count=self._slot_count)
         with self._open():
             self._owners[slot] = self

@@ -61,7 +61,7 @@ class PlannedDocument:
 
 
 Plan = Generator[Sequence[PlannedDocument], None, None]
-"""A plan as it is made, in batches; to be closed by whoever does not iterate to its end."""
+"""A plan as it is made, in batches; a caller that does not iterate to its end closes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,7 @@ class Planner:
     def plan(self, sources: Sequence[Source], rules: PlanRules) -> Plan:
         """The plan of all `sources` together, in batches, as the scans go on; each document once.
 
-        Whoever does not iterate to the end closes it.
+        A caller that does not iterate to the end closes it.
 
         Raises:
             UsageError: a source does not exist, raised by this call or while iterating.

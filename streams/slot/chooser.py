@@ -47,7 +47,7 @@ class Chooser:
         self._jobs = FollowedJobs(parts.log)
         self._scheduler = WeightedScheduler()
         self._backlog = Backlog(parts.states, overlay, partition)
-        self._suspect: DocumentId | None = None  # waits until nothing else is in work
+        self._suspect: DocumentId | None = None  # waits until nothing else is running
 
     def begin(self) -> None:
         """The slot was taken: begin at the oldest open request, knowing all that was said of jobs."""

@@ -96,7 +96,7 @@ def decide(
     held_jobs: Collection[JobId] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> Decision | None:
-    """What to do with the document now; None when it has no open request. It must not be in work in this process.
+    """What to do with the document now; None when it has no open request. It must not be running in this process.
 
     No document of `held_jobs` may start, since their readers are behind.
     """
@@ -200,7 +200,7 @@ def _skip_reason(state: DocumentState, request: OpenRequest, parameters: Mapping
 def _is_past(state: DocumentState, request: OpenRequest) -> bool:
     """Whether `request` was passed over and a later one has said since what the document is.
 
-    A forced INGEST of a live document that reads its source anew brings nothing old, and is wanted for its own sake.
+    A forced INGEST of a live document reads its source again: it brings nothing old, and is wanted for its own sake.
     Vectors are added to whatever is live.
     """
     if state.settled_order is None or request.order > state.settled_order:

@@ -1,4 +1,4 @@
-"""The attempts of a slot that are in work, and their outcomes."""
+"""The running attempts of a slot, and their outcomes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Flight:
 
 
 class Flights:
-    """Knows what is in work, by the DocumentStarted it began with.
+    """Knows the running attempts, by the DocumentStarted each began with.
 
-    When the slot is taken again, what was in work is *left behind*: its outcome is worth nothing any more, but its
+    When the slot is taken again, what was running is *left behind*: its outcome is worth nothing any more, but its
     document stays busy until the attempt has really ended, so that no two attempts of it are at work at once.
 
     All methods but `finished` are called from the slot's committer thread.
@@ -86,7 +86,7 @@ class Flights:
         return flight
 
     def leave_behind(self) -> None:
-        """The slot is taken again: what is in work belongs to an ownership that is over."""
+        """The slot is taken again: what is running belongs to an ownership that is over."""
         self._left_behind.update(self._flights)
         for flight in self:
             if flight.is_over:

@@ -42,7 +42,7 @@ def no_jobs() -> Collection[JobId]:
 class SlotParts:
     """What a slot works with.
 
-    `begin` hands a started attempt to whoever runs it and returns at once; the outcome comes back by `Slot.finished`.
+    `begin` has a started attempt run and returns at once; the outcome comes back by `Slot.finished`.
     `wake` is called from any thread when there may be room for what had to wait. `held_jobs` tells, once a turn, of
     which jobs nothing may start, for their readers are behind. `written` is told what each append has written; it must
     be quick and must not raise. `fault` is for crash tests.

@@ -48,12 +48,12 @@ class Slot:
 
     @property
     def in_flight(self) -> int:
-        """Documents in work."""
+        """How many attempts are running."""
         return len(self._flights)
 
     @property
     def reads(self) -> Sequence[TopicPartition]:
-        """The partitions that tell this slot what to do."""
+        """The partitions in which this slot finds its work."""
         return [TopicPartition("requests", self._number), *self._parts.log.partitions("jobs")]
 
     @property
@@ -64,8 +64,8 @@ class Slot:
     def own(self) -> None:
         """Take the slot: forget everything, fold the log, release what this very process had started before.
 
-        What is in work belongs to an ownership that is over: the caller cancels it, its outcome is ignored, and its
-        document is started again only once `finished` has told that it ended. The caller holds the lock or the
+        Running attempts belong to an ownership that is over: the caller cancels them, their outcomes are ignored, and
+        their documents start again only once `finished` has reported their end. The caller holds the lock or the
         assignment; the manifest is near the end (`Overlay.is_full` says when not).
         """
         self._parts.log.own(self._number)
@@ -78,7 +78,7 @@ class Slot:
     def finished(self, started_id: EventId, outcome: AttemptOutcome | None) -> None:
         """The attempt that DocumentStarted `started_id` began has come to `outcome`; thread-safe.
 
-        None says that it was cancelled: it has ended, and came to nothing.
+        None means that it was cancelled and came to nothing.
         """
         self._flights.finished(started_id, outcome)
 
@@ -106,11 +106,11 @@ class Slot:
         return True
 
     def drain(self) -> None:
-        """Take and start nothing more; what is in work may land."""
+        """Take and start nothing more; running attempts may land."""
         self._is_draining = True
 
     def release(self, reason: ReleaseReason) -> bool:
-        """Give up what is still in work, in good order; outcomes that come later are ignored. True once it is done."""
+        """Release what is still running; outcomes that come later are ignored. True once it is done."""
         turn = self._new_turn()
         self._land(turn)
         landing = {flight.started_id for flight in turn.landed}
@@ -126,7 +126,7 @@ class Slot:
         return True
 
     def close(self) -> None:
-        """Nothing is done here any more: what it has in work counts no more in the process."""
+        """Stop for good: what is running here no longer counts in the process's workload."""
         self._entrance.close()
 
     def _release_own_starts(self) -> None:

@@ -1,4 +1,4 @@
-"""How much is in work in this process, and whether something must be in work alone."""
+"""How many documents this process works on, and whether one of them must run alone."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections import deque
 from collections.abc import Callable
 
 IN_FLIGHT = 24
-"""Documents in work: enough to keep every process of a small machine busy while others are read and stored."""
+"""Documents processed at the same time: enough to keep a small machine busy while others are read and stored."""
 
 IN_FLIGHT_BYTES = 96 * 1024 * 1024
-"""Content of documents in work; the pool's pipes and processes hold a few times as much."""
+"""Content of those documents; the pool's pipes and processes hold a few times as much."""
 
 
 class Workload:
-    """Counts documents in work over all slots of the process; each slot comes in by an `Entrance` of its own.
+    """Counts running documents over all slots of the process; each slot comes in by an `Entrance` of its own.
 
-    Of the slots that wait for room the one with the least in work comes first, so that one with much to do starves no
-    other.
+    Of the slots that wait for room, the one with the fewest running documents comes first, so that a busy slot does not
+    starve the others.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._inside: dict[Entrance, int] = {}  # of those that have anything in work
+        self._inside: dict[Entrance, int] = {}  # those with anything running
         self._is_alone = False
         self._suspects: deque[Entrance] = deque()  # whose suspects wait, in the order they came
         self._waiting: dict[Entrance, None] = {}  # who was turned away and wants to come in, the longest first
 
     @property
     def count(self) -> int:
-        """Documents in work now."""
+        """Documents running now."""
         return sum(self._inside.values())
 
     def entrance(self, wake: Callable[[], None] = lambda: None) -> Entrance:
@@ -79,14 +79,14 @@ class Workload:
             self._wake_another(entrance)
 
     def close(self, entrance: Entrance) -> None:
-        """What is in work of `entrance` counts no more."""
+        """What `entrance` has running no longer counts."""
         self.rest(entrance)
         with self._lock:
             self._inside.pop(entrance, None)
         self._wake_another(entrance)
 
     def has_inside(self, entrance: Entrance) -> bool:
-        """Whether anything of `entrance` is in work."""
+        """Whether `entrance` has anything running."""
         return entrance in self._inside
 
     def _wake_another(self, entrance: Entrance) -> None:
@@ -105,7 +105,7 @@ class Workload:
         return room > self._ahead_of(entrance)
 
     def _ahead_of(self, entrance: Entrance) -> int:
-        """How many that wait come first: they have less in work, or as much and have waited longer."""
+        """How many waiting entrances come first: they have fewer running, or as many and have waited longer."""
         ahead, mine, waits_longer = 0, self._has_inside(entrance), True
         for other in self._waiting:
             waits_longer = waits_longer and other is not entrance
@@ -120,7 +120,7 @@ class Workload:
 class Entrance:
     """One slot's way into the process's workload; thread-safe.
 
-    A suspect (`streams/slot/decide.py`) is admitted only when nothing else is in work, and nothing else while it is.
+    A suspect (`streams/slot/decide.py`) is admitted only when nothing else is running, and nothing else while it runs.
     One that had to be turned away closes the door to everything but itself, in all slots, so that its turn comes; it
     must be asked for again, or given up by `rest`.
     """

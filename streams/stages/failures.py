@@ -1,4 +1,4 @@
-"""What can go wrong with a document, as codes: each has one class and one hint, whoever raises it."""
+"""What can go wrong with a document, as codes: each has one class and one hint, wherever it is raised."""
 
 from __future__ import annotations
 

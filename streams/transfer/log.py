@@ -77,13 +77,13 @@ class ImportSummary:
 def export_log(log: EventLog, directory: Path, *, progress: Progress | None = None) -> ExportSummary:
     """Write every event of `log` up to its end as it is now into `directory`, which must be absent or empty.
 
-    Each partition becomes container files, and ``manifest.json``, written last, says which. The log may grow meanwhile.
+    Each partition becomes container files, and ``manifest.json``, written last, names them. The log may grow meanwhile.
 
     Raises:
         UsageError: `directory` holds something.
         MachineError: it cannot be written.
         LogDamaged: a record does not read back.
-        PositionExpired: `requests` was trimmed meanwhile; export again.
+        PositionExpired: `requests` was trimmed during the export; export again.
     """
     _make_empty(directory)
     partitions = _all_partitions(log)
@@ -104,7 +104,7 @@ def import_log(log: EventLog, directory: Path, *, progress: Progress | None = No
     """Append every event of the export in `directory` to `log`, which must be empty and not written by anyone else.
 
     Events stay as they are, and keep their offsets where the source began at 0, had no holes and as many partitions;
-    else they are numbered anew, those of a key in their order. A DocumentQueued still names the place of its request in
+    else they are renumbered, those of a key in their order. A DocumentQueued still names the place of its request in
     the source, under the source's log_id. An import that is cut short leaves part of a log, which refuses to be opened
     if it can (RemembersImports): begin again with a new one.
 

@@ -6,17 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 WAITING_LIMIT: Final = 10_000
 """Deliveries of one slot that may wait: more are not accepted, so that Kafka keeps them instead of this process."""
-
-
-class TakenOffsets(Protocol):
-    """What deliveries have to know of slots."""
-
-    def taken_offset(self, number: int) -> int | None:
-        """The offset before which slot `number` has durably taken everything; None if it is not owned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +22,15 @@ class Deliveries:
     """Belongs to one event loop.
 
     An acknowledgement only moves what tools see as lag: what a slot has taken is in the log and in the manifest. A
-    delivery for a slot that is not owned (any more) is dropped: whoever owns the slot reads it again.
+    delivery for a slot that is not owned (any more) is dropped: the slot's owner reads it again.
+
+    Args:
+        taken_offset: By slot number, the offset before which the slot has durably taken everything; None if it is not
+            owned.
     """
 
-    def __init__(self, slots: TakenOffsets) -> None:
-        self._slots = slots
+    def __init__(self, taken_offset: Callable[[int], int | None]) -> None:
+        self._taken_offset = taken_offset
         self._waiting: dict[int, deque[_Delivery]] = {}
         self._moved = asyncio.Event()
 
@@ -51,7 +48,7 @@ class Deliveries:
         """Acknowledge what is due; how many deliveries that were."""
         count = 0
         for number, waiting in list(self._waiting.items()):
-            taken = self._slots.taken_offset(number)
+            taken = self._taken_offset(number)
             if taken is None:
                 del self._waiting[number]
                 continue

@@ -80,7 +80,7 @@ def intake_app(*, group: str, topic: str, client: Mapping[str, str], slots: Slot
         web_enabled=False,
     )
     app.transport = CommittedTransport(app.conf.broker, app, loop=app.loop)
-    deliveries = Deliveries(slots)
+    deliveries = Deliveries(slots.taken_offset)
     _deliver(app, topic, slots, deliveries)
     _follow_assignment(app, topic, slots, deliveries)
     return app

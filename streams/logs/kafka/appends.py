@@ -33,7 +33,7 @@ class KafkaAppends:
     atomic: if only some of it was received, UnknownOutcome says so. Ids of events are deterministic, so that whoever
     appends the same again adds nothing that readers would count twice.
 
-    The producer is made at the first append, and anew after an error that it does not survive.
+    The producer is made at the first append, and again after an error that it does not survive.
     """
 
     def __init__(self, names: KafkaNames, make_producer: Callable[[], Producer]) -> None:

@@ -62,7 +62,7 @@ class KafkaIdentity:
         """Return if the topics are those that were opened.
 
         Raises:
-            LogReplaced: one was deleted and made anew: offsets of the old one mean nothing in it.
+            LogReplaced: one was deleted and created again: offsets of the old one mean nothing in it.
         """
         self._checked_at_s = self._clock()
         there = _ids(self._described("check"))

@@ -90,7 +90,7 @@ class KafkaLog:
         return partitions_of(topic, self._slot_count)
 
     def own(self, slot: SlotNumber) -> None:
-        """Take `slot`: whoever owned it until now is fenced, and the transaction it left is finished or aborted.
+        """Take `slot`: its previous owner is fenced, and the transaction that it left is finished or aborted.
 
         Raises:
             TransientError: Kafka did not answer; the slot is not owned.
@@ -139,7 +139,7 @@ class KafkaLog:
         """The high watermark of `partitions`, never the last stable offset.
 
         Raises:
-            LogReplaced: a topic was made anew since this log was opened; noticed within seconds.
+            LogReplaced: a topic was created again since this log was opened; noticed within seconds.
         """
         self._check(partitions)
         self._identity.check()

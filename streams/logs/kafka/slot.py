@@ -1,4 +1,4 @@
-"""A slot's appends: transactions that fence whoever owned the slot before."""
+"""A slot's appends: transactions that fence the slot's previous owner."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class KafkaSlot:
     (1) begin, (2) produce every record, (3) wait until each was received, (4) commit, once.
 
     What fails in (1) to (3) is aborted: nothing was appended. What fails in (4) is fenced, if Kafka says so, and else
-    of unknown outcome: it is never sent again, and the slot takes no appends until it is owned anew. Then
+    of unknown outcome: it is never sent again, and the slot takes no appends until it is owned again. Then
     `init_transactions` makes the coordinator finish or abort what was left, before it answers.
 
     Raises:
