@@ -101,8 +101,12 @@ class Follower(Generic[ChangeT]):
         """
         stored = self._view.position()
         if not self._log.end(self.partitions).reaches(stored):
-            name = self._projection.name
-            raise ViewAhead(op="follow", subject=name, position=str(stored), hint=f"refold rebuild {name}")
+            raise ViewAhead(
+                op="follow",
+                subject=self._projection.name,
+                position=str(stored),
+                hint="put the log back from a backup; to go on with the log as it is: refold rebuild all",
+            )
         self._forget(stored)
 
     def catch_up(self, *, went_on: Callable[[], object] = lambda: None) -> Position:

@@ -108,15 +108,24 @@ class Session:
 
         prepare(log_level=self._settings.log_level, engine=self._settings.engine)
         is_owner = self._settings.engine == "embedded"
-        with (
-            self._folder.access.mask() if is_owner else nullcontext(),
-            engine_of(self._settings, self._folder) as engine,
-        ):
-            engine.listen()
-            engine.ends_with = stop
-            if stop.is_set():
-                raise Interrupted(op=call.command, hint="nothing was begun")
-            return run(engine, call, on_event, stop)
+        with self._folder.access.mask() if is_owner else nullcontext():
+            lost = self._accepted_loss(call) if is_owner else {}
+            with engine_of(self._settings, self._folder) as engine:
+                engine.listen()
+                engine.ends_with = stop
+                if stop.is_set():
+                    raise Interrupted(op=call.command, hint="nothing was begun")
+                return {**run(engine, call, on_event, stop), **lost}
+
+    def _accepted_loss(self, call: Call) -> Json:
+        """The events that the log has lost, where the command is to go on without them: `rebuild all`."""
+        if call.command != "rebuild" or call.arguments.get("what", "all") != "all":
+            return {}
+        from refold.embedded.lost_events import accept_lost_events  # noqa: PLC0415 - as above
+        from refold.engine.assembly import now  # noqa: PLC0415 - the machinery of an owner
+
+        lost = accept_lost_events(self._folder, clock=now)
+        return {"lost_events": dict(lost)} if lost else {}
 
     def _locked(self, ownership: Ownership) -> DataFolderLocked:
         return DataFolderLocked(

@@ -87,4 +87,10 @@ def rebuild(
     names = ("generation", "documents", "chunks", "seconds", "parser_calls", "embedder_calls")
     rows = [(name, *(part.get(n, "") for n in names)) for name, part in answer["rebuilt"].items()]
     print_table(("rebuilt", *names), rows, right=names[1:])
+    if answer.get("lost_events"):
+        told = ", ".join(f"{count} of {topic}" for topic, count in answer["lost_events"].items())
+        print_warning(
+            f"the log had lost events that were acknowledged, and goes on without them: {told}",
+            "run the ingests again: what is known is not parsed again",
+        )
     return 0

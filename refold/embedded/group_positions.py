@@ -20,6 +20,7 @@ _KIND = FileKind(
     ),
 )
 
+_GET_ALL = "SELECT name, position FROM groups WHERE log_id = ?"
 _GET = "SELECT position FROM groups WHERE log_id = ? AND name = ?"
 _PUT = "INSERT INTO groups VALUES (?, ?, ?) ON CONFLICT(log_id, name) DO UPDATE SET position = excluded.position"
 
@@ -45,6 +46,13 @@ class SqliteGroupPositions:
         """`group` has handled everything before `position`; durable when this returns."""
         with self._file.transaction("store subscription") as connection:
             connection.execute(_PUT, (self._log_id, group, str(position)))
+
+    def set_back(self, end: Position) -> None:
+        """No group stands beyond `end` any more: there the log ends now."""
+        with self._file.transaction("set subscriptions back") as connection:
+            for group, position in connection.execute(_GET_ALL, (self._log_id,)).fetchall():
+                within = {tp: min(offset, end.offset(tp)) for tp, offset in Position.parse(position).items()}
+                connection.execute(_PUT, (self._log_id, group, str(Position(within))))
 
     def close(self) -> None:
         """Let go of the file; idempotent."""

@@ -6,6 +6,7 @@ refold-data/
 ├── owner.lock           flock'ed by the owner; the pid in it is information
 ├── control.sock         where the owner answers other commands (or control.path, naming a short folder with it)
 ├── log.sqlite           the truth: topics, schemas
+├── log.end              where the log ended at the last append: tells that the disk has lost events
 ├── artifacts/           texts, chunks, vectors, pushed contents, by SHA-256
 ├── views/               manifest, jobs, stage_results (disposable), indexes (bookkeeping of the indexes)
 └── indexes/vector|keyword/<generation>/
@@ -48,6 +49,11 @@ class DataFolder:
         return self.path / "log.sqlite"
 
     @property
+    def log_end(self) -> Path:
+        """The file beside the log that says where it ends."""
+        return self.log.with_suffix(".end")
+
+    @property
     def artifacts(self) -> Path:
         """The artifact store's folder."""
         return self.path / "artifacts"
@@ -86,7 +92,7 @@ class DataFolder:
                 self._write_format()
             for folder in (self.views, self.indexes, self.artifacts):
                 self.access.make_folder(folder)
-            for file in (self.log, self.path / "format.json"):
+            for file in (self.log, self.log_end, self.path / "format.json"):
                 self.access.make_file(file)
         except OSError as error:
             raise folder_error(error, self.path) from error

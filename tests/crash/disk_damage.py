@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS: Mapping[str, str] = {"artifacts": "artifacts/**/*", "indexes": "indexes/**/*", "log": "log.sqlite*"}
-"""The files of each part of a data folder."""
+PARTS: Mapping[str, str] = {"artifacts": "artifacts/**/*", "indexes": "indexes/**/*", "log": "log.*"}
+"""The files of each part of a data folder; of the log also the file of its end, whose damage is nobody's loss."""
 
 CUTS = 0.2
 """The share of damages that cut a file; the others flip the bits of one byte."""

@@ -31,6 +31,7 @@ from schemas.positions import Position
 from streams.artifact_stores.local import LocalArtifacts
 from streams.documents.uris import file_uri
 from streams.log import Draft, SlotNumber
+from streams.logs.sqlite.end import EndFile, read_end
 from streams.logs.sqlite.log import SqliteLog
 from streams.logs.topic_plan import TOPICS_FILE
 from tests.servers.kafka_corpora import kafka_corpora
@@ -96,6 +97,16 @@ class Corpus:
         shutil.rmtree(self.home / "data" / "indexes" / "keyword")
         self.run("search", "fold of one log")
         self.run("verify")
+
+    def lose_an_event(self) -> None:
+        """Let the log lack its last event: its end that is kept is one further."""
+        path = self.home / "data" / "log.sqlite"
+        end = read_end(path)
+        assert end is not None
+        end_file = EndFile(path, end.log_id)
+        end_file.keep({**end.end_offsets, "documents": end.end_offsets["documents"] + 1})
+        end_file.close()
+        self.run("status", heading="Errors")
 
     def lose_a_text(self) -> None:
         """Take the artifact of a live document's chunks away, and see what a search tells of that."""
@@ -177,8 +188,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     run("jobs pause", paused)
     run("jobs resume", paused)
 
-    corpus.lose_a_chunk()
-    corpus.lose_an_index()
+    for lose in (corpus.lose_a_chunk, corpus.lose_an_index, corpus.lose_an_event):
+        lose()
     run("rebuild", "all")
     history = corpus.shown["refold documents history"][-1]["events"]
     corpus.append(queued(NOTES, len(history) + 1), queued(OPEN, 1))

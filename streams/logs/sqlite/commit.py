@@ -15,6 +15,7 @@ from schemas.errors import RefoldError
 from schemas.events import PipelineEvent
 from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Draft, UnknownOutcome
+from streams.logs.sqlite.end import EndFile
 from streams.logs.sqlite.layout import checksum_of, damaged_row
 from streams.logs.sqlite.marks import Marks, Watermarks
 from streams.placement import not_before
@@ -78,12 +79,18 @@ class GroupCommit:
     """Appends to `file`: whoever holds the writing connection commits what all the others have queued meanwhile.
 
     Every caller encodes for itself, so that an event that cannot be written fails only its own append; should a shared
-    transaction fail, each of its appends is tried alone. `watermarks` are told what became of them.
+    transaction fail, each of its appends is tried alone. `end_file` and `watermarks` are told what became of them, in
+    this order, so that whoever sees events there finds the end kept:
+
+    1. COMMIT: they are durable,
+    2. their end is kept,
+    3. readers are told, and the append is answered.
     """
 
-    def __init__(self, file: SqliteFile, codec: Codec, watermarks: Watermarks) -> None:
+    def __init__(self, file: SqliteFile, codec: Codec, end_file: EndFile, watermarks: Watermarks) -> None:
         self._file = file
         self._encode = codec.encode
+        self._end_file = end_file
         self._watermarks = watermarks
         self._queue: deque[_Append] = deque()
         self._turn = Lock()
@@ -96,6 +103,11 @@ class GroupCommit:
             if not asked.is_answered():
                 self._commit_queue()
         return asked.answer()
+
+    def close(self) -> None:
+        """Let the append that is under way come to its end, and keep no more; idempotent."""
+        with self._turn:
+            self._end_file.close()
 
     def _runs(self, drafts: Sequence[Draft]) -> dict[str, _Run]:
         topics: dict[str, list[Draft]] = {}
@@ -139,6 +151,7 @@ class GroupCommit:
             positions = [self._insert(connection, asked.runs, tails) for asked in group]
             moved = {topic: tails[topic] for asked in group for topic in asked.runs}
             connection.executemany(_MOVE_TAIL, [_row(topic, tail) for topic, tail in moved.items()])
+        self._end_file.keep({topic: tail.end_offset for topic, tail in tails.items()})
         self._watermarks.moved({topic: Marks(0, tail.end_offset) for topic, tail in moved.items()})
         for asked, position in zip(group, positions, strict=True):
             asked.position = position

@@ -12,6 +12,7 @@ from schemas.positions import Position, TopicPartition
 from schemas.registries.embedded import EmbeddedRegistry
 from streams.log import Batch, Draft, SlotNumber
 from streams.logs.sqlite.commit import GroupCommit
+from streams.logs.sqlite.end import EndFile, refuse_lost_events
 from streams.logs.sqlite.layout import mark_import, open_log_file, read_log_id
 from streams.logs.sqlite.marks import Marks, Watermarks
 from streams.logs.sqlite.pages import expired, read_page
@@ -33,23 +34,38 @@ class SqliteLog:
     processes may read, with `read_only`, while one writes. Which process writes, and so owns the slot, is settled
     outside, by the lock on the data folder; `own` is there for the port and fences nobody.
 
+    A log that has lost events which were acknowledged, as the file of its end beside it tells, is refused; one that is
+    opened with `accepts_loss` goes on without them, and is opened as any other once something is appended.
+
     Raises:
         MachineError: there is no log at `path` to read, it is something else, or the folder does not allow it.
         DataFolderVersion: a newer release wrote it.
-        LogDamaged: it does not read back.
+        LogDamaged: it does not read back, or has lost its last events.
         ImportUnfinished: an import into it was cut short, or is still running.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, new_id: Callable[[], str] = random_id) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        accepts_loss: bool = False,
+        new_id: Callable[[], str] = random_id,
+    ) -> None:
+        if not accepts_loss:
+            refuse_lost_events(path)
         self._file = open_log_file(path, read_only=read_only, new_id=new_id)
         try:
             self.log_id = read_log_id(self._file)
             self._codec = Codec(EmbeddedRegistry(path, read_only=read_only))
+            self._watermarks = Watermarks(self._file)
+            end_file = EndFile(path, self.log_id)
+            if not (read_only or accepts_loss):
+                end_file.keep({topic: marks.end_offset for topic, marks in self._watermarks.now().items()})
         except BaseException:
             self._file.close()
             raise
-        self._watermarks = Watermarks(self._file)
-        self._commits = GroupCommit(self._file, self._codec, self._watermarks)
+        self._commits = GroupCommit(self._file, self._codec, end_file, self._watermarks)
 
     def partitions(self, topic: str) -> Sequence[TopicPartition]:
         """The one partition of `topic`."""
@@ -120,6 +136,7 @@ class SqliteLog:
     def close(self) -> None:
         """Close the file and end every wait; idempotent."""
         self._file.close()
+        self._commits.close()
         self._watermarks.wake()
 
     def _marks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Marks]:

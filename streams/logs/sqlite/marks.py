@@ -33,7 +33,7 @@ def read_marks(file: SqliteFile) -> dict[str, Marks]:
     """
     with file.reader("read") as connection:
         marks = {topic: Marks(begin, end) for topic, begin, end in connection.execute(_SELECT)}
-    if marks.keys() != set(TOPIC_NAMES) or not all(starmap(_can_be, marks.values())):
+    if marks.keys() != set(TOPIC_NAMES) or not all(starmap(can_be, marks.values())):
         raise damaged_row(file, "topics")
     return marks
 
@@ -96,7 +96,8 @@ class Watermarks:
             self._changed.notify_all()
 
 
-def _can_be(begin_offset: object, end_offset: object) -> bool:
+def can_be(begin_offset: object, end_offset: object) -> bool:
+    """Whether a topic can keep these."""
     return isinstance(begin_offset, int) and isinstance(end_offset, int) and 0 <= begin_offset <= end_offset
 
 

@@ -296,7 +296,7 @@ def test_a_log_whose_import_was_killed_is_not_opened_until_it_is_imported_anew(
         SqliteLog(path, read_only=read_only)
     assert caught.value.hint is not None
     assert f"delete {tmp_path} and import again" in caught.value.hint
-    for left in tmp_path.glob("log.sqlite*"):
+    for left in tmp_path.glob("log.*"):
         left.unlink()
     with closing(SqliteLog(path)) as anew:
         import_log(anew, tmp_path / "export")

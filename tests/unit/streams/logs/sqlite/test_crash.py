@@ -7,23 +7,21 @@ import random
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
-from multiprocessing import Pipe, get_context
+from collections.abc import Callable
+from contextlib import closing
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from schemas.events import DocumentRequested, Meta
-from schemas.ids import document_id_of, event_id_of
+from schemas.events import DocumentRequested
 from schemas.positions import Position, TopicPartition
 from streams import sqlite_file
-from streams.log import Draft
 from streams.logs.sqlite.log import SqliteLog
+from tests.worlds.dying_process import process
+from tests.worlds.log_drafts import requested
 
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REQUESTS = TopicPartition("requests", 0)
 THREADS = 3
 APPEND = 4
@@ -33,11 +31,6 @@ APPEND = 4
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log.sqlite"
-
-
-def requested(uri: str) -> Draft:
-    meta = Meta(event_id=event_id_of(uri, "test"), occurred_at=NOON, pipeline_id="run-1")
-    return Draft("requests", "key", DocumentRequested(meta=meta, document_id=document_id_of(uri), uri=uri))
 
 
 def uris(log: SqliteLog) -> list[str]:
@@ -65,19 +58,6 @@ def append_for_ever(path: Path, name: str, acknowledged: Connection) -> None:
 
     for thread in range(THREADS):
         threading.Thread(target=append, args=(thread,)).start()
-
-
-@contextmanager
-def process(target: Callable[..., None], *args: object) -> Iterator[int]:
-    """A process that is dead, by SIGKILL, when this ends."""
-    child = get_context("fork").Process(target=target, args=args)
-    child.start()
-    assert child.pid is not None
-    try:
-        yield child.pid
-    finally:
-        child.join(30)
-        assert child.exitcode == -signal.SIGKILL
 
 
 def test_after_sigkill_every_acknowledged_append_is_there_and_every_append_is_whole(path: Path) -> None:
