@@ -1,18 +1,57 @@
-"""The folder of an index: its driver's files in `data`, beside a mark that says what they are."""
+"""The folders of an index: generations side by side, each with the files of its driver and a mark that names them."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
+from projections.backends.server_calls import one_line
+from projections.fold.panics import error_of, is_panic
 from projections.index.backend import IndexForeign
-from schemas.errors import UsageError
+from projections.index.generation_store import BackendT_co
+from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError, UsageError
+
+_NO_SPACE = ("No space left on device", f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "quota exceeded")
+"""How Rust spells ENOSPC and EDQUOT; the drivers keep only the text."""
+
+
+@contextmanager
+def mapped_driver_errors(op: str, index: str, directory: Path) -> Iterator[None]:
+    """Raise what the driver of the `index` (``vector`` or ``keyword``) in `directory` raises as an error of refold's.
+
+    Raises:
+        DiskFull: there is no space left.
+        DataFolderDamaged: the index cannot be opened.
+        Panicked: the driver met a fault of its own.
+        MachineError: anything else.
+    """
+    try:
+        yield
+    except RefoldError:
+        raise
+    except Exception as exc:  # both drivers raise bare Exception, ValueError and RuntimeError for all they meet
+        raise _error(exc, op, index, str(directory)) from exc
+    except BaseException as exc:
+        if not is_panic(exc):
+            raise
+        raise error_of(exc, op=op, subject=f"the {index} index", hint=f"refold rebuild {index}") from exc
+
+
+def _error(exc: Exception, op: str, index: str, subject: str) -> MachineError:
+    said = f"the {index} index: {one_line(exc)}"
+    if any(text in said for text in _NO_SPACE):
+        return DiskFull(said, op=op, subject=subject, hint="free some space and start again")
+    if op == "open index":
+        return DataFolderDamaged(said, op=op, subject=subject, hint=f"refold rebuild {index}")
+    return MachineError(said, op=op, subject=subject, hint=f"refold doctor, or else refold rebuild {index}")
+
 
 MARK = "generation.json"
 DATA = "data"
@@ -123,3 +162,42 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class FolderGenerations(Generic[BackendT_co]):
+    """Generations in folders of `directory`, which is theirs alone.
+
+    `open_backend`, a backend's class or the like, is called with the folder and the name of a generation, and `create`
+    as the port's `open`, whose errors it raises.
+    """
+
+    def __init__(self, directory: Path, open_backend: Callable[..., BackendT_co]) -> None:
+        self.location = str(directory)
+        self._directory = directory
+        self._open_backend = open_backend
+
+    def open(self, generation: str, *, create: bool) -> BackendT_co:
+        """The index in the folder of `generation`; see the port."""
+        return self._open_backend(self._directory / generation, generation, create=create)
+
+    def drop_others(self, spared: str | None) -> None:
+        """Delete every folder but that of `spared`.
+
+        Raises:
+            MachineError: that cannot be done.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            for folder in self._directory.iterdir():
+                if folder.name != spared:
+                    shutil.rmtree(folder)
+        except OSError as exc:
+            raise MachineError(
+                f"{self._directory}: {exc.strerror}",
+                op="open index",
+                subject=self.location,
+                hint="make the data folder writable",
+            ) from exc
+
+    def point_alias(self, generation: str) -> None:
+        """Nothing: only the owner of the data folder reads them."""

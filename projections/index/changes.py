@@ -95,3 +95,48 @@ def _serve_version(completed: DocumentCompleted, *, offset: int, embedder: str |
         ),
         title=completed.title,
     )
+
+
+KEYWORD = "keyword"
+"""The index's name, in the log, in positions and on the command line."""
+
+KEYWORD_MAPPING = "words"
+"""How texts become entries: Unicode words, lower-cased, ASCII-folded, not stemmed."""
+
+
+class KeywordIndex:
+    """Tells the keyword index what to serve."""
+
+    name = KEYWORD
+    version = 1
+    topics: Sequence[str] = INDEX_TOPICS
+    spec = IndexSpec(name=KEYWORD, mapping=KEYWORD_MAPPING)
+
+    def changes(self, recorded: Recorded) -> Sequence[IndexChange]:
+        """What `recorded` means for the keyword index."""
+        return index_changes(recorded, self.spec)
+
+
+VECTOR = "vector"
+"""The index's name, in the log, in positions and on the command line."""
+
+VECTOR_MAPPING = "cosine"
+"""How texts become entries, besides by the embedder: unit vectors compared by their dot product."""
+
+
+class VectorIndex:
+    """Tells the vector index what to serve, with the vectors of one embedder.
+
+    A VectorsAdded means nothing to it: versions without this embedder's vectors stay awaiting until the next version.
+    """
+
+    name = VECTOR
+    version = 1
+    topics: Sequence[str] = INDEX_TOPICS
+
+    def __init__(self, *, embedder: str, dim: int) -> None:
+        self.spec = IndexSpec(name=VECTOR, mapping=VECTOR_MAPPING, embedder=embedder, dim=dim)
+
+    def changes(self, recorded: Recorded) -> Sequence[IndexChange]:
+        """What `recorded` means for the vector index."""
+        return index_changes(recorded, self.spec)

@@ -1,17 +1,45 @@
-"""What one index answers a query with, once the hits that nobody may see are left out."""
+"""What one index answers a query with: hits whose version was served at any moment of the query, and no others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeVar
 
 from projections.index.backend import IndexBackend, ScoredChunk
 from projections.index.books.served import Standing
 from projections.index.view.view import IndexView
 from projections.search.fusion import newest_versions
-from projections.search.visibility import Visibility, visibility_of
 from schemas.ids import DocumentId
+
+
+class Visibility(Enum):
+    """What to do with a hit."""
+
+    SHOW = "show"
+    HIDE = "hide"
+    ASK_AGAIN = "ask again"
+    """Its document switched twice since the query began: what was served in between is no longer known."""
+
+
+def visibility_of(version: int, standing: Standing | None, *, since_us: int) -> Visibility:
+    """Whether a query may show a hit of `version`; `standing` was read after the hit.
+
+    `since_us` is the index's latest moment (`projections/index/books/moments.py`) when the query began, before
+    anything was found.
+    """
+    if standing is None:
+        return Visibility.HIDE
+    if version == standing.version:
+        return Visibility.SHOW
+    if standing.switched_at_us <= since_us:
+        return Visibility.HIDE
+    if version == standing.previous_version:
+        return Visibility.SHOW
+    before = standing.previous_switched_at_us
+    return Visibility.ASK_AGAIN if before is not None and before > since_us else Visibility.HIDE
+
 
 BackendT = TypeVar("BackendT", bound=IndexBackend)
 

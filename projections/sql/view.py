@@ -29,7 +29,7 @@ class SqlView(Generic[TablesT, ChangeT]):
     Each method of a view answers from one snapshot.
 
     Args:
-        database: An engine of SQLAlchemy's (`projections/sql/engine.py`); the view closes it.
+        database: An engine of SQLAlchemy's (`projections/sql/databases.py`); the view closes it.
         log_id: Of the log that is folded; a view made from another log is outdated.
         is_read_only: Creates nothing.
     """

@@ -15,11 +15,10 @@ from sqlalchemy import Engine as SqlEngine
 
 from projections.backends.deferred_generations import DeferredGenerations
 from projections.backends.generation_names import GenerationNames
+from projections.index.changes import KeywordIndex, VectorIndex
 from projections.index.generation_store import GenerationStore
-from projections.index.keyword_index import KeywordIndex
-from projections.index.vector_index import VectorIndex
 from projections.index.view.home import IndexHome
-from projections.sql.engine import open_postgres
+from projections.sql.databases import open_postgres
 from refold.settings.cluster import ClusterSettings
 from schemas.errors import UsageError
 from schemas.registries.confluent import ConfluentRegistry

@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import Engine as SqlEngine
 
 from projections.fold.projection import Projection
-from projections.index.keyword_index import KEYWORD, KeywordIndex
-from projections.index.vector_index import VECTOR
+from projections.index.changes import KEYWORD, VECTOR, KeywordIndex
 from projections.index.view.home import IndexHome
 from projections.index.view.view import IndexView
 from projections.jobs.view import JobsView

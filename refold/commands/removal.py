@@ -19,8 +19,8 @@ from refold.engine.unfinished_jobs import open_of_others
 from schemas.errors import UsageError
 from schemas.events import Action, DocumentRemoved
 from schemas.ids import DocumentId, document_id_of, event_id_of, random_id
-from streams.id_set import IdSet
-from streams.sources.local.glob_pattern import GlobPattern, has_magic, split_magic
+from streams.scratch import IdSet
+from streams.sources.local.patterns import GlobPattern, has_magic, split_magic
 
 BATCH_DOCUMENTS = 500
 """Asked for at once, so that memory does not grow with what is removed."""

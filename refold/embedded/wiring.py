@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from projections.backends.folder_generations import FolderGenerations
+from projections.backends.folder import FolderGenerations
 from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
 from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.consistency.rebuild import rebuild_index
@@ -20,14 +20,13 @@ from projections.fold.follower import Joining
 from projections.fold.projection import Projection
 from projections.fold.runner import Runner
 from projections.index.books.books import open_index_database
-from projections.index.changes import IndexSpec
-from projections.index.keyword_index import KeywordIndex
+from projections.index.changes import IndexSpec, KeywordIndex
 from projections.index.view.home import IndexHome
 from projections.index.view.view import IndexView
 from projections.jobs.progress import JobProgress
 from projections.jobs.view import JobsView
 from projections.manifest.view import ManifestView
-from projections.sql.engine import open_sqlite
+from projections.sql.databases import open_sqlite
 from projections.sql.view import rebuild_sql_view
 from projections.stage_results.view import StageResultsView
 from refold.embedded.engine import EmbeddedEngine, EmbeddedParts

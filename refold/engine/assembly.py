@@ -13,8 +13,7 @@ from typing import Any
 
 from projections.fold.follower import Joining
 from projections.fold.projection import Projection
-from projections.index.keyword_index import KEYWORD, KeywordIndex
-from projections.index.vector_index import VECTOR, VectorIndex
+from projections.index.changes import KEYWORD, VECTOR, KeywordIndex, VectorIndex
 from projections.jobs.view import JobsProjection
 from projections.manifest.view import ManifestProjection, ManifestView
 from projections.search.search import Search

@@ -6,9 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from refold.local.http_health import answers
 from refold.local.packages import java, unpacked
-from refold.local.server import LOOPBACK, Launch, Software, let_in
+from refold.local.server import LOOPBACK, Launch, Software, answers, let_in
 
 PACKAGE = "org.opensearch.distribution.integ-test-zip:opensearch:3.3.0:zip"
 JAVA = 21

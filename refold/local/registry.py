@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from refold.local.http_health import answers
 from refold.local.packages import java, unpacked
-from refold.local.server import LOOPBACK, Launch, Software
+from refold.local.server import LOOPBACK, Launch, Software, answers
 
 PACKAGE = "io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all"
 HEAP = "-Xmx256m"

@@ -12,13 +12,13 @@ from typing import Final
 
 from schemas.errors import FatalError, MachineError, PoisonError, TransientError
 from schemas.events import Action, DocumentQueued, ErrorClass, Stage, StageReport, VectorsRef
-from streams.adapter import Content, ContentReader
 from streams.artifacts import ArtifactStore
 from streams.attempts.byte_budget import ByteBudget
 from streams.attempts.pool import PoolClosed, StagePool
 from streams.attempts.stage_runner import StageInput, StageRun, StageRunner
 from streams.slot.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts, Produced, Unchanged, VectorsProduced
 from streams.slot.workload import IN_FLIGHT_BYTES
+from streams.source import Content, ContentReader
 from streams.stages.failures import FAILURES, StageFailed, code_of
 from streams.stages.fetch import fetch
 from streams.stages.fingerprints import fetch_fingerprint, stage_parameters, version_fingerprint

@@ -21,7 +21,7 @@ from typing import Any, Final
 from schemas.errors import RefoldError
 from schemas.events import Stage
 from streams.attempts.frame_pipe import FramePipe
-from streams.attempts.frames import pack, unpack
+from streams.attempts.task import pack, unpack
 
 MARK: Final = b"\x1estage "
 """Begins the line on standard error that says which stage begins; the parent reads it once this process is dead."""

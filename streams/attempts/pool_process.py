@@ -18,10 +18,9 @@ from schemas.errors import MachineError
 from schemas.events import Stage
 from streams.attempts import pool_child
 from streams.attempts.frame_pipe import FramePipe
-from streams.attempts.frames import pack, unpack
 from streams.attempts.pool_child import MARK, STOP_SIGNALS, TAG_BYTES
 from streams.attempts.sound_answer import check_sound
-from streams.attempts.task import StageAnswer, StageTask
+from streams.attempts.task import StageAnswer, StageTask, pack, unpack
 from streams.stages.embed import EmbedderSpec
 from streams.stages.failures import StageFailed
 from streams.stages.fingerprints import StageSettings

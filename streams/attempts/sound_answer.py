@@ -12,7 +12,7 @@ from streams.attempts.task import StageAnswer, StageOutput, StageTask
 from streams.stages.contents import check_packed_chunks, check_packed_text, decode_vectors
 from streams.stages.failures import StageFailed
 from streams.stages.fingerprints import StageSettings
-from streams.stages.parsed import MAX_TITLE_CHARS
+from streams.stages.parse import MAX_TITLE_CHARS
 
 MAX_COUNTS: Final = 64
 """Different counts of a stage; parsers have seven at most."""

@@ -25,8 +25,7 @@ from streams.stages.contents import (
 from streams.stages.embed import Embedder
 from streams.stages.failures import StageFailed
 from streams.stages.fingerprints import StageSettings
-from streams.stages.parse import PARSERS, parse
-from streams.stages.parsed import title_of
+from streams.stages.parse import PARSERS, parse, title_of
 
 MAX_MESSAGE_CHARS = 500
 """Of a foreign exception's text, which may quote half a document."""

@@ -21,13 +21,12 @@ from pathlib import Path
 
 from schemas.events import ErrorClass, Finding, SkipReason
 from schemas.ids import DocumentId, document_id_of
-from streams.adapter import Found, Unreadable
 from streams.documents.modes import removes_what_is_gone, verdict
 from streams.documents.states import DocumentStates, KnownDocument
-from streams.id_set import IdSet
 from streams.planning.plan import Origin, Plan, PlannedAction, PlannedDocument, PlanRules
 from streams.planning.removals import Expected, Unmet, refuse_mass_removal
-from streams.source import Source
+from streams.scratch import IdSet
+from streams.source import Found, Source, Unreadable
 
 BATCH_DOCUMENTS = 500
 """Documents looked up in the manifest and appended to the log at once."""

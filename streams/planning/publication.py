@@ -18,11 +18,11 @@ from schemas.events import (
     Meta,
 )
 from schemas.ids import EventId, event_id_of
-from streams.id_set import IdSet
 from streams.log import Draft
 from streams.planning.job import Job
 from streams.planning.plan import PlannedAction, PlannedDocument
 from streams.planning.uploads import Uploads
+from streams.scratch import IdSet
 
 LEFT_OUT = "live documents are still there, but left out by their sources now: --allow-removals removes them"
 

@@ -29,13 +29,13 @@ from schemas.events import (
     AdapterState,
 )
 from schemas.ids import EventId
-from streams.id_set import MAX_IDS_PER_CALL, IdSet
 from streams.log import EventLog
 from streams.planning.job import Job
 from streams.planning.plan import Plan
 from streams.planning.publication import Publication, Published
 from streams.planning.removals import MassRemovalRefused
 from streams.planning.uploads import Uploads
+from streams.scratch import MAX_IDS_PER_CALL, IdSet
 
 
 class Permission(Enum):

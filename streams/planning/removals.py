@@ -16,7 +16,7 @@ from typing import Self
 
 from schemas.errors import UsageError
 from schemas.ids import DocumentId
-from streams.sorted_spool import SortedSpool
+from streams.scratch import SortedSpool
 
 GUARDED_FROM = 10
 """The guard applies to sources with at least this many live documents; a smaller source may lose all of them."""

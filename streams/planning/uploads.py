@@ -6,9 +6,9 @@ import os
 
 from schemas.errors import RefoldError
 from schemas.events import ArtifactRef, Finding
-from streams.adapter import ContentReader, SourceTooLarge
 from streams.artifacts import ArtifactStore, FileChanged
 from streams.documents.uris import path_of
+from streams.source import ContentReader, SourceTooLarge
 
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 """Larger files are handed to the store as files, which sends them in parts."""

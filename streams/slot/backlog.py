@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -13,7 +13,30 @@ from schemas.ids import DocumentId, JobId
 from streams.documents.states import DocumentStates, QueueEntry
 from streams.slot.overlay import Overlay
 from streams.slot.queue_cursor import PAGE, QueueCursor
-from streams.slot.scheduler import WEIGHTS
+
+WEIGHTS: Mapping[Priority, int] = {Priority.CRITICAL: 16, Priority.NORMAL: 4, Priority.BATCH: 1}
+"""Of 21 choices with all three waiting, 16 are critical, 4 normal and 1 batch."""
+
+
+class WeightedScheduler:
+    """Chooses among the priorities that have something waiting, in proportion to their weights.
+
+    The algorithm is nginx's smooth weighted round robin: each waiting priority gains its weight, the largest is
+    chosen and pays the sum. Within any 21 choices with all waiting, each gets its exact share.
+    """
+
+    def __init__(self, weights: Mapping[Priority, int] = WEIGHTS) -> None:
+        self._weights = dict(weights)
+        self._credits = dict.fromkeys(weights, 0)
+
+    def choose(self, waiting: Collection[Priority]) -> Priority:
+        """The priority to take from next, of those `waiting`: at least one."""
+        for priority in waiting:
+            self._credits[priority] += self._weights[priority]
+        chosen = max(waiting, key=lambda p: (self._credits[p], self._weights[p]))
+        self._credits[chosen] -= sum(self._weights[p] for p in waiting)
+        return chosen
+
 
 RETRIES_LIMIT = 10_000
 """Waiting retries kept in memory; when there are more, the manifest is asked again once the first of them is due."""

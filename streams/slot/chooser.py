@@ -9,13 +9,12 @@ from schemas.events import DocumentEvent, DocumentQueued, SkipReason
 from schemas.ids import DocumentId
 from streams.documents.state import DocumentState, OpenRequest
 from streams.slot.attempt import Attempt
-from streams.slot.backlog import Backlog
+from streams.slot.backlog import Backlog, WeightedScheduler
 from streams.slot.decide import Cancel, Decision, GiveUp, Remove, Skip, Start, Wait, decide
 from streams.slot.flights import Flights
 from streams.slot.followed_jobs import FollowedJobs
 from streams.slot.overlay import Overlay
 from streams.slot.parts import SlotParts
-from streams.slot.scheduler import WeightedScheduler
 from streams.slot.turn import Turn
 from streams.slot.workload import Entrance
 

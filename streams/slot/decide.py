@@ -27,10 +27,10 @@ from datetime import datetime
 
 from schemas.events import Action, DocumentCompleted, DocumentFailed, Mode, SkipReason
 from schemas.ids import JobId
-from streams.adapter import CLOCK_GRAIN_NS
 from streams.documents.modes import verdict
 from streams.documents.state import DocumentState, OpenRequest
 from streams.slot.retry import MAX_CRASHES
+from streams.source import CLOCK_GRAIN_NS
 
 SUSPECT_AFTER_CRASHES = 2
 """A document that was being processed at two crashes runs alone from then on: the next crash is its own."""

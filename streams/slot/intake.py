@@ -19,7 +19,7 @@ from streams.artifacts import ArtifactStore
 from streams.documents.request_contract import broken_rule
 from streams.documents.state import DocumentState
 from streams.log import Batch, Draft, EventLog, Recorded, Undecodable
-from streams.murmur2 import partition_of
+from streams.placement import partition_of
 from streams.slot.overlay import Overlay
 from streams.slot.turn import Turn
 

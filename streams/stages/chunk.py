@@ -16,7 +16,7 @@ from semantic_text_splitter import TextSplitter
 
 from streams.stages.contents import Chunk
 from streams.stages.fingerprints import StageSettings
-from streams.stages.parsed import PAGE_END
+from streams.stages.parse import PAGE_END
 
 WINDOW_CHUNKS: Final = 8
 """The splitter takes time with the square of what it is given (4 MiB in one line: a minute), so it gets windows.

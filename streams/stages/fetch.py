@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from schemas.errors import FatalError
 from schemas.events import ArtifactRef, DocumentQueued, Finding
-from streams.adapter import Content, ContentReader, SourceTooLarge
 from streams.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactStore
+from streams.source import Content, ContentReader, SourceTooLarge
 from streams.stages.failures import StageFailed
 
 

@@ -21,7 +21,7 @@ from time import perf_counter
 
 import numpy as np
 
-from projections.backends.folder_generations import FolderGenerations
+from projections.backends.folder import FolderGenerations
 from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
 from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.consistency.rebuild import rebuild_index
@@ -29,8 +29,7 @@ from projections.consistency.verify import verify
 from projections.fold.follower import Follower
 from projections.index.backend import KeywordBackend, VectorBackend
 from projections.index.books.books import open_index_database
-from projections.index.keyword_index import KeywordIndex
-from projections.index.vector_index import VectorIndex
+from projections.index.changes import KeywordIndex, VectorIndex
 from projections.index.view.home import IndexHome
 from projections.index.view.view import IndexView
 from projections.search.search import Search, SearchMode

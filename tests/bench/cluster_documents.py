@@ -30,8 +30,7 @@ from tests.bench.measured import measured, refold
 from tests.worlds.cluster import ClusterWorld, cluster_world  # isort: skip - found by what cluster_servers does
 
 from projections.index.books.books import IndexBooks
-from projections.index.keyword_index import KEYWORD
-from projections.index.vector_index import VECTOR
+from projections.index.changes import KEYWORD, VECTOR
 from projections.index.view.view import IndexView
 from refold.cluster.client.engine import ClientEngine
 from schemas.events import DocumentCompleted

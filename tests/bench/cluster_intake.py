@@ -15,7 +15,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from projections.manifest.view import ManifestView
-from projections.sql.engine import open_postgres
+from projections.sql.databases import open_postgres
 from streams.log import EventLog
 from streams.slot.overlay import INTAKE_SHARE, OVERLAY_LIMIT
 from tests.bench.cluster_servers import BENCH, PATIENCE_S, bench_corpus, bench_schema, postgres

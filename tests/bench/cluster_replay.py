@@ -19,7 +19,7 @@ from fastavro import parse_schema, schemaless_reader
 
 from projections.fold.follower import Follower
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql.engine import open_postgres
+from projections.sql.databases import open_postgres
 from refold.engine.assembly import SQL_JOINING
 from refold.process.collector import collect_seldom
 from schemas.codec import FRAME_BYTES

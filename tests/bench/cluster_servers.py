@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from projections.sql.engine import open_postgres
+from projections.sql.databases import open_postgres
 from streams.logs.kafka.names import KafkaNames
 from tests.servers import run as servers
 from tests.servers.kafka_corpora import KafkaCorpora, kafka_corpora

@@ -14,7 +14,7 @@ from typing import Any
 from opensearchpy import OpenSearch
 from qdrant_client import QdrantClient
 
-from projections.sql.engine import open_postgres
+from projections.sql.databases import open_postgres
 from refold.cluster.client.engine import ClientEngine
 from streams.log import TOPIC_NAMES
 from streams.logs.kafka.names import KafkaNames

@@ -12,7 +12,7 @@ import threading
 import faust
 
 from projections.manifest.view import ManifestView
-from projections.sql.engine import open_postgres
+from projections.sql.databases import open_postgres
 from refold.cluster.slot_set import SlotSet
 from refold.cluster.worker.intake_app import intake_app
 from refold.engine.slots import OwnedSlot

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from projections.fold.runner import Runner
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql.engine import open_sqlite
+from projections.sql.databases import open_sqlite
 from schemas.registries.memory import MemoryRegistry
 from streams.logs.kafka.log import KafkaLog
 

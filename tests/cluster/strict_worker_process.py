@@ -18,7 +18,7 @@ import faust
 
 from projections.fold.runner import Runner
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql.engine import open_sqlite
+from projections.sql.databases import open_sqlite
 from refold.cluster.slot_set import SlotSet
 from refold.cluster.worker.intake_app import intake_app
 from refold.engine.slots import OwnedSlot

@@ -33,7 +33,7 @@ from schemas.events import (
 )
 from schemas.ids import DocumentId, EventId, document_id_of, event_id_of
 from streams.documents.request_contract import MAX_CONTENT_BYTES, MAX_TEXT_BYTES
-from streams.murmur2 import partition_of
+from streams.placement import partition_of
 from tests.worlds.producers import ProducersWorld, producers_world
 
 pytest.importorskip("confluent_kafka", reason="needs pip install 'refold[kafka]'")

@@ -13,7 +13,7 @@ import pytest
 from projections.fold.runner import Runner
 from projections.jobs.view import JobsProjection, JobsView
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql.engine import open_sqlite
+from projections.sql.databases import open_sqlite
 from projections.sql.leases import LEASES, Leases
 from projections.stage_results.view import StageResultsProjection, StageResultsView
 from refold.cluster.health.watchdog import PATIENCE_S as PATIENCE_OF_HEALTH_S

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, MetaData, Table
 from projections.fold.progress import ProjectionStatus
 from projections.fold.runner import Runner
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql.engine import open_postgres, open_sqlite
+from projections.sql.databases import open_postgres, open_sqlite
 from projections.sql.leases import Leases
 from refold.cluster.client.engine import ClientEngine
 from refold.cluster.projector.projector import Projector

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql.engine import open_postgres, open_sqlite
+from projections.sql.databases import open_postgres, open_sqlite
 from projections.sql.store import ViewOutdated
 from projections.sql.view import rebuild_sql_view
 from refold.cluster.awaited_views import once_there

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.backends.driver_errors import mapped_driver_errors
-from projections.backends.folder import DATA, MARK
+from projections.backends.folder import DATA, MARK, mapped_driver_errors
 from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
 from projections.index.backend import IndexBackend, IndexForeign
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select
 
-from projections.backends.folder_generations import FolderGenerations
+from projections.backends.folder import FolderGenerations
 from projections.backends.memory.vectors import FlatVectorBackend
 from projections.fold.view import GenerationGone
 from projections.index.books.batch import Bookings
 from projections.index.books.books import IndexBooks
 from projections.index.books.generations import Generations
 from projections.index.books.tables import POSITIONS
-from projections.index.vector_index import VectorIndex
+from projections.index.changes import VectorIndex
 from projections.index.view.home import IndexHome
 from schemas.errors import MachineError
 from schemas.positions import Position, TopicPartition

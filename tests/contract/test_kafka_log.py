@@ -26,7 +26,7 @@ from streams.log import (
 )
 from streams.logs.kafka.clients import make_producer
 from streams.logs.kafka.read import ReadStalled
-from streams.murmur2 import partition_of
+from streams.placement import partition_of
 from tests.contract.test_log import NOON, acted, all_partitions, everything, names, queued, requested
 from tests.servers.kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora
 

@@ -26,7 +26,7 @@ from schemas.positions import Position, TopicPartition
 from streams.log import TOPIC_NAMES, Draft, EventLog, Fenced, PositionExpired, Recorded, SlotNumber
 from streams.logs.memory import MemoryLog
 from streams.logs.sqlite.log import SqliteLog
-from streams.murmur2 import partition_of
+from streams.placement import partition_of
 from tests.servers.kafka_corpora import kafka_corpora
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)

@@ -14,9 +14,8 @@ import pytest
 
 from projections.backends.folder import FolderMark
 from projections.backends.opensearch.backend import OpenSearchKeywordBackend
-from projections.backends.opensearch.errors import item_refusal
+from projections.backends.opensearch.errors import TIMEOUT_S, item_refusal
 from projections.backends.opensearch.index import LAYOUT
-from projections.backends.opensearch.server import TIMEOUT_S
 from projections.backends.server_calls import Retries
 from schemas.errors import TransientError, UnreachableError
 from schemas.ids import ChunkId

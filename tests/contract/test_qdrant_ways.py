@@ -27,9 +27,8 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from projections.backends.folder import FolderMark
 from projections.backends.qdrant.backend import QdrantVectorBackend
-from projections.backends.qdrant.errors import mapped_qdrant_errors
+from projections.backends.qdrant.errors import MARK, TIMEOUT_S, connect, mapped_qdrant_errors
 from projections.backends.qdrant.filter import PAYLOAD_INDEXES
-from projections.backends.qdrant.server import MARK, TIMEOUT_S, connect
 from projections.backends.server_calls import Retries
 from projections.index.backend import ScoredChunk
 from schemas.errors import MachineError, TransientError, UnreachableError, UsageError

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 
 from projections.fold.projection import Projection
 from projections.fold.view import PositionConflict
-from projections.sql.engine import open_sqlite
+from projections.sql.databases import open_sqlite
 from projections.sql.store import ViewMissing, ViewOutdated
 from projections.sql.view import SqlView, rebuild_sql_view
 from schemas.errors import DataFolderDamaged, FatalError

@@ -17,9 +17,8 @@ import pytest
 
 from refold.local import stack as stack_module
 from refold.local.folder_lock import LOCK, locked
-from refold.local.http_health import answers
 from refold.local.interrupts import Interrupts
-from refold.local.server import Launch, NotUp, Software, free_port
+from refold.local.server import Launch, NotUp, Software, answers, free_port
 from refold.local.stack import Stack
 from schemas.errors import MachineError, UsageError
 

@@ -15,15 +15,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from projections.backends.folder_generations import FolderGenerations
+from projections.backends.folder import FolderGenerations
 from projections.backends.memory.vectors import FlatVectorBackend
 from projections.backends.memory.words import MemoryKeywordBackend
 from projections.backends.opensearch.backend import OpenSearchKeywordBackend
 from projections.backends.opensearch.generations import OpenSearchGenerations
 from projections.backends.qdrant.backend import QdrantVectorBackend
 from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
+from projections.backends.qdrant.errors import IN_MEMORY
 from projections.backends.qdrant.generations import QdrantGenerations
-from projections.backends.qdrant.server import IN_MEMORY
 from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.index.backend import IndexBackend
 from tests.servers.leftovers import drop_collections, drop_indexes

@@ -17,7 +17,7 @@ from streams.logs.kafka.log import KafkaLog
 from streams.logs.kafka.names import KafkaNames
 from streams.logs.kafka.topics import KafkaTopics
 from streams.logs.topic_plan import load_topics
-from streams.murmur2 import partition_of
+from streams.placement import partition_of
 from tests.servers.run import address_of
 
 if TYPE_CHECKING:

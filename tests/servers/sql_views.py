@@ -14,7 +14,7 @@ from sqlalchemy import Engine, MetaData, inspect, select
 from projections.fold.projection import Projection
 from projections.jobs.view import JobsProjection, JobsView
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql.engine import open_postgres, open_sqlite
+from projections.sql.databases import open_postgres, open_sqlite
 from projections.sql.view import SqlView
 from projections.stage_results.view import StageResultsProjection, StageResultsView
 from schemas.positions import Position

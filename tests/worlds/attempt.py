@@ -9,13 +9,13 @@ from typing import Any
 
 from schemas.events import Action, ArtifactRef, DocumentCompleted, DocumentQueued, Meta, Stage, StageReport
 from schemas.ids import EventId, document_id_of, random_id
-from streams.adapter import ContentReader
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.attempts.attempts import PooledAttempts
 from streams.attempts.pool import StagePool
 from streams.attempts.pool_process import PoolConfiguration
 from streams.documents.uris import file_uri
 from streams.slot.attempt import Attempt, AttemptFailed, AttemptOutcome, Produced, Unchanged
+from streams.source import ContentReader
 from streams.sources.local.files import Files, finding_of
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings

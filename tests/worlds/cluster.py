@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import pytest
 
-from projections.sql.engine import open_postgres
+from projections.sql.databases import open_postgres
 from refold.cluster.client.engine import ClientEngine
 from refold.cluster.client.wiring import open_client
 from refold.cluster.connections import index_prefix

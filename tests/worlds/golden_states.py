@@ -12,9 +12,8 @@ from typing import Any
 
 from projections.fold.follower import Follower
 from projections.fold.projection import Projection
-from projections.index.keyword_index import KeywordIndex
-from projections.index.vector_index import VectorIndex
-from projections.sql.engine import open_sqlite
+from projections.index.changes import KeywordIndex, VectorIndex
+from projections.sql.databases import open_sqlite
 from streams.log import TOPIC_NAMES, EventLog
 from streams.logs.sqlite.log import SqliteLog
 from streams.transfer.log import import_log

@@ -24,8 +24,7 @@ from streams.attempts.task import StageAnswer, StageOutput
 from streams.stages.contents import encode_text
 from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import PLAIN_TEXT
-from streams.stages.parse import PARSERS
-from streams.stages.parsed import Parsed
+from streams.stages.parse import PARSERS, Parsed
 from streams.stages.parsers.plain_text import parse_plain_text
 from tests.worlds.documents import archive, docx, pdf
 

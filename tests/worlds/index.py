@@ -18,10 +18,8 @@ from sqlalchemy import Engine
 from projections.index.backend import IndexBackend, IndexEntry, ScoredChunk
 from projections.index.books.books import open_index_database
 from projections.index.books.tables import INDEX_TABLES
-from projections.index.changes import IndexChange
+from projections.index.changes import KEYWORD, VECTOR, IndexChange, KeywordIndex, VectorIndex
 from projections.index.generation_store import GenerationStore
-from projections.index.keyword_index import KEYWORD, KeywordIndex
-from projections.index.vector_index import VECTOR, VectorIndex
 from projections.index.view.home import IndexHome
 from projections.index.view.steps import Fault, OnPoison, no_fault
 from projections.index.view.view import IndexView

@@ -24,7 +24,7 @@ from streams.artifact_stores.memory import MemoryArtifacts
 from streams.documents.state import DocumentState
 from streams.log import Draft, EventLog
 from streams.logs.memory import MemoryLog
-from streams.murmur2 import partition_of
+from streams.placement import partition_of
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempt, AttemptFailed, AttemptOutcome
 from streams.slot.retry import RetryPolicy

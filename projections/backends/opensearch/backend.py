@@ -18,7 +18,15 @@ from functools import partial
 from typing import TypeVar, cast
 
 from projections.backends.matching import admission, is_unicode
-from projections.backends.opensearch.errors import BUSY, disk_full, is_disk_full, item_refusal, mapped_opensearch_errors
+from projections.backends.opensearch.errors import (
+    BUSY,
+    TIMEOUT_S,
+    disk_full,
+    is_disk_full,
+    item_refusal,
+    mapped_opensearch_errors,
+    whole,
+)
 from projections.backends.opensearch.generation import OpenSearchGeneration
 from projections.backends.opensearch.index import (
     CHUNK_ID,
@@ -33,7 +41,6 @@ from projections.backends.opensearch.index import (
     search_query,
     unchecked,
 )
-from projections.backends.opensearch.server import TIMEOUT_S, whole
 from projections.backends.ranking import best
 from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries, refusal, write_or_halve
 from projections.index.backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk

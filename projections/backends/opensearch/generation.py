@@ -9,9 +9,8 @@ from typing import TypeVar
 
 from projections.backends.folder import FolderMark, check_ours, foreign
 from projections.backends.generation_names import GenerationNames
-from projections.backends.opensearch.errors import mapped_opensearch_errors
+from projections.backends.opensearch.errors import IF_THERE, connect, mapped_opensearch_errors, marks
 from projections.backends.opensearch.index import LAYOUT, Json, index_body
-from projections.backends.opensearch.server import IF_THERE, connect, marks
 from projections.backends.server_calls import PATIENCE_S, Looks, Retries
 from projections.index.backend import IndexForeign
 from schemas.errors import TransientError

@@ -10,8 +10,7 @@ from typing import TypeVar
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
 from projections.backends.opensearch.backend import OpenSearchKeywordBackend
-from projections.backends.opensearch.errors import mapped_opensearch_errors
-from projections.backends.opensearch.server import IF_THERE, connect, marks
+from projections.backends.opensearch.errors import IF_THERE, connect, mapped_opensearch_errors, marks
 from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
 from schemas.extras import extra
 

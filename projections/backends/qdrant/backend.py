@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from projections.backends.matching import Admission, admission, is_unicode
 from projections.backends.qdrant.collection import QdrantCollection
+from projections.backends.qdrant.errors import GRPC_PORT
 from projections.backends.qdrant.filter import FilterablePacker, server_filter
 from projections.backends.qdrant.payload import DOCUMENT, ORDINAL, stored_in
-from projections.backends.qdrant.server import GRPC_PORT
 from projections.backends.ranking import GROWTH, best
 from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries, write_or_halve
 from projections.index.backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector, foreign_entry

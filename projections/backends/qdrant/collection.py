@@ -11,9 +11,17 @@ from typing import Any, TypeVar
 
 from projections.backends.folder import FolderMark, check_ours, foreign
 from projections.backends.generation_names import GenerationNames
-from projections.backends.qdrant.errors import mapped_qdrant_errors
+from projections.backends.qdrant.errors import (
+    IN_MEMORY,
+    MARK,
+    REPLAY_POLL_S,
+    connect,
+    described,
+    mapped_qdrant_errors,
+    mark_in,
+    unreplayed,
+)
 from projections.backends.qdrant.filter import PAYLOAD_INDEXES
-from projections.backends.qdrant.server import IN_MEMORY, MARK, REPLAY_POLL_S, connect, described, mark_in, unreplayed
 from projections.backends.server_calls import PATIENCE_S, Looks, Retries
 from schemas.errors import TransientError, UsageError
 from schemas.extras import extra

@@ -30,8 +30,7 @@ import numpy as np
 import qdrant_edge as qe
 from numpy.typing import NDArray
 
-from projections.backends.driver_errors import mapped_driver_errors
-from projections.backends.folder import FolderMark, allocated_bytes, check_folder, open_folder
+from projections.backends.folder import FolderMark, allocated_bytes, check_folder, mapped_driver_errors, open_folder
 from projections.backends.matching import Admission, admission
 from projections.backends.qdrant.payload import Packer, native_filter, unpacked
 from projections.backends.ranking import best, best_of

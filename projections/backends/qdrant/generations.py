@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
 from projections.backends.qdrant.backend import QdrantVectorBackend
-from projections.backends.qdrant.errors import mapped_qdrant_errors
-from projections.backends.qdrant.server import GRPC_PORT, connect, described, mark_in
+from projections.backends.qdrant.errors import GRPC_PORT, connect, described, mapped_qdrant_errors, mark_in
 from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
 from schemas.extras import extra
 

@@ -18,8 +18,14 @@ from typing import cast
 
 import tantivy
 
-from projections.backends.driver_errors import mapped_driver_errors
-from projections.backends.folder import FolderMark, allocated_bytes, check_folder, foreign, open_folder
+from projections.backends.folder import (
+    FolderMark,
+    allocated_bytes,
+    check_folder,
+    foreign,
+    mapped_driver_errors,
+    open_folder,
+)
 from projections.backends.matching import Admission, admission
 from projections.backends.ranking import best
 from projections.backends.tantivy.schema import (

@@ -33,7 +33,7 @@ from projections.index.books.served import (
     read_standings,
 )
 from projections.index.books.tables import POSITIONS
-from projections.sql.engine import open_sqlite
+from projections.sql.databases import open_sqlite
 from projections.sql.positions import move_position, stored_position
 from projections.sql.transactions import reading, writing
 from schemas.ids import DocumentId

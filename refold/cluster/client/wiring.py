@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from projections.index.keyword_index import KEYWORD
-from projections.index.vector_index import VECTOR
+from projections.index.changes import KEYWORD, VECTOR
 from projections.sql.leases import Leases
 from projections.sql.view import rebuild_sql_view
 from refold.cluster.awaited_views import once_there

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from schemas.errors import PoisonError
 from schemas.events import Finding
-from streams.adapter import (
+from streams.documents.uris import InvalidUri, path_of
+from streams.source import (
     CLOCK_GRAIN_NS,
     Content,
     SourceChanged,
@@ -19,7 +20,6 @@ from streams.adapter import (
     SourceUnavailable,
     SourceUnreadable,
 )
-from streams.documents.uris import InvalidUri, path_of
 
 _SECOND_NS = 1_000_000_000
 _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH

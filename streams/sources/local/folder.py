@@ -13,12 +13,10 @@ from typing import Any, Self
 from urllib.parse import unquote_to_bytes
 
 from schemas.errors import UsageError
-from streams.adapter import Found, Unreadable
 from streams.documents.uris import InvalidUri, file_uri, folder_file_uri, path_of
+from streams.source import Found, Unreadable
 from streams.sources.local.files import finding_of
-from streams.sources.local.glob_pattern import GlobPattern, has_magic, split_magic
-from streams.sources.local.ignore_rules import BadPattern, IgnoreRules
-from streams.sources.local.selection import Selection
+from streams.sources.local.patterns import BadPattern, GlobPattern, IgnoreRules, Selection, has_magic, split_magic
 from streams.sources.local.walk import Folder, FolderWalk
 
 

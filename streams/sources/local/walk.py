@@ -21,11 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.errors import UsageError
-from streams.adapter import Found, Unreadable
 from streams.documents.uris import file_uri, quoted
+from streams.source import Found, Unreadable
 from streams.sources.local.files import finding_of
-from streams.sources.local.ignore_rules import IGNORE_FILE, BadPattern, IgnoreRules
-from streams.sources.local.selection import Selection
+from streams.sources.local.patterns import IGNORE_FILE, BadPattern, IgnoreRules, Selection
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)

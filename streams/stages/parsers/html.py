@@ -9,7 +9,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import HEAD_BYTES
-from streams.stages.parsed import Parsed
+from streams.stages.parse import Parsed
 from streams.stages.parsers.decoding import decoded
 
 MAX_DEPTH: Final = 512

@@ -12,7 +12,7 @@ from kreuzberg import exceptions
 from streams.stages.failures import StageFailed
 from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import EPUB, OLE, PAGED_MEDIA_TYPES, PDF, ZIP
-from streams.stages.parsed import Parsed
+from streams.stages.parse import Parsed
 from streams.stages.parsers.archive import check_archive
 
 _CONFIG: Final = kreuzberg.ExtractionConfig(

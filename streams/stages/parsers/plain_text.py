@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from streams.stages.fingerprints import StageSettings
-from streams.stages.parsed import TITLE_SEARCH_CHARS, Parsed
+from streams.stages.parse import TITLE_SEARCH_CHARS, Parsed
 from streams.stages.parsers.decoding import decoded
 
 _FIRST_HEADING: Final = re.compile(r"^#[ \t]+(.+?)[ \t#]*$|^(\S.*)\n===+[ \t]*$", re.MULTILINE)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from projections.backends.driver_errors import mapped_driver_errors
+from projections.backends.folder import mapped_driver_errors
 from projections.fold.panics import Panicked
 from refold.cluster.projector.upkeep import Kept, Upkeep, WentOn
 from refold.control.messages import Call, encode

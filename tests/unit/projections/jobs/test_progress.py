@@ -11,7 +11,7 @@ import pytest
 from projections.fold.follower import Follower, Joining
 from projections.jobs.progress import JobProgress
 from projections.jobs.view import JobsProjection, JobsView
-from projections.sql.engine import open_sqlite
+from projections.sql.databases import open_sqlite
 from schemas.events import Action, BatchProgress, JobFinished, JobOutcome, PipelineEvent, SkipReason, StageTotals
 from schemas.ids import event_id_of
 from schemas.positions import Position

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from projections.sql import engine as engines
-from projections.sql.engine import open_sqlite
+from projections.sql import databases
+from projections.sql.databases import open_sqlite
 from projections.sql.faults import POSTGRES_FAULTS, SQLITE_FAULTS, mapped_sql_errors, postgres_fault
 from schemas.errors import DataFolderDamaged, DiskFull, FatalError, MachineError, TransientError
 
@@ -124,7 +124,7 @@ def test_a_damaged_page_is_damage(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_a_writer_that_waited_too_long_may_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_S", 0.01)
     engine = open_sqlite(tmp_path / "view.sqlite")
     with sqlite3.connect(tmp_path / "view.sqlite", isolation_level=None) as other:
         other.execute("CREATE TABLE facts (fact TEXT)")

@@ -14,9 +14,9 @@ import pytest
 
 from schemas.errors import DataFolderDamaged
 from schemas.events import Finding, Stage
-from streams.adapter import Content
 from streams.attempts.pool import StagePool
 from streams.slot.attempt import VectorsProduced
+from streams.source import Content
 from streams.sources.local.files import Files
 from streams.stages.contents import decode_chunks, decode_text, decode_vectors
 from streams.stages.embed import load_embedder

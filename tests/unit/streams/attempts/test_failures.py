@@ -11,9 +11,9 @@ import pytest
 
 from schemas.errors import DiskFull, MachineError, UsageError
 from schemas.events import ArtifactRef, ErrorClass, Finding, Stage
-from streams.adapter import Content, SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
 from streams.attempts.byte_budget import ByteBudget
 from streams.attempts.pool import StagePool
+from streams.source import Content, SourceChanged, SourceGone, SourceUnavailable, SourceUnreadable
 from streams.stages.failures import FAILURES
 from streams.stages.fingerprints import StageSettings
 from tests.worlds.attempt import REINDEX, AttemptWorld, completed, make_pool

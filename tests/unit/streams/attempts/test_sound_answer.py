@@ -12,9 +12,8 @@ import zstandard
 
 from schemas.errors import PoisonError
 from schemas.events import Stage
-from streams.attempts.frames import pack, unpack
 from streams.attempts.sound_answer import check_sound
-from streams.attempts.task import StageAnswer, StageTask
+from streams.attempts.task import StageAnswer, StageTask, pack, unpack
 from streams.attempts.work import StageWork
 from streams.stages.contents import encode_chunks, encode_text, encode_vectors
 from streams.stages.embed import load_embedder

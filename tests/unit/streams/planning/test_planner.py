@@ -9,11 +9,11 @@ import pytest
 
 from schemas.errors import UsageError
 from schemas.events import Finding, Mode
-from streams.adapter import Found, Unreadable
 from streams.documents.uris import file_uri
 from streams.planning.plan import PlannedAction, PlannedDocument, PlanRules
 from streams.planning.planner import BATCH_DOCUMENTS
 from streams.planning.removals import MassRemovalRefused
+from streams.source import Found, Unreadable
 from streams.sources.local.folder import FolderAdapter, FolderOptions
 from tests.unit.streams.planning.planned_corpus import Corpus
 from tests.worlds.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write

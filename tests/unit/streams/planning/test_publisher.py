@@ -24,7 +24,6 @@ from schemas.events import (
 )
 from schemas.ids import EventId, JobId, document_id_of
 from schemas.positions import Position, TopicPartition
-from streams.adapter import Found, Unreadable
 from streams.logs.memory import MemoryLog
 from streams.planning.job import Job, requests_in_log
 from streams.planning.plan import Plan, PlanRules
@@ -32,6 +31,7 @@ from streams.planning.planner import BATCH_DOCUMENTS, Planner
 from streams.planning.publication import Published
 from streams.planning.publisher import Permission, Publisher
 from streams.planning.removals import MassRemovalRefused
+from streams.source import Found, Unreadable
 from tests.unit.streams.planning.remembered_documents import PARAMETERS, RememberedDocuments, expected_fingerprint
 
 JOB = Job(job_id=JobId("6f0c2f0e-0000-4000-8000-000000000001"), sources=("file:///docs/",))

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.errors import DiskFull, MachineError
 from schemas.ids import document_id_of
-from streams.id_set import IdSet
 from streams.planning.removals import MassRemovalRefused, SourceLoss, Unmet, refuse_mass_removal
-from streams.sorted_spool import SortedSpool
+from streams.scratch import IdSet, SortedSpool
 
 DOCS = "file:///docs/"
 

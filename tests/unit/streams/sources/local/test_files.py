@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from schemas.events import Finding
-from streams.adapter import SourceChanged, SourceGone, SourceTooLarge, SourceUnavailable, SourceUnreadable
 from streams.documents.uris import file_uri
+from streams.source import SourceChanged, SourceGone, SourceTooLarge, SourceUnavailable, SourceUnreadable
 from streams.sources.local.files import Files, PathNotAllowed
 from tests.worlds.changing_files import while_read
 from tests.worlds.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write

@@ -1,8 +1,6 @@
 import pytest
 
-from streams.sources.local.glob_pattern import GlobPattern, has_magic, split_magic
-from streams.sources.local.ignore_rules import BadPattern, IgnoreRules
-from streams.sources.local.selection import Selection
+from streams.sources.local.patterns import BadPattern, GlobPattern, IgnoreRules, Selection, has_magic, split_magic
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import UsageError
-from streams.adapter import Found, Unreadable
 from streams.documents.uris import file_uri, path_of
+from streams.source import Found, Unreadable
 from streams.sources.local.files import Files
 from streams.sources.local.folder import FolderAdapter, FolderOptions
 from streams.sources.table import adapter_for

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.stages.fingerprints import StageSettings
-from streams.stages.parse import parse
-from streams.stages.parsed import title_of
+from streams.stages.parse import parse, title_of
 from tests.worlds import hostile
 
 

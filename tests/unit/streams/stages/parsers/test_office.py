@@ -5,8 +5,7 @@ import pytest
 from streams.stages.failures import StageFailed
 from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import media_type_of
-from streams.stages.parse import parse
-from streams.stages.parsed import title_of
+from streams.stages.parse import parse, title_of
 from streams.stages.parsers.archive import ALWAYS_UNPACKED_BYTES
 from tests.worlds import hostile
 from tests.worlds.documents import docx, epub, pdf, presentation

@@ -5,8 +5,7 @@ import pytest
 from streams.stages.failures import FAILURES, StageFailed
 from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import PARSERS_BY_MEDIA_TYPE, media_type_of
-from streams.stages.parse import PARSERS, parse
-from streams.stages.parsed import MAX_TITLE_CHARS, title_of
+from streams.stages.parse import MAX_TITLE_CHARS, PARSERS, parse, title_of
 from tests.worlds import hostile
 
 SETTINGS = StageSettings()

@@ -22,9 +22,9 @@ from projections.index.books.books import IndexBooks
 from projections.index.books.generations import Generations
 from projections.index.changes import IndexSpec
 from projections.manifest.view import ManifestProjection, ManifestView
-from projections.sql import postgres_connections
+from projections.sql import databases
+from projections.sql.databases import open_postgres
 from projections.sql.dialects import NUL_SHOWN
-from projections.sql.engine import open_postgres
 from projections.sql.view import rebuild_sql_view
 from schemas.errors import MachineError, TransientError, UnreachableError, UsageError, reached_at_start
 from schemas.positions import Position, TopicPartition
@@ -214,7 +214,7 @@ def test_a_rebuild_does_not_wait_for_who_still_reads_older_tables(engine: Engine
 def test_a_writer_waits_for_another_only_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holder = open_postgres_of(tmp_path)
     ManifestView(holder, log_id="log-a")
-    monkeypatch.setattr(postgres_connections, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(databases, "LOCK_TIMEOUT_S", 0.05)
     impatient = ManifestView(open_postgres_of(tmp_path), log_id="log-a")
     with holder.begin() as connection:
         connection.exec_driver_sql("SELECT * FROM sql_views FOR UPDATE")

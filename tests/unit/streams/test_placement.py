@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.murmur2 import murmur2, partition_of
+from streams.placement import murmur2, partition_of
 
 
 @pytest.mark.parametrize(

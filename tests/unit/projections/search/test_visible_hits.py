@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from projections.index.books.served import Standing
-from projections.search.visibility import Visibility, visibility_of
+from projections.search.visible_hits import Visibility, visibility_of
 
 BEGAN = 1_000
 
