@@ -7,34 +7,24 @@ else's process nothing is configured: `streams/process_log.py`.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-import sys
-
-import structlog
 
 from refold.process.collector import collect_seldom
 from refold.process.freed_memory import limit_arenas
-from streams.process_log import PROCESSORS
+from streams.process_log import ProcessLogger, log_from
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_log = ProcessLogger(__name__)
 
 
 def prepare(*, log_level: str, engine: str) -> None:
     """Set up collector, allocator and log of this process, once, before an engine is opened.
 
     Args:
-        log_level: One of LEVELS: what is logged from.
+        log_level: What is logged from: debug, info, warning or error.
         engine: What the log's first line gives as the engine.
     """
     collect_seldom()
     limit_arenas()
-    structlog.configure(
-        processors=list(PROCESSORS),
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    structlog.contextvars.clear_contextvars()
-    structlog.get_logger(__name__).info("begun", host=socket.gethostname(), pid=os.getpid(), engine=engine)
+    log_from(log_level)
+    _log.info("begun", host=socket.gethostname(), pid=os.getpid(), engine=engine)

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-import structlog
-
 from refold.cli.app import run
+from streams.process_log import log_from
 from tests.worlds.refold_cli import Answer, Cli
 
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
@@ -58,8 +57,7 @@ def run_here(arguments: Sequence[str], *, environment: Mapping[str, str]) -> Ans
 @contextmanager
 def _process_of_its_own(argv: list[str], environment: Mapping[str, str], out: IO[str], err: IO[str]) -> Iterator[None]:
     """Arguments, environment and outputs of a command, and room for what a process of refold's own sets."""
-    before, logs = (sys.argv, dict(os.environ), gc.get_threshold()), structlog.get_config()
-    was_configured = structlog.is_configured()
+    before = (sys.argv, dict(os.environ), gc.get_threshold(), log_from(None))
     with _descriptor(STANDARD_OUTPUT, out), _descriptor(STANDARD_ERROR, err):
         try:
             sys.argv = argv
@@ -67,11 +65,11 @@ def _process_of_its_own(argv: list[str], environment: Mapping[str, str], out: IO
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 yield
         finally:
-            sys.argv, environ, thresholds = before
+            sys.argv, environ, thresholds, level = before
             os.environ.clear()
             os.environ.update(environ)
             gc.set_threshold(*thresholds)
-            structlog.configure(**logs) if was_configured else structlog.reset_defaults()
+            log_from(level)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from schemas.errors import MachineError
+from streams.process_log import ProcessLogger
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -20,7 +20,7 @@ REQUEST_TIMEOUT_S: Final = 5.0
 
 TEXT: Final = "text/plain; charset=utf-8"
 
-_log = structlog.get_logger(__name__)
+_log = ProcessLogger(__name__)
 
 
 class HealthServer:

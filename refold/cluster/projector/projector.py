@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
-import structlog
-
 from projections.fold.progress import ProjectionStatus
 from projections.sql.leases import Lease, Leases
 from refold.cluster.health.watchdog import PATIENCE_S
 from refold.cluster.projector.upkeep import Maker, Upkeep
 from schemas.errors import TransientError
+from streams.process_log import ProcessLogger
 
 STOP_S = 10.0
 """How long a projection may take to apply what it has read, when its lease is given up."""
@@ -22,7 +21,7 @@ AGAIN_S = 5.0
 """Before a projection that stopped is opened again: what it met may take its time to pass."""
 
 _MEMBER = "projector:"
-_log = structlog.get_logger(__name__)
+_log = ProcessLogger(__name__)
 
 
 class Projector:

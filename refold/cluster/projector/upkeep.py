@@ -8,15 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from projections.fold.panics import error_of
 from projections.fold.progress import ProjectionStatus
 from projections.fold.runner import Runner
 from refold.cluster.health.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
+from streams.process_log import ProcessLogger
 
-_log = structlog.get_logger(__name__)
+_log = ProcessLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

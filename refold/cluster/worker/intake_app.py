@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 import faust
-import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -21,6 +20,7 @@ from refold.cluster.slot_set import SlotSet
 from refold.cluster.worker.deliveries import Deliveries
 from refold.cluster.worker.faust_credentials import credentials_of
 from schemas.errors import RefoldError
+from streams.process_log import ProcessLogger
 
 ACKNOWLEDGE_EVERY_S: Final = 0.1
 """How often it is looked what can be acknowledged: only lag tools wait for it."""
@@ -31,7 +31,7 @@ WATCH_EVERY_S: Final = 1.0
 BUFFERED_RECORDS: Final = 1_024
 """Records that Faust keeps before the agent takes them: some may carry 900 KiB."""
 
-_log = structlog.get_logger(__name__)
+_log = ProcessLogger(__name__)
 
 
 class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
