@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import call, with_settings
 from refold.cli.output import human_bytes, print_json, print_table
+from refold.settings.settings import Settings
 
 app = typer.Typer(help="Known stage results and the artifacts behind them.", no_args_is_help=True)
 
@@ -16,14 +17,14 @@ def cache() -> None:
 
 
 @app.command(epilog="Example: refold cache stats --json")
+@with_settings
 def stats(
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show how many results of each stage are known, and what the artifacts take."""
-    answer = call(settings_of(data, config, engine), "cache stats", {})
+    answer = call(settings, "cache stats", {})
     if as_json:
         print_json(answer)
         return 0

@@ -6,21 +6,22 @@ from typing import Any
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, settings_of
+from refold.cli.options import with_settings
 from refold.cli.output import out, print_json, print_table
+from refold.settings.settings import Settings
 
 app = typer.Typer(help="Settings: what is in force, and whether it fits.", no_args_is_help=True)
 
 
 @app.command(epilog="Example: refold config show --json")
+@with_settings
 def show(
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show every setting with its value in force."""
-    values = settings_of(data, config, engine).model_dump(mode="json")
+    values = settings.model_dump(mode="json")
     if as_json:
         print_json(values)
     else:
@@ -29,14 +30,14 @@ def show(
 
 
 @app.command(epilog="Example: refold config check --config refold.yaml")
+@with_settings
 def check(
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Check settings without doing anything: unknown keys and impossible combinations are refused."""
-    settings_of(data, config, engine)
+    del settings  # they were loaded: that is the check
     if as_json:
         print_json({"ok": True})
     else:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import call, with_settings
 from refold.cli.output import EXIT_NO, err, out, print_json, print_table, print_warning
+from refold.settings.settings import Settings
 
 COUNTS = (
     "expected",
@@ -36,15 +37,15 @@ def register(app: typer.Typer) -> None:
     app.command("rebuild", epilog="Examples: refold rebuild vector · refold rebuild all --json")(rebuild)
 
 
+@with_settings
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Compare contents too, not only ids.")] = False,  # noqa: FBT002 - a flag of the command line
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - as above
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Prove that the indexes equal the log. Exit code 1 when they do not."""
-    answer = call(settings_of(data, config, engine), "verify", {"deep": deep})
+    answer = call(settings, "verify", {"deep": deep})
     if as_json:
         print_json(answer)
         return 0 if answer["consistent"] else EXIT_NO
@@ -72,15 +73,15 @@ def _hints(indexes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield "refold rebuild all"
 
 
+@with_settings
 def rebuild(
     what: Annotated[str, typer.Argument(help="vector, keyword, manifest, jobs, stage_results or all.")] = "all",
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Write indexes and views anew from the log and the artifacts: nothing is parsed or embedded again."""
-    answer = call(settings_of(data, config, engine), "rebuild", {"what": what})
+    answer = call(settings, "rebuild", {"what": what})
     if as_json:
         print_json(answer)
         return 0

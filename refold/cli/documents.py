@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import call, with_settings
 from refold.cli.output import EXIT_NO, err, out, print_facts, print_json, print_table, short_time, tell_open_of_others
+from refold.settings.settings import Settings
 from schemas.errors import UsageError
 from schemas.ids import random_id
 
@@ -28,19 +29,19 @@ DocumentArgument = Annotated[str, typer.Argument(help="A document id, its uri, o
     epilog="Examples: refold documents list · refold documents list --status failed · "
     "refold documents list --uri 'file:///srv/docs/' --json",
 )
+@with_settings
 def list_(
     status: Annotated[str | None, typer.Option(help="live, failed, queued, removed or absent.")] = None,
     uri: Annotated[str | None, typer.Option(help="Only uris that begin with this.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
     after: Annotated[str | None, typer.Option(help="Begin after this uri (the `next` of the page before).")] = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """List documents by uri."""
     arguments = {"status": status, "uri": uri, "limit": limit, "after": after}
-    answer = call(settings_of(data, config, engine), "documents list", arguments)
+    answer = call(settings, "documents list", arguments)
     if as_json:
         print_json(answer)
         return 0
@@ -59,15 +60,15 @@ def _trouble(code: str | None, message: str | None, hint: str | None) -> str:
 
 
 @app.command(epilog="Example: refold documents show docs/guide.md")
+@with_settings
 def show(
     document: DocumentArgument,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show one document: version, stages, indexes, open requests."""
-    answer = call(settings_of(data, config, engine), "documents show", {"document": _named(document)})
+    answer = call(settings, "documents show", {"document": _named(document)})
     if as_json:
         print_json(answer)
     else:
@@ -76,15 +77,15 @@ def show(
 
 
 @app.command(epilog="Example: refold documents history docs/guide.md --json")
+@with_settings
 def history(
     document: DocumentArgument,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show every event of one document, the first first."""
-    answer = call(settings_of(data, config, engine), "documents history", {"document": _named(document)})
+    answer = call(settings, "documents history", {"document": _named(document)})
     if as_json:
         print_json(answer)
         return 0
@@ -99,16 +100,16 @@ def history(
     epilog="Examples: refold documents add notes --text 'remember the milk' · "
     "refold documents add report.pdf --file report.pdf --metadata team=search"
 )
+@with_settings
 def add(
     name: Annotated[str, typer.Argument(help="The document is called push:NAME.")],
     text: Annotated[str | None, typer.Option(help="Its text; '-' reads standard input.")] = None,
     file: Annotated[Path | None, typer.Option(help="The file whose bytes are pushed.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, may be repeated.")] = None,
     priority: Annotated[str, typer.Option(help="critical, normal or batch.")] = "normal",
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Push one document that no source holds, and wait until it is searchable."""
     if (text is None) == (file is None):
@@ -121,7 +122,7 @@ def add(
         "priority": priority,
         "request_id": random_id(),
     }
-    answer = call(settings_of(data, config, engine), "documents add", arguments)
+    answer = call(settings, "documents add", arguments)
     if as_json:
         print_json(answer)
     else:
@@ -136,22 +137,21 @@ def add(
     epilog="Examples: refold documents remove docs/old.md · refold documents remove docs/archive/ --yes · "
     "refold documents remove 'docs/**/*.tmp' folder:share/"
 )
+@with_settings
 def remove(
     documents: Annotated[
         list[str], typer.Argument(help="Document ids, uris or paths; folders, globs and sources stand for all in them.")
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove many without a question.")] = False,  # noqa: FBT002 - a flag of the command line
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Remove documents from the corpus; their files stay. An ingest of their source adds them again.
 
     A folder, a glob or a source needs not be there any more.
     """
     arguments = {"documents": [_named(d) for d in documents], "request_id": random_id()}
-    settings = settings_of(data, config, engine)
     answer = call(settings, "documents remove", {**arguments, "confirmed": yes})
     if "selected" in answer:
         if not _is_meant(answer["selected"], as_json=as_json):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import call, with_settings
 from refold.cli.output import (
     EXIT_INTERRUPTED,
     EXIT_NO,
@@ -21,6 +21,7 @@ from refold.cli.output import (
 )
 from refold.cli.progress import IngestProgress
 from refold.cli.stopping import Stopping
+from refold.settings.settings import Settings
 from schemas.ids import random_id
 
 SourcesArgument = Annotated[list[str], typer.Argument(help="Folders, files or globs.", metavar="SOURCE...")]
@@ -51,6 +52,7 @@ def register(app: typer.Typer) -> None:
     app.command("plan", epilog="Examples: refold plan docs/ · refold plan docs/ --limit 20 --json")(plan)
 
 
+@with_settings
 def ingest(
     sources: SourcesArgument,
     mode: ModeOption = "auto",
@@ -62,20 +64,19 @@ def ingest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,  # noqa: FBT002 - as above
     stream: Annotated[bool, typer.Option("--stream", help="Print every event as a JSON line.")] = False,  # noqa: FBT002 - as above
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the requests are in the log.")] = False,  # noqa: FBT002 - as above
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - as above
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Make documents searchable: new ones are added, changed ones updated, vanished ones removed.
 
     Exit code 1 when some failed. Ctrl-C stops in good order; the next ingest goes on where this one stopped.
     """
+    planned = _planned(sources, mode, force=force, as_name=as_name, allow_removals=allow_removals)
     if dry_run:
-        return plan(sources, mode, force, as_name, allow_removals, limit, data, config, engine, as_json)
-    settings = settings_of(data, config, engine)
+        return _plan({**planned, "limit": limit}, settings, as_json=as_json)
     arguments = {
-        **_planned(sources, mode, force=force, as_name=as_name, allow_removals=allow_removals),
+        **planned,
         "limit": limit,
         "priority": priority,
         "stream": stream,
@@ -114,6 +115,7 @@ def _show_ingested(answer: dict[str, Any], *, as_json: bool) -> int:
     return EXIT_NO if answer["failed"] or not answer["searchable"] else 0
 
 
+@with_settings
 def plan(
     sources: SourcesArgument,
     mode: ModeOption = "auto",
@@ -121,15 +123,17 @@ def plan(
     as_name: AsOption = None,
     allow_removals: RemovalsOption = False,  # noqa: FBT002 - as above
     limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many documents.")] = 50,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - as above
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show what an ingest would do, with the reason per document. Changes nothing."""
-    settings = settings_of(data, config, engine)
-    arguments = _planned(sources, mode, force=force, as_name=as_name, allow_removals=allow_removals)
-    answer = call(settings, "plan", {**arguments, "limit": limit})
+    planned = _planned(sources, mode, force=force, as_name=as_name, allow_removals=allow_removals)
+    return _plan({**planned, "limit": limit}, settings, as_json=as_json)
+
+
+def _plan(arguments: dict[str, Any], settings: Settings, *, as_json: bool) -> int:
+    answer = call(settings, "plan", arguments)
     if as_json:
         print_json(answer)
         return 0

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, with_settings
 from refold.cli.output import out, print_facts, print_json, print_table, short_time, tell_open_of_others
+from refold.settings.settings import Settings
 
 app = typer.Typer(help="What was asked for, and how far it is.", no_args_is_help=False, invoke_without_command=True)
 
@@ -31,15 +32,15 @@ def jobs(
 
 
 @app.command("list", epilog="Examples: refold jobs · refold jobs list --limit 5 --json")
+@with_settings
 def list_(
     limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """List jobs, the latest first."""
-    answer = call(settings_of(data, config, engine), "jobs list", {"limit": limit})
+    answer = call(settings, "jobs list", {"limit": limit})
     if as_json:
         print_json(answer)
         return 0
@@ -61,15 +62,15 @@ def list_(
 
 
 @app.command(epilog="Examples: refold jobs show 5f2c · refold jobs show 5f2c --json")
+@with_settings
 def show(
     job: JobArgument,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show one job with its counts, stages and failures."""
-    answer = call(settings_of(data, config, engine), "jobs show", {"job": job})
+    answer = call(settings, "jobs show", {"job": job})
     if as_json:
         print_json(answer)
         return 0
@@ -83,9 +84,8 @@ def _sources(sources: list[str]) -> str:
     return " ".join([*sources[:1], f"and {len(sources) - 1} more"] if len(sources) > 1 else sources)
 
 
-def _steer(action: str, done: str, job: str, *where: object) -> int:
-    data, config, engine, as_json = where
-    answer = call(settings_of(data, config, engine), f"jobs {action}", {"job": job})  # type: ignore[arg-type]
+def _steer(action: str, done: str, job: str, settings: Settings, *, as_json: bool) -> int:
+    answer = call(settings, f"jobs {action}", {"job": job})
     if as_json:
         print_json(answer)
     else:
@@ -95,36 +95,36 @@ def _steer(action: str, done: str, job: str, *where: object) -> int:
 
 
 @app.command(epilog="Example: refold jobs pause 5f2c")
+@with_settings
 def pause(
     job: JobArgument,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Let what has not started of a job wait."""
-    return _steer("pause", "is paused; go on with: refold jobs resume", job, data, config, engine, as_json)
+    return _steer("pause", "is paused; go on with: refold jobs resume", job, settings, as_json=as_json)
 
 
 @app.command(epilog="Example: refold jobs resume 5f2c")
+@with_settings
 def resume(
     job: JobArgument,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Let a paused job go on, and wait for it when nobody else works on the folder."""
-    return _steer("resume", "goes on", job, data, config, engine, as_json)
+    return _steer("resume", "goes on", job, settings, as_json=as_json)
 
 
 @app.command(epilog="Example: refold jobs cancel 5f2c")
+@with_settings
 def cancel(
     job: JobArgument,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Cancel a job: what has not started is answered DocumentCancelled; what is done stays."""
-    return _steer("cancel", "is cancelled", job, data, config, engine, as_json)
+    return _steer("cancel", "is cancelled", job, settings, as_json=as_json)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import call, with_settings
 from refold.cli.output import out, print_facts, print_json, print_line, print_table
+from refold.settings.settings import Settings
 
 app = typer.Typer(help="The log: the truth that everything else is folded from.", no_args_is_help=True)
 
@@ -20,15 +21,15 @@ TopicOption = Annotated[
 @app.command(
     epilog="Examples: refold log tail · refold log tail --topic documents --lines 50 --json · refold log tail --follow"
 )
+@with_settings
 def tail(
     topics: TopicOption = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the latest events per topic.")] = 10,
     after: Annotated[str | None, typer.Option(help="Begin at this position instead, such as documents:0=120.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,  # noqa: FBT002 - a flag of the command line
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - as above
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Print events, the oldest first; with --json one object per line."""
 
@@ -40,19 +41,19 @@ def tail(
         out().print(f"{event['occurred_at']}  {place:<22}  {event['kind']:<20}  {event['summary']}")
 
     arguments = {"topics": topics or [], "lines": lines, "after": after, "follow": follow}
-    call(settings_of(data, config, engine), "log tail", arguments, on_event=show)
+    call(settings, "log tail", arguments, on_event=show)
     return 0
 
 
 @app.command(epilog="Example: refold log stat --json")
+@with_settings
 def stat(
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show the log's id, its topics and how many events of each kind it holds."""
-    answer = call(settings_of(data, config, engine), "log stat", {})
+    answer = call(settings, "log stat", {})
     if as_json:
         print_json(answer)
         return 0
@@ -63,18 +64,19 @@ def stat(
 
 
 @app.command(epilog="Example: refold log export backup/log")
+@with_settings
 def export(
     directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Write the log as Avro object container files, readable by anything that knows Avro."""
-    return _transfer("log export", directory, data, config, engine, as_json)
+    return _transfer("log export", directory, settings, as_json=as_json)
 
 
 @app.command("import", epilog="Example: refold log import backup/log --data restored/")
+@with_settings
 def import_(
     directory: Annotated[Path, typer.Argument(help="A folder that `log export` wrote.")],
     artifacts: Annotated[
@@ -84,22 +86,20 @@ def import_(
             metavar="STORE",
         ),
     ] = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Read an exported log into an empty data folder; then: refold rebuild all."""
-    return _transfer("log import", directory, data, config, engine, as_json, artifacts)
+    return _transfer("log import", directory, settings, artifacts, as_json=as_json)
 
 
-def _transfer(command: str, directory: Path, *where: object) -> int:
-    data, config, engine, as_json, *artifacts = where
+def _transfer(command: str, directory: Path, settings: Settings, artifacts: str | None = None, *, as_json: bool) -> int:
     arguments = {
         "directory": str(directory.resolve()),
-        "artifacts": _store(artifacts[0]) if artifacts and artifacts[0] else None,
+        "artifacts": _store(artifacts) if artifacts else None,
     }
-    answer = call(settings_of(data, config, engine), command, arguments)  # type: ignore[arg-type]
+    answer = call(settings, command, arguments)
     if as_json:
         print_json(answer)
     else:
@@ -107,7 +107,6 @@ def _transfer(command: str, directory: Path, *where: object) -> int:
     return 0
 
 
-def _store(named: object) -> str:
+def _store(address: str) -> str:
     """Where a store is, for whoever runs the command."""
-    address = str(named)
     return address if "://" in address else str(Path(address).resolve())

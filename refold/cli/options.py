@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,3 +41,37 @@ def call(
 ) -> Json:
     """The result of `command` against the data folder, whoever owns it."""
     return Session(settings).call(command, arguments or {}, on_event=on_event, on_place=on_place, stop=stop)
+
+
+def with_settings(command: Callable[..., int]) -> Callable[..., int]:
+    """`command` with the four options of every command; it is called with `settings` and `as_json` in their place."""
+
+    @wraps(command)
+    def with_options(
+        *,
+        data: Path | None = None,
+        config: Path | None = None,
+        engine: str | None = None,
+        as_json: bool = False,
+        **options: Any,
+    ) -> int:
+        return command(**options, settings=settings_of(data, config, engine), as_json=as_json)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [one for one in signature.parameters.values() if one.name not in {"settings", "as_json"}]
+    parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in (*own, *_SHARED)]
+    # What typer reads: the signature, and the annotations of the function that it calls.
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_options
+
+
+_SHARED = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("data", None, DataOption),
+        ("config", None, ConfigOption),
+        ("engine", None, EngineOption),
+        ("as_json", False, JsonOption),
+    )
+]

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import call, with_settings
 from refold.cli.output import EXIT_NO, err, out, print_json, print_warning
+from refold.settings.settings import Settings
 
 SNIPPET_CHARS = 320
 """About four lines of a terminal: enough to tell whether a hit is worth opening."""
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     )(search)
 
 
+@with_settings
 def search(
     query: Annotated[str, typer.Argument(help='Words or a question; "quoted words" must stand together.')],
     mode: Annotated[str, typer.Option(help="hybrid, vector or keyword.")] = "hybrid",
@@ -38,13 +40,11 @@ def search(
     wait_for: Annotated[
         str | None, typer.Option(help="Wait until this position, job or document is searchable.")
     ] = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Find documents by words, by meaning, or both. Exit code 1 when nothing is found."""
-    settings = settings_of(data, config, engine)
     arguments = {"query": query, "mode": mode, "limit": limit, "filters": filters or [], "wait_for": wait_for}
     answer = call(settings, "search", arguments, on_event=_tell_behind)
     if as_json:

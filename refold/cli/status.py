@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, settings_of
+from refold.cli.options import call, with_settings
 from refold.cli.output import EXIT_NO, human_bytes, out, print_facts, print_json, print_table, print_warning
+from refold.settings.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -14,14 +15,14 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", epilog="Examples: refold doctor · refold doctor --data /srv/refold --json")(doctor)
 
 
+@with_settings
 def status(
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Show documents, jobs, and how far each projection is behind the log."""
-    answer = call(settings_of(data, config, engine), "status", {})
+    answer = call(settings, "status", {})
     if as_json:
         print_json(answer)
         return 0
@@ -41,16 +42,16 @@ def status(
     return 0
 
 
+@with_settings
 def doctor(
-    data: DataOption = None,
-    config: ConfigOption = None,
-    engine: EngineOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> int:
     """Check this machine and the data folder: what is missing, damaged or tight. Exit code 1 when something is."""
     from refold.doctor.machine import examine  # noqa: PLC0415 - needed by this command only
 
-    results = examine(settings_of(data, config, engine))
+    results = examine(settings)
     if as_json:
         print_json({"ok": all(r.is_good for r in results), "checks": [r.as_json() for r in results]})
     else:

@@ -14,7 +14,6 @@ from refold.cli import consistency
 CHILD = """
 import os, sys
 from refold.cli import {module} as module
-module.settings_of = lambda *_: None
 module.call = lambda *_: {answer!r}
 module.{command}()
 """
