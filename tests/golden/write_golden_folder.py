@@ -87,7 +87,11 @@ asyncio.run(main())
 TRIM = """
 import sys
 from pathlib import Path
-from streams.logs.sqlite.log import SqliteLog
+
+try:
+    from streams.logs.sqlite.log import SqliteLog
+except ImportError:  # a release whose log was one file
+    from streams.logs.sqlite import SqliteLog
 
 log = SqliteLog(Path(sys.argv[1]) / "log.sqlite")
 log.trim(log.end(log.partitions("requests")))
