@@ -16,6 +16,7 @@ from schemas.events import DocumentCompleted, DocumentQueued, PipelineEvent
 from schemas.positions import Position, TopicPartition
 from streams.logs.sqlite.log import SqliteLog
 from tests.crash.kill_moments import Watch
+from tests.worlds.cli_here import CliHere
 from tests.worlds.refold_cli import Cli, age, kill_group
 
 DOCUMENTS = 60
@@ -38,7 +39,7 @@ def docs(tmp_path: Path) -> Path:
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     # One document at a time: an ingest long enough to be interrupted.
-    return Cli(tmp_path / "data", {"REFOLD_POOL__PROCESSES": "1", "REFOLD_POOL__IN_FLIGHT": "1"})
+    return CliHere(tmp_path / "data", {"REFOLD_POOL__PROCESSES": "1", "REFOLD_POOL__IN_FLIGHT": "1"})
 
 
 def logged(cli: Cli) -> list[PipelineEvent]:

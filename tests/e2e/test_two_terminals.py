@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.worlds.cli_here import CliHere
 from tests.worlds.gated_refold import Gate
 from tests.worlds.refold_cli import ROOT, Cli, age
 
@@ -24,7 +25,7 @@ ONE_AT_A_TIME = {"REFOLD_POOL__PROCESSES": "1", "REFOLD_POOL__IN_FLIGHT": "1"}
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    return Cli(tmp_path / "data", ONE_AT_A_TIME)
+    return CliHere(tmp_path / "data", ONE_AT_A_TIME)  # the other terminal is the owner's
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from schemas.errors import PoisonError
 from schemas.events import Action
 from schemas.ids import random_id
 from streams.log import Draft
-from tests.worlds.refold_cli import Cli, age
+from tests.worlds.cli_here import CliHere
+from tests.worlds.refold_cli import age
 
 REFUSED = "unindexable"
 
@@ -146,7 +147,7 @@ async def test_a_wait_ends_when_its_caller_leaves(pipeline: refold.Pipeline, doc
 
 
 def test_the_first_search_of_a_new_owner_waits_for_indexes_that_are_behind(tmp_path: Path, docs: Path) -> None:
-    cli = Cli(tmp_path / "data")
+    cli = CliHere(tmp_path / "data")
     cli("ingest", str(docs))
     old = tmp_path / "old"
     shutil.copytree(cli.data, old)
