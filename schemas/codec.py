@@ -4,8 +4,8 @@
 0x00 · schema id, 4 bytes big-endian · Avro body, without schema
 ```
 
-Bodies of the newest schemas, which are nearly all, go through `schemas/compiled.py`; what was written with another
-version is resolved by fastavro.
+Bodies of the newest schemas, which are nearly all, go through `schemas/compiled/record.py`; fastavro resolves what was
+written with another version.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from schemas import events
 from schemas.avro_files import newest, released_schemas
 from schemas.canonical import without_logical_types
-from schemas.compiled import CompiledRecord, compile_record
+from schemas.compiled.record import CompiledRecord, compile_record
 from schemas.errors import FatalError, PoisonError
 from schemas.events import TOPICS, PipelineEvent
 from schemas.registry import SchemaRegistry, WriterSchema

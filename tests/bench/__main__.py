@@ -25,10 +25,10 @@ from tests.bench import (
     bench_log,
     bench_planner,
     bench_stages,
-    cluster,
     ingests,
     resume,
 )
+from tests.bench.cluster import cluster
 from tests.bench.figures import printed, table
 from tests.bench.machine import machine
 

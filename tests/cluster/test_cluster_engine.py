@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import refold
+from tests.commands.watched_command import commanded
 from tests.worlds.cluster import ClusterWorld, cluster_world
-from tests.worlds.watched_command import commanded
 
 
 @pytest.fixture

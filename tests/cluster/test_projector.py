@@ -21,7 +21,7 @@ from refold.cluster.projector.projector import Projector
 from refold.cluster.projector.upkeep import Kept, WentOn
 from schemas.errors import TransientError
 from streams.logs.memory import MemoryLog
-from tests.worlds.histories import Histories, drafts_of
+from tests.samples.histories import Histories, drafts_of
 
 PATIENCE_S = 30.0
 NAMES = {"manifest", "jobs", "stage_results"}

@@ -28,9 +28,9 @@ from schemas.positions import Position, TopicPartition
 from streams.log import Draft, EventLog, PositionExpired
 from streams.logs.kafka.clients import make_producer
 from streams.logs.kafka.read import ReadStalled
+from tests.samples.histories import Histories, drafts_of
 from tests.servers.kafka_corpora import KafkaCorpora, kafka_corpora, uris_of
 from tests.worlds.cluster import ClusterWorld, cluster_world
-from tests.worlds.histories import Histories, drafts_of
 
 PATIENCE_S = 90.0
 OWN = TopicPartition("documents", 0)

@@ -18,10 +18,10 @@ from refold.cluster.client.lag import status_of
 from schemas.errors import UnreachableError
 from streams.log import EventLog, PositionExpired
 from streams.transfer.log import export_log, import_log
+from tests.commands.cli_here import CliHere
+from tests.samples.histories import Histories, drafts_of
 from tests.servers.kafka_corpora import SLOTS, KafkaCorpora, kafka_corpora, uris_of
-from tests.worlds.cli_here import CliHere
 from tests.worlds.cluster import ClusterWorld, cluster_world
-from tests.worlds.histories import Histories, drafts_of
 
 # Servers that lost what they held
 

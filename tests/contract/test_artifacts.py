@@ -21,8 +21,8 @@ from streams.artifact_stores.memory import MemoryArtifacts
 from streams.artifact_stores.objects import STREAMED_FROM_BYTES, ObjectArtifacts, path_of_blob
 from streams.artifact_stores.shared_folder import SharedFolderArtifacts
 from streams.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactStats, ArtifactStore
+from tests.samples.flipped_bits import flipped, tamper
 from tests.servers.s3 import open_s3
-from tests.worlds.flipped_bits import flipped, tamper
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 

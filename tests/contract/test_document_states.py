@@ -21,8 +21,8 @@ from schemas.positions import Position
 from streams.documents.evolve import ImpossibleTransition, SequenceHole
 from streams.documents.states import DocumentStates
 from streams.log import Recorded
+from tests.samples.histories import FINGERPRINTS, NOON, Histories, histories, job_id_of, position_after, sha256_of
 from tests.servers.sql_views import DATABASES, apply
-from tests.worlds.histories import FINGERPRINTS, NOON, Histories, histories, job_id_of, position_after, sha256_of
 
 REPORT = "folder:docs/report.md"
 NOTES = "folder:docs/notes.md"

@@ -23,8 +23,8 @@ from schemas.events import Action, SkipReason
 from schemas.positions import Position, TopicPartition
 from streams.log import Recorded
 from streams.logs.memory import MemoryLog
+from tests.samples.histories import Histories, drafts_of, position_after
 from tests.servers.sql_views import DATABASES, VIEWS, apply, rows_of, tables_of
-from tests.worlds.histories import Histories, drafts_of, position_after
 
 ViewCase = tuple[str, Projection[Any], SqlView[Any, Any], Engine]
 

@@ -10,8 +10,8 @@ import pytest
 from projections.stage_results.view import StageResultsProjection, StageResultsView
 from schemas.events import Stage
 from streams.stages.results import StageKey
+from tests.samples.histories import Histories, artifact, sha256_of
 from tests.servers.sql_views import DATABASES, apply
-from tests.worlds.histories import Histories, artifact, sha256_of
 
 PARSE = StageKey(Stage.PARSE, sha256_of("a report"), "parse-1")
 CHUNK = StageKey(Stage.CHUNK, sha256_of("text of a report"), "chunk-1")

@@ -38,10 +38,10 @@ from schemas.events import PipelineEvent
 from streams.log import TOPIC_NAMES
 from streams.logs.sqlite.end import LogEnd, read_end
 from streams.logs.sqlite.log import SqliteLog
+from tests.commands.refold_cli import Answer, Cli, age, kill_group
 from tests.crash.check_export import check
 from tests.crash.disk_damage import PARTS, Damage, seeded_damage
 from tests.crash.kill_moments import Watch, seeded_kills
-from tests.worlds.refold_cli import Answer, Cli, age, kill_group
 
 EDITED = 4
 """Documents that are edited before each life."""

@@ -26,9 +26,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.commands.refold_cli import Cli, age, kill_group
 from tests.crash.check_export import entries, partitions
 from tests.crash.kill_moments import Kill, Watch, at_start_up, seeded_kills, timed_kills
-from tests.worlds.refold_cli import Cli, age, kill_group
 
 CHECK = Path(__file__).parent / "check_export.py"
 COUNTED_REFOLD = Path(__file__).parent / "counted_refold.py"

@@ -15,9 +15,9 @@ from refold.settings.settings import Settings
 from schemas.events import DocumentCompleted, DocumentQueued, PipelineEvent
 from schemas.positions import Position, TopicPartition
 from streams.logs.sqlite.log import SqliteLog
+from tests.commands.cli_here import CliHere
+from tests.commands.refold_cli import Cli, age, kill_group
 from tests.crash.kill_moments import Watch
-from tests.worlds.cli_here import CliHere
-from tests.worlds.refold_cli import Cli, age, kill_group
 
 DOCUMENTS = 60
 COLD_REFOLD = Path(__file__).parent / "cold_refold.py"

@@ -16,8 +16,8 @@ from refold.asyncapi import CHANNELS, as_yaml, asyncapi
 from schemas.avro_files import newest, released_schemas
 from schemas.canonical import canonical_form
 from schemas.events import TOPICS
+from tests.commands.markdown_blocks import ROOT
 from tests.servers.run import lacking
-from tests.worlds.markdown_blocks import ROOT
 
 PAGE = ROOT / "ops" / "asyncapi.yaml"
 KINDS = {kind.__name__: topic for topic, kinds in TOPICS.items() for kind in kinds}

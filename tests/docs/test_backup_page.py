@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import refold
-from tests.worlds.markdown_blocks import ROOT
-from tests.worlds.pages import reader_environment, typed
-from tests.worlds.refold_cli import Cli
+from tests.commands.markdown_blocks import ROOT
+from tests.commands.pages import reader_environment, typed
+from tests.commands.refold_cli import Cli
 
 BACKUP = ROOT / "ops" / "backup.md"
 UPGRADE = ROOT / "ops" / "upgrade.md"

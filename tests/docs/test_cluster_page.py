@@ -13,11 +13,11 @@ from uuid import uuid4
 
 import pytest
 
+from tests.commands.markdown_blocks import ROOT, blocks
+from tests.commands.pages import reader_environment
 from tests.servers.qdrant import qdrant_over_http
 from tests.servers.run import ADDRESSES, RUN, address_of
 from tests.worlds.cluster import forget_corpus
-from tests.worlds.markdown_blocks import ROOT, blocks
-from tests.worlds.pages import reader_environment
 
 PAGE = ROOT / "ops" / "cluster.md"
 TIMEOUT_S = 300

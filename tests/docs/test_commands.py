@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.command_line import command_names, commands
+from tests.commands.markdown_blocks import ROOT, blocks, code
 from tests.docs.test_links import PAGES
-from tests.worlds.command_line import command_names, commands
-from tests.worlds.markdown_blocks import ROOT, blocks, code
 
 PACKAGES = ("schemas", "streams", "projections", "refold")
 IN_A_SENTENCE = re.compile(r"(?:^|[:,;·] |then )refold (?!was )([a-z][a-z-]+)(?: ([a-z][a-z-]+))?")

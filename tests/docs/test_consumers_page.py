@@ -15,8 +15,8 @@ import pytest
 from schemas.events import DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from streams.log import Draft
+from tests.commands.markdown_blocks import ROOT, blocks
 from tests.servers.run import lacking
-from tests.worlds.markdown_blocks import ROOT, blocks
 from tests.worlds.producers import ProducersWorld, producers_world
 
 PAGE = ROOT / "ops" / "consumers.md"

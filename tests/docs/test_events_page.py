@@ -10,7 +10,7 @@ import pytest
 
 from schemas import events
 from schemas.events import TOPICS, ArtifactRef, Finding, Meta, StageReport, StageTotals, VectorsRef
-from tests.worlds.markdown_blocks import ROOT, code
+from tests.commands.markdown_blocks import ROOT, code
 
 PAGE = ROOT / "ops" / "events.md"
 NESTED = (Meta, ArtifactRef, Finding, StageReport, VectorsRef, StageTotals)

@@ -12,8 +12,8 @@ from streams.stages import media_types
 from streams.stages.fingerprints import MAX_PAGES
 from streams.stages.media_types import HTML, MARKDOWN, OFFICE, PAGED_MEDIA_TYPES, PARSERS_BY_MEDIA_TYPE, PLAIN_TEXT
 from streams.stages.parsers import archive
-from tests.worlds.markdown_blocks import ROOT, code, rows
-from tests.worlds.pages import reader_environment, typed
+from tests.commands.markdown_blocks import ROOT, code, rows
+from tests.commands.pages import reader_environment, typed
 
 PAGE = ROOT / "ops" / "file-types.md"
 PARSERS = {PLAIN_TEXT: "plain text", MARKDOWN: "Markdown", HTML: "HTML", OFFICE: "office"}

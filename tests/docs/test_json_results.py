@@ -34,10 +34,10 @@ from streams.log import Draft, SlotNumber
 from streams.logs.sqlite.end import EndFile, read_end
 from streams.logs.sqlite.log import SqliteLog
 from streams.logs.topic_plan import TOPICS_FILE
+from tests.commands.command_line import command_names
+from tests.commands.markdown_blocks import ROOT, code
 from tests.servers.kafka_corpora import kafka_corpora
 from tests.servers.registry import RegistryServer
-from tests.worlds.command_line import command_names
-from tests.worlds.markdown_blocks import ROOT, code
 
 PAGE = ROOT / "ops" / "json-results.md"
 NOTES = "push:notes"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.markdown_blocks import ROOT, links
+from tests.commands.markdown_blocks import ROOT, links
 
 MANY = 30
 """Modules name far more files."""

@@ -16,8 +16,8 @@ from refold.cluster.health.watchdog import PATIENCE_S
 from refold.cluster.slot_set import SlotStatus
 from refold.settings.cluster import ClusterSettings
 from schemas.positions import Position, TopicPartition
-from tests.worlds.histories import NOON, Histories
-from tests.worlds.markdown_blocks import ROOT, code, rows, section
+from tests.commands.markdown_blocks import ROOT, code, rows, section
+from tests.samples.histories import NOON, Histories
 
 PAGE = ROOT / "ops" / "observability.md"
 ALERTS = ROOT / "ops" / "prometheus" / "alerts.yml"

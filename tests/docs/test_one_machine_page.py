@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.worlds.markdown_blocks import ROOT, code, rows
+from tests.commands.markdown_blocks import ROOT, code, rows
 
 PAGE = ROOT / "ops" / "one-machine.md"
 MEASURED_CHUNKS = 100_000

@@ -15,8 +15,8 @@ import pytest
 from schemas.events import DocumentCompleted, DocumentQueued, DocumentRequested, Meta, PipelineEvent
 from schemas.ids import document_id_of
 from streams.documents.request_contract import MAX_CONTENT_BYTES, MAX_TEXT_BYTES
+from tests.commands.markdown_blocks import ROOT, Block, blocks, code, rows
 from tests.servers.run import lacking
-from tests.worlds.markdown_blocks import ROOT, Block, blocks, code, rows
 from tests.worlds.producers import ProducersWorld, producers_world
 
 PAGE = ROOT / "ops" / "producers.md"

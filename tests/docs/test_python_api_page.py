@@ -14,8 +14,8 @@ from refold.api.ingest_options import OPTIONS
 from refold.api.pipeline import Pipeline
 from refold.commands import COMMANDS
 from schemas import errors
-from tests.worlds.markdown_blocks import ROOT, code, rows, section
-from tests.worlds.pages import reader_environment, typed
+from tests.commands.markdown_blocks import ROOT, code, rows, section
+from tests.commands.pages import reader_environment, typed
 
 PAGE = ROOT / "ops" / "python-api.md"
 RESULTS = [refold.PipelineResult, refold.DocumentResult, refold.SearchAnswer, refold.Hit]

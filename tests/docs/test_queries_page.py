@@ -13,8 +13,8 @@ from projections.search.filters import FILTER_FORMS
 from projections.search.fusion import RANK_CONSTANT
 from projections.search.search import DEFAULT_LIMIT, SearchMode
 from refold.settings.settings import Settings
-from tests.worlds.markdown_blocks import ROOT, code, rows, section
-from tests.worlds.pages import reader_environment, typed
+from tests.commands.markdown_blocks import ROOT, code, rows, section
+from tests.commands.pages import reader_environment, typed
 
 PAGE = ROOT / "ops" / "queries.md"
 QUERIES = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.markdown_blocks import ROOT, blocks
-from tests.worlds.pages import reader_environment, typed
+from tests.commands.markdown_blocks import ROOT, blocks
+from tests.commands.pages import reader_environment, typed
 
 README = ROOT / "README.md"
 

@@ -10,7 +10,7 @@ import pytest
 
 from projections.backends.qdrant.backend import POINT_BYTES
 from streams.logs.topic_plan import load_topics
-from tests.worlds.markdown_blocks import ROOT
+from tests.commands.markdown_blocks import ROOT
 
 PAGE = ROOT / "ops" / "scale.md"
 DAY_S = 86_400

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from refold.settings.settings import AGREED, OTHER_VARIABLES, PLANNING, Settings, load_settings
-from tests.worlds.markdown_blocks import ROOT, blocks, code, rows, section
+from tests.commands.markdown_blocks import ROOT, blocks, code, rows, section
 
 PAGE = ROOT / "ops" / "settings.md"
 

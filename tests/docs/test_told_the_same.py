@@ -9,7 +9,7 @@ import pytest
 
 from projections.index.view import steps as index_steps
 from streams.slot import slot
-from tests.worlds.markdown_blocks import ROOT, code, rows
+from tests.commands.markdown_blocks import ROOT, code, rows
 
 TOLD_IN = [ROOT / "ops" / "architecture.md", ROOT / "ops" / "runbooks" / "commit-order.md"]
 GUARANTEES = ROOT / "ops" / "guarantees.md"

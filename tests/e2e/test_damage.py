@@ -12,9 +12,9 @@ from schemas.events import DocumentRequested, Meta
 from schemas.ids import document_id_of, event_id_of
 from streams.log import Draft
 from streams.logs.sqlite.log import SqliteLog
-from tests.worlds.cli_here import CliHere
-from tests.worlds.flipped_bits import tamper
-from tests.worlds.refold_cli import age
+from tests.commands.cli_here import CliHere
+from tests.commands.refold_cli import age
+from tests.samples.flipped_bits import tamper
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.fold.panics import Panicked
 from projections.index.backend import IndexedChunk
 from schemas.errors import DiskFull, RefoldError
-from tests.worlds.cli_here import CliHere
-from tests.worlds.refold_cli import Cli, age
+from tests.commands.cli_here import CliHere
+from tests.commands.refold_cli import Cli, age
 
 WORDS = ("kestrel", "heron", "dipper")
 

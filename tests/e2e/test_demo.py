@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refold.demo.__main__ import QUESTIONS
 from refold.demo.documents import DOCUMENTS
-from tests.worlds.refold_cli import ROOT, TIMEOUT_S, Cli
+from tests.commands.refold_cli import ROOT, TIMEOUT_S, Cli
 
 
 def run_demo(home: Path, *source: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.refold_cli import Cli, age
+from tests.commands.refold_cli import Cli, age
 
 DISK_MIB = 160
 FREE_MIB = 64

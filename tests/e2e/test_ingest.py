@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.cli_here import CliHere
-from tests.worlds.refold_cli import age
+from tests.commands.cli_here import CliHere
+from tests.commands.refold_cli import age
 
 SENTENCE = "The projector keeps what it serves in step with the log. "
 

@@ -16,7 +16,7 @@ import pytest
 import refold
 from refold.engine.engine import Engine
 from refold.settings.settings import load_settings
-from tests.worlds.refold_cli import ROOT, Cli, kill_group
+from tests.commands.refold_cli import ROOT, Cli, kill_group
 
 GUEST = """
 import asyncio, gc, json, os, signal, sys

@@ -23,8 +23,8 @@ from refold.settings.settings import load_settings
 from schemas.errors import RefoldError
 from schemas.events import GenerationCreated, GenerationDropped, GenerationPromoted
 from schemas.positions import Position
-from tests.worlds.cli_here import CliHere
-from tests.worlds.refold_cli import Cli
+from tests.commands.cli_here import CliHere
+from tests.commands.refold_cli import Cli
 
 PATIENCE_S = 60.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.refold_cli import Cli, age
+from tests.commands.refold_cli import Cli, age
 
 COMMANDS = (
     ("status",),

@@ -17,7 +17,7 @@ from schemas.errors import MachineError
 from schemas.ids import random_id
 from streams.planning.plan import PlannedDocument
 from streams.planning.planner import Planner
-from tests.worlds.refold_cli import Cli, age
+from tests.commands.refold_cli import Cli, age
 
 DOCUMENTS = 60
 

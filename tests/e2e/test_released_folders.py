@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import refold
-from tests.worlds.cli_here import CliHere
-from tests.worlds.golden_sources import (
+from tests.commands.cli_here import CliHere
+from tests.samples.golden_sources import (
     CREW,
     CREW_SIZE,
     LIBRARY,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.cli_here import CliHere
-from tests.worlds.refold_cli import age
+from tests.commands.cli_here import CliHere
+from tests.commands.refold_cli import age
 
 
 @pytest.fixture

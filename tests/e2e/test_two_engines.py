@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from refold.demo.documents import write_documents as write_demo_documents
+from tests.commands.cli_here import CliHere
 from tests.crash.kill_campaign import write_documents
-from tests.worlds.cli_here import CliHere
 from tests.worlds.cluster import cluster_world
 from tests.worlds.two_engines import compare, embedded, ingest, start
 

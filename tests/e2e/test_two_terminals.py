@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.cli_here import CliHere
-from tests.worlds.gated_refold import Gate
-from tests.worlds.refold_cli import ROOT, Cli, age
+from tests.commands.cli_here import CliHere
+from tests.commands.gated_refold import Gate
+from tests.commands.refold_cli import ROOT, Cli, age
 
 DOCUMENTS = 40
 PARAGRAPH = "Number {n}: the quick brown fox writes every transition down before it jumps over the lazy dog.\n\n"

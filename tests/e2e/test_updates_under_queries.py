@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import refold
-from tests.worlds.refold_cli import age
+from tests.commands.refold_cli import age
 
 UPDATES = 200
 NEIGHBOURS = 20

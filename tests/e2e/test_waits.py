@@ -19,8 +19,8 @@ from schemas.errors import PoisonError
 from schemas.events import Action
 from schemas.ids import random_id
 from streams.log import Draft
-from tests.worlds.cli_here import CliHere
-from tests.worlds.refold_cli import age
+from tests.commands.cli_here import CliHere
+from tests.commands.refold_cli import age
 
 REFUSED = "unindexable"
 

@@ -24,8 +24,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.commands.refold_cli import Cli, kill_group
 from tests.crash.kill_moments import Watch
-from tests.worlds.golden_sources import (
+from tests.samples.golden_sources import (
     CREW,
     LIBRARY,
     SOURCES,
@@ -34,7 +35,6 @@ from tests.worlds.golden_sources import (
     write_crew,
     write_library,
 )
-from tests.worlds.refold_cli import Cli, kill_group
 
 GOLDEN = Path(__file__).parent
 KILLED_AFTER = 6

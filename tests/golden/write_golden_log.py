@@ -42,8 +42,8 @@ from schemas.ids import document_id_of, event_id_of
 from streams.log import Draft
 from streams.logs.sqlite.log import SqliteLog
 from streams.transfer.log import export_log
-from tests.worlds.golden_states import states_json, states_of
-from tests.worlds.histories import NOON, Histories, artifact, drafts_of, sha256_of
+from tests.samples.golden_states import states_json, states_of
+from tests.samples.histories import NOON, Histories, artifact, drafts_of, sha256_of
 
 GOLDEN = Path(__file__).parent
 LOG_ID = "90de9010-0000-4000-8000-000000000001"

@@ -16,9 +16,9 @@ from streams.slot.attempt import AttemptFailed, AttemptOutcome, Produced
 from streams.stages.contents import decode_text
 from streams.stages.failures import FAILURES
 from streams.stages.fingerprints import StageSettings
-from tests.worlds import hostile
+from tests.samples import hostile
+from tests.samples.changing_files import while_read
 from tests.worlds.attempt import AttemptWorld, make_pool
-from tests.worlds.changing_files import while_read
 
 MIB = 1024 * 1024
 SETTINGS = StageSettings(timeout_s=60.0, memory_limit_bytes=1024 * MIB)

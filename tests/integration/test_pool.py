@@ -27,7 +27,7 @@ from streams.stages.contents import decode_chunks, decode_text, decode_vectors
 from streams.stages.embed import Embedder, load_embedder
 from streams.stages.failures import FAILURES, StageFailed
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
-from tests.worlds.hostile import OBEDIENT_PARSERS
+from tests.samples.hostile import OBEDIENT_PARSERS
 
 MIB = 1024 * 1024
 WAIT_S = 30.0
@@ -275,7 +275,7 @@ from streams.stages.fingerprints import StageSettings
 from streams.attempts.pool import StagePool
 from streams.attempts.pool_process import PoolConfiguration
 from streams.attempts.task import StageTask
-from tests.worlds.hostile import OBEDIENT_PARSERS
+from tests.samples.hostile import OBEDIENT_PARSERS
 
 embedder = load_embedder("wordllama-256")
 pool = StagePool(PoolConfiguration(settings=StageSettings(), embedder=embedder, parsers=OBEDIENT_PARSERS), processes=2)

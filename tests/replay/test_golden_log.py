@@ -12,7 +12,7 @@ from schemas.avro_files import released_schemas
 from schemas.codec import Codec
 from schemas.containers import read_container
 from schemas.registries.memory import MemoryRegistry
-from tests.worlds.golden_states import states_of
+from tests.samples.golden_states import states_of
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 SETS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir() and path.name.startswith("v"))

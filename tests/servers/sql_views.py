@@ -19,8 +19,8 @@ from projections.sql.view import SqlView
 from projections.stage_results.view import StageResultsProjection, StageResultsView
 from schemas.positions import Position
 from streams.log import Recorded
+from tests.samples.histories import position_after
 from tests.servers.run import address_of
-from tests.worlds.histories import position_after
 
 
 class OpenDatabase(Protocol):

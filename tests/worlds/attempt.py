@@ -20,8 +20,8 @@ from streams.sources.local.files import Files, finding_of
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from streams.stages.results import StageKey, StageResult
-from tests.worlds.flipped_bits import flipped
-from tests.worlds.hostile import OBEDIENT_PARSERS
+from tests.samples.flipped_bits import flipped
+from tests.samples.hostile import OBEDIENT_PARSERS
 
 
 def make_pool(settings: StageSettings | None = None, *, processes: int = 2) -> StagePool:

@@ -28,11 +28,11 @@ from schemas.registries.confluent_client import ConfluentClient
 from streams.logs.kafka.names import KafkaNames
 from streams.logs.kafka.topics import KafkaTopics
 from streams.logs.topic_plan import load_topics
+from tests.commands.cli_here import CliHere
 from tests.servers.kafka_corpora import KafkaCorpora
 from tests.servers.leftovers import drop_collections, drop_indexes, drop_subjects
 from tests.servers.qdrant import qdrant_over_http
 from tests.servers.run import RUN, address_of, qdrant_grpc_port
-from tests.worlds.cli_here import CliHere
 
 ROOT = Path(__file__).parents[2]
 SLOTS = 4

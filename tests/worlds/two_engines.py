@@ -26,7 +26,7 @@ from projections.search.search import SearchMode
 from refold.engine.data_folder import DataFolder, Ownership
 from refold.engine.engine import Engine
 from refold.settings.settings import load_settings
-from tests.worlds.cli_here import CliHere
+from tests.commands.cli_here import CliHere
 from tests.worlds.cluster import ClusterWorld, cluster_world
 
 HITS = 10

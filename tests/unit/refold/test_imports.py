@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.watched_command import commanded
+from tests.commands.watched_command import commanded
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 0.150

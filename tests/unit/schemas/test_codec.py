@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import compiled_read, events
+from schemas import events
 from schemas.avro_files import newest, released_schemas
 from schemas.canonical import canonical_form, fingerprint_of
 from schemas.codec import ABSENT_IDS, ABSENT_S, Codec, UnknownKind, UnknownSchemaId, UnreadableEvent, UnwritableEvent
-from schemas.compiled_read import KEPT_TEXT_BYTES, KEPT_TEXTS, REPEATED, kept_text
+from schemas.compiled import read as compiled_read
+from schemas.compiled.read import KEPT_TEXT_BYTES, KEPT_TEXTS, REPEATED, kept_text
 from schemas.events import (
     Action,
     ArtifactRef,
@@ -41,7 +42,7 @@ from schemas.events import (
 from schemas.ids import DocumentId, EventId, JobId, document_id_of, event_id_of
 from schemas.registries.memory import MemoryRegistry
 from schemas.registry import WriterSchema
-from tests.worlds.event_strategies import KINDS, any_event, events_of
+from tests.samples.event_strategies import KINDS, any_event, events_of
 
 NEWEST = newest(released_schemas())
 CODEC = Codec(MemoryRegistry())

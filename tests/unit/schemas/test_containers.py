@@ -31,7 +31,7 @@ from schemas.events import TOPICS, DocumentCancelled, DocumentSkipped, DocumentS
 from schemas.ids import document_id_of, event_id_of
 from schemas.registries.memory import MemoryRegistry
 from schemas.registry import WriterSchema
-from tests.worlds.event_strategies import KINDS, events_of
+from tests.samples.event_strategies import KINDS, events_of
 
 ORIGIN = Origin(log_id="log-of-tuesday", topic="documents", partition=3)
 DOCUMENT = document_id_of("file:///ledger.ods")

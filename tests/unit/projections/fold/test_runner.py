@@ -19,7 +19,7 @@ from schemas.positions import Position
 from streams.documents.evolve import SequenceHole
 from streams.log import Batch, Recorded
 from streams.logs.memory import MemoryLog
-from tests.worlds.histories import NOON, Histories, drafts_of
+from tests.samples.histories import NOON, Histories, drafts_of
 
 WAIT_S = 20.0
 """Far longer than anything here takes: only a test that fails waits so long."""

@@ -1,4 +1,4 @@
-"""The file of an index's bookkeeping; what is written in it: tests/contract/test_index_views.py."""
+"""The file of an index's bookkeeping; what is written in it: tests/contract/indexes/test_index_views.py."""
 
 from __future__ import annotations
 

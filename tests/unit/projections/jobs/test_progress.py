@@ -16,7 +16,7 @@ from schemas.events import Action, BatchProgress, JobFinished, JobOutcome, Pipel
 from schemas.ids import event_id_of
 from schemas.positions import Position
 from streams.logs.memory import MemoryLog
-from tests.worlds.histories import NOON, Histories, drafts_of, job_id_of
+from tests.samples.histories import NOON, Histories, drafts_of, job_id_of
 
 IMPORT = job_id_of("import")
 

@@ -13,8 +13,8 @@ from projections.jobs.view import JobsProjection, JobsView
 from schemas.events import Action, JobOutcome, Mode, Priority, SkipReason, StageTotals
 from schemas.ids import EventId
 from streams.log import Recorded
+from tests.samples.histories import NOON, Histories, job_id_of
 from tests.servers.sql_views import DATABASES, apply
-from tests.worlds.histories import NOON, Histories, job_id_of
 
 IMPORT = job_id_of("import")
 

@@ -12,8 +12,8 @@ from projections.manifest.entries import DocumentStatus
 from projections.manifest.view import ManifestProjection, ManifestView
 from schemas.events import Action, SkipReason
 from schemas.ids import document_id_of
+from tests.samples.histories import NOON, Histories, sha256_of
 from tests.servers.sql_views import DATABASES, apply
-from tests.worlds.histories import NOON, Histories, sha256_of
 
 REPORT = "folder:docs/report.md"
 

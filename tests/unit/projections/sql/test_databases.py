@@ -30,9 +30,9 @@ from schemas.errors import MachineError, TransientError, UnreachableError, Usage
 from schemas.positions import Position, TopicPartition
 from streams.log import Recorded
 from tests.contract.test_sql_views import a_busy_history, a_log, end_of
+from tests.samples.histories import NOON, Histories
 from tests.servers.run import address_of
 from tests.servers.sql_views import DATABASES, apply, open_postgres_of, rows_of, tables_of
-from tests.worlds.histories import NOON, Histories
 
 DOCUMENTS = TopicPartition("documents", 0)
 SPEC = IndexSpec(name="keyword", mapping="words-1")

@@ -24,7 +24,7 @@ from projections.sql.values import (
 )
 from schemas.events import ArtifactRef, DocumentQueued, Finding, Priority, Stage, StageReport, VectorsRef
 from streams.documents.state import DocumentState
-from tests.worlds.histories import Histories, histories
+from tests.samples.histories import Histories, histories
 
 
 @settings(max_examples=30)

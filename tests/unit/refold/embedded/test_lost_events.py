@@ -18,8 +18,8 @@ from schemas.positions import Position
 from streams.log import LogDamaged
 from streams.logs.sqlite.end import lost_events
 from streams.logs.sqlite.log import SqliteLog
-from tests.worlds.flipped_bits import tamper
-from tests.worlds.log_drafts import NOON, requested
+from tests.samples.flipped_bits import tamper
+from tests.samples.log_drafts import NOON, requested
 
 KEPT = Position.parse("requests:0=2")
 

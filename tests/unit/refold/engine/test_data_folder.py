@@ -15,7 +15,7 @@ from refold.control import server
 from refold.control.server import ControlServer
 from refold.engine.data_folder import DataFolder, Ownership
 from refold.settings.folder_access import FolderAccess
-from tests.worlds.refold_cli import Cli, age
+from tests.commands.refold_cli import Cli, age
 
 
 def modes(folder: Path) -> dict[str, int]:

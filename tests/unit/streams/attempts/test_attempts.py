@@ -21,8 +21,8 @@ from streams.sources.local.files import Files
 from streams.stages.contents import decode_chunks, decode_text, decode_vectors
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings, version_fingerprint
+from tests.samples.documents import pdf
 from tests.worlds.attempt import REINDEX, AttemptWorld, completed, make_pool, reports_of
-from tests.worlds.documents import pdf
 
 STAGES = [Stage.FETCH, Stage.PARSE, Stage.CHUNK, Stage.EMBED]
 PARAGRAPHS = [

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.events import Action, SkipReason
 from streams.documents.evolve import ImpossibleTransition, evolve
-from tests.worlds.histories import Histories
+from tests.samples.histories import Histories
 
 URI = "folder:docs/heavy.pdf"
 

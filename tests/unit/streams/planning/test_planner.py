@@ -15,8 +15,8 @@ from streams.planning.planner import BATCH_DOCUMENTS
 from streams.planning.removals import MassRemovalRefused
 from streams.source import Found, Unreadable
 from streams.sources.local.folder import FolderAdapter, FolderOptions
+from tests.samples.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
 from tests.unit.streams.planning.planned_corpus import Corpus
-from tests.worlds.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
 
 Action = PlannedAction
 

@@ -17,8 +17,8 @@ from streams.documents.uris import file_uri
 from streams.planning.plan import PlannedAction, PlanRules
 from streams.planning.removals import MassRemovalRefused
 from streams.sources.local.folder import FolderAdapter, FolderOptions
+from tests.samples.real_files import as_nobody, open_to_all, write
 from tests.unit.streams.planning.planned_corpus import Corpus
-from tests.worlds.real_files import as_nobody, open_to_all, write
 
 NAMED = FolderOptions(name="share")
 ALLOWED = PlanRules(allow_removals=True)

@@ -10,7 +10,7 @@ from schemas.events import DocumentCompleted, DocumentQueued
 from streams.documents.state import DocumentState
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.retry import RetryPolicy
-from tests.worlds.histories import Histories
+from tests.samples.histories import Histories
 from tests.worlds.outcomes import PRODUCED
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

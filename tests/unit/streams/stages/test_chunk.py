@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streams.stages.chunk import WINDOW_CHUNKS, chunk
 from streams.stages.fingerprints import StageSettings
-from tests.worlds import hostile
+from tests.samples import hostile
 
 SMALL = StageSettings(chunk_size=40, chunk_overlap=10)
 

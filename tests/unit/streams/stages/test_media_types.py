@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streams.stages.media_types import NOISE, media_type_of
-from tests.worlds.documents import archive, docx, epub, pdf, presentation
+from tests.samples.documents import archive, docx, epub, pdf, presentation
 
 OOXML = "application/vnd.openxmlformats-officedocument."
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512)

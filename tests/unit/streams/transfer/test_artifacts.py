@@ -8,7 +8,7 @@ from pathlib import Path
 from streams.artifact_stores.local import LocalArtifacts
 from streams.artifact_stores.memory import MemoryArtifacts
 from streams.transfer.artifacts import CopiedArtifacts, copy_artifacts
-from tests.worlds.flipped_bits import tamper
+from tests.samples.flipped_bits import tamper
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 

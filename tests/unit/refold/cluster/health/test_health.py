@@ -16,7 +16,7 @@ from refold.cluster.slot_set import SlotStatus
 from refold.settings.cluster import ClusterSettings
 from schemas.errors import FatalError, TransientError
 from schemas.positions import Position, TopicPartition
-from tests.worlds.histories import NOON, Histories
+from tests.samples.histories import NOON, Histories
 
 EVENTS = TopicPartition("documents", 0)
 STOPPED = ProjectionStatus(

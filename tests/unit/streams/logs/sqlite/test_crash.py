@@ -19,8 +19,8 @@ from schemas.events import DocumentRequested
 from schemas.positions import Position, TopicPartition
 from streams import sqlite_file
 from streams.logs.sqlite.log import SqliteLog
-from tests.worlds.dying_process import process
-from tests.worlds.log_drafts import requested
+from tests.commands.dying_process import process
+from tests.samples.log_drafts import requested
 
 REQUESTS = TopicPartition("requests", 0)
 THREADS = 3

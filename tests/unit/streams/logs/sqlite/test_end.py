@@ -18,9 +18,9 @@ from streams.log import TOPIC_NAMES, Draft, LogDamaged
 from streams.logs.sqlite import commit
 from streams.logs.sqlite.end import EndFile, LogEnd, end_path, lost_events, read_end
 from streams.logs.sqlite.log import SqliteLog
-from tests.worlds.dying_process import process
-from tests.worlds.flipped_bits import tamper
-from tests.worlds.log_drafts import NOON, requested
+from tests.commands.dying_process import process
+from tests.samples.flipped_bits import tamper
+from tests.samples.log_drafts import NOON, requested
 
 REQUESTS = TopicPartition("requests", 0)
 OPERATIONS = TopicPartition("operations", 0)

@@ -28,7 +28,7 @@ from streams.log import Draft, LogDamaged, PositionExpired, Recorded, SlotNumber
 from streams.logs.sqlite.layout import LOG_FILE, checksum_of
 from streams.logs.sqlite.log import SqliteLog
 from streams.sqlite_file import SqliteFile
-from tests.worlds.flipped_bits import tamper
+from tests.samples.flipped_bits import tamper
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 OPERATIONS = TopicPartition("operations", 0)

@@ -9,8 +9,8 @@ from schemas.events import Finding
 from streams.documents.uris import file_uri
 from streams.source import SourceChanged, SourceGone, SourceTooLarge, SourceUnavailable, SourceUnreadable
 from streams.sources.local.files import Files, PathNotAllowed
-from tests.worlds.changing_files import while_read
-from tests.worlds.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
+from tests.samples.changing_files import while_read
+from tests.samples.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
 
 
 def finding(path: Path) -> Finding:

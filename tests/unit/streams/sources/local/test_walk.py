@@ -15,7 +15,7 @@ from streams.source import Found, Unreadable
 from streams.sources.local.files import Files
 from streams.sources.local.folder import FolderAdapter, FolderOptions
 from streams.sources.table import adapter_for
-from tests.worlds.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
+from tests.samples.real_files import LONG_AGO_NS, as_nobody, open_descriptors, open_to_all, write
 
 
 def scan(source: Path | str, options: FolderOptions | None = None) -> list[Found | Unreadable]:

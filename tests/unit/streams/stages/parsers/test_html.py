@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streams.stages.fingerprints import StageSettings
 from streams.stages.parse import parse, title_of
-from tests.worlds import hostile
+from tests.samples import hostile
 
 
 def text_of(source: str | bytes) -> str:

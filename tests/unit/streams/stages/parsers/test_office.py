@@ -7,8 +7,8 @@ from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import media_type_of
 from streams.stages.parse import parse, title_of
 from streams.stages.parsers.archive import ALWAYS_UNPACKED_BYTES
-from tests.worlds import hostile
-from tests.worlds.documents import docx, epub, pdf, presentation
+from tests.samples import hostile
+from tests.samples.documents import docx, epub, pdf, presentation
 
 
 def parsed(content: bytes, settings: StageSettings | None = None) -> tuple[str, dict[str, int]]:

@@ -6,7 +6,7 @@ from streams.stages.failures import FAILURES, StageFailed
 from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import PARSERS_BY_MEDIA_TYPE, media_type_of
 from streams.stages.parse import MAX_TITLE_CHARS, PARSERS, parse, title_of
-from tests.worlds import hostile
+from tests.samples import hostile
 
 SETTINGS = StageSettings()
 

@@ -28,8 +28,8 @@ from streams.log import Draft, EventLog, SlotNumber
 from streams.logs.kafka.names import KafkaNames
 from streams.slot.slot import Slot
 from tests.bench.bench_log import drafts_of_ingests
-from tests.bench.cluster_servers import BENCH, bench_corpus, bench_schema, postgres
-from tests.bench.cluster_slots import request_draft, slot_parts
+from tests.bench.cluster.servers import BENCH, bench_corpus, bench_schema, postgres
+from tests.bench.cluster.slots import request_draft, slot_parts
 
 EVENTS = 100_000
 PER_APPEND = 1_000

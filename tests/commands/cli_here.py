@@ -20,7 +20,7 @@ from typing import IO
 
 from refold.cli.app import run
 from streams.process_log import log_from
-from tests.worlds.refold_cli import Answer, Cli
+from tests.commands.refold_cli import Answer, Cli
 
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 

@@ -1,7 +1,7 @@
 """Avro bodies of one schema to dataclasses and back, by functions written for that schema when it is first used.
 
 fastavro walks a schema's dicts for every value and fetches every byte of a number by a call; straight Python for one
-schema, without a dict in between, is several times as fast (`schemas/compiled_write.py` and `compiled_read.py` show
+schema, without a dict in between, is several times as fast (`schemas/compiled/write.py` and `compiled_read.py` show
 what it looks like). It knows the types that events use and no resolution: whoever reads another version asks fastavro
 first.
 """
@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.compiled_read import add_read
-from schemas.compiled_types import Types
-from schemas.compiled_write import add_write
-from schemas.python_source import PythonSource
+from schemas.compiled.python_source import PythonSource
+from schemas.compiled.read import add_read
+from schemas.compiled.types import Types
+from schemas.compiled.write import add_write
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from threading import Thread
 from time import perf_counter, sleep
 from typing import Any
 
-from tests.bench.cluster_servers import PATIENCE_S, POLL_S, wait_for
-from tests.bench.cluster_slots import request_draft
-from tests.bench.cluster_storage import bytes_per_document
+from tests.bench.cluster.servers import PATIENCE_S, POLL_S, wait_for
+from tests.bench.cluster.slots import request_draft
+from tests.bench.cluster.storage import bytes_per_document
 from tests.bench.corpus import generate
 from tests.bench.measured import measured, refold
 

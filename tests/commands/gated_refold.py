@@ -11,7 +11,7 @@ from pathlib import Path
 from refold.cli import main
 from streams.attempts.pool import StagePool
 from streams.attempts.task import StageAnswer, StageTask
-from tests.worlds.refold_cli import Cli
+from tests.commands.refold_cli import Cli
 
 VARIABLE = "GATE"
 

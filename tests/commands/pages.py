@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.worlds.markdown_blocks import ROOT, Block, blocks
+from tests.commands.markdown_blocks import ROOT, Block, blocks
 
 TIMEOUT_S = 60
 

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
-from schemas.compiled_types import EnumType, RecordType
-from schemas.python_source import PythonSource
+from schemas.compiled.python_source import PythonSource
+from schemas.compiled.types import EnumType, RecordType
 from schemas.varints import LONGS, LONGS_END, long_text, moment_text
 
 _SCALARS = {

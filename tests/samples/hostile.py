@@ -26,10 +26,10 @@ from streams.stages.fingerprints import StageSettings
 from streams.stages.media_types import PLAIN_TEXT
 from streams.stages.parse import PARSERS, Parsed
 from streams.stages.parsers.plain_text import parse_plain_text
-from tests.worlds.documents import archive, docx, pdf
+from tests.samples.documents import archive, docx, pdf
 
 MIB = 1024 * 1024
-OBEDIENT_PARSERS = {**PARSERS, PLAIN_TEXT: "tests.worlds.hostile:parse_as_told"}
+OBEDIENT_PARSERS = {**PARSERS, PLAIN_TEXT: "tests.samples.hostile:parse_as_told"}
 
 _kept: list[object] = []
 

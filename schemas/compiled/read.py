@@ -31,8 +31,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any
 
-from schemas.compiled_types import EnumType, RecordType
-from schemas.python_source import PythonSource
+from schemas.compiled.python_source import PythonSource
+from schemas.compiled.types import EnumType, RecordType
 from schemas.varints import SMALL_LONGS, block_at, moment_at, varint_at
 
 REPEATED = frozenset(

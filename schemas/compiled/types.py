@@ -1,4 +1,4 @@
-"""The types of one Avro schema as `schemas/compiled.py` writes functions for them."""
+"""The types of one Avro schema as `schemas/compiled/record.py` writes functions for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.blanks import blank_of
-from schemas.python_source import PythonSource
+from schemas.compiled.python_source import PythonSource
 from schemas.varints import LONGS
 
 

@@ -1,4 +1,4 @@
-"""A worker that only takes in: `python -m tests.bench.cluster_worker SERVERS CORPUS POSTGRES SCHEMA`.
+"""A worker that only takes in: `python -m tests.bench.cluster.worker SERVERS CORPUS POSTGRES SCHEMA`.
 
 Faust, Kafka, transactions and the manifest in PostgreSQL are real; attempts are held back.
 """
@@ -21,7 +21,7 @@ from streams.logs.kafka.log import KafkaLog
 from streams.logs.kafka.names import KafkaNames
 from streams.slot.slot import Slot
 from streams.slot.thread import SlotThread
-from tests.bench.cluster_slots import HeldAttempts, slot_parts
+from tests.bench.cluster.slots import HeldAttempts, slot_parts
 
 
 def main() -> None:

@@ -18,14 +18,14 @@ from projections.manifest.view import ManifestView
 from projections.sql.databases import open_postgres
 from streams.log import EventLog
 from streams.slot.overlay import INTAKE_SHARE, OVERLAY_LIMIT
-from tests.bench.cluster_servers import BENCH, PATIENCE_S, bench_corpus, bench_schema, postgres
-from tests.bench.cluster_slots import request_draft
+from tests.bench.cluster.servers import BENCH, PATIENCE_S, bench_corpus, bench_schema, postgres
+from tests.bench.cluster.slots import request_draft
 
 SLOTS = 4
 REQUESTS = int(SLOTS * OVERLAY_LIMIT * INTAKE_SHARE * 0.9)  # keys do not spread evenly
 PER_APPEND = 1_000
 LOOK_S = 0.02
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def run(*, requests: int = REQUESTS) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def run(*, requests: int = REQUESTS) -> dict[str, Any]:
 
 @contextmanager
 def _worker(*arguments: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "tests.bench.cluster_worker", *arguments]
+    command = [sys.executable, "-m", "tests.bench.cluster.worker", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         yield

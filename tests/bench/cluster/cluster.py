@@ -1,6 +1,6 @@
 """The processes of a cluster, measured on one machine with all its servers: `python -m tests.bench cluster`.
 
-A projector beside a bare consumer, and owning a slot (`cluster_replay.py`); intake (`cluster_intake.py`); documents
+A projector beside a bare consumer, and owning a slot (`replay.py`); intake (`cluster_intake.py`); documents
 through everything beside the embedded engine (`cluster_documents.py`). What this means for sizing: `ops/scale.md`.
 """
 
@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.bench import cluster_documents, cluster_intake, cluster_replay
-from tests.bench.cluster_servers import stop_servers
+from tests.bench.cluster import documents as cluster_documents
+from tests.bench.cluster import intake as cluster_intake
+from tests.bench.cluster import replay
+from tests.bench.cluster.servers import stop_servers
 from tests.bench.figures import STAND_IN
 
 
 def run(
     *,
     documents: int = cluster_documents.DOCUMENTS,
-    events: int = cluster_replay.EVENTS,
+    events: int = replay.EVENTS,
     requests: int = cluster_intake.REQUESTS,
 ) -> dict[str, Any]:
     """All figures of the cluster; the servers are those of this run and end with it."""
     try:
         return {
-            **cluster_replay.run(events=events),
+            **replay.run(events=events),
             **cluster_intake.run(requests=requests),
             **cluster_documents.run(documents=documents),
         }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tests.worlds.refold_cli import ROOT
+from tests.commands.refold_cli import ROOT
 
 COMMAND = """
 import atexit, gc, json, sys
