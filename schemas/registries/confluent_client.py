@@ -6,13 +6,14 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from schemas.errors import FatalError, RefoldError, TransientError, UsageError
+from schemas.extras import extra
 from schemas.registry import SchemaConflict
 
-if TYPE_CHECKING:
+with extra("kafka"):
     import httpx
 
 CONNECT_TIMEOUT_S = 5.0
@@ -50,30 +51,28 @@ class ConfluentClient:
         ca_file: Certificates to trust instead of the machine's, as PEM.
 
     Raises:
-        UsageError: the extra `kafka` is not installed, or `url` or `ca_file` cannot be.
+        UsageError: `url` or `ca_file` cannot be.
 
-    All methods raise TransientError when the registry cannot be reached or is not well, UsageError when it turns the
-    user down, and FatalError when what answers is no registry.
+    All methods raise TransientError when the registry cannot be reached or is not well, UsageError when it refuses the
+    user, and FatalError when what answers is no registry.
     """
 
     def __init__(
         self, url: str, *, user: str | None = None, password: str | None = None, ca_file: Path | None = None
     ) -> None:
-        http = _driver()
         try:
-            parsed = http.URL(url)
-        except http.InvalidURL as exc:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as exc:
             raise _bad_url() from exc
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise _bad_url()
-        self._errors: type[Exception] = http.HTTPError
         self.address = str(parsed.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")
         name = parsed.username or user
-        self._client: httpx.Client = http.Client(
+        self._client = httpx.Client(
             base_url=self.address,
-            auth=http.BasicAuth(name, parsed.password or password or "") if name else None,
+            auth=httpx.BasicAuth(name, parsed.password or password or "") if name else None,
             verify=_trusting(ca_file) if ca_file is not None else True,
-            timeout=http.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             headers={"Accept": f"{_MEDIA_TYPE}, application/json"},
         )
 
@@ -123,7 +122,7 @@ class ConfluentClient:
         headers = {"Content-Type": _MEDIA_TYPE} if body is not None else None
         try:
             response = self._client.request(method, path, json=body, headers=headers)
-        except self._errors as exc:
+        except httpx.HTTPError as exc:
             raise self._away(str(exc) or type(exc).__name__) from exc
         try:
             answer = response.json()
@@ -146,7 +145,7 @@ class ConfluentClient:
                 f"the registry refuses the schema: {message}",
                 op="register schema",
                 subject=path.split("/")[2],
-                hint="refold schema check tells what is wrong with a new version; a released one never changes",
+                hint="refold schema check says what is wrong with a new version; a released one never changes",
             )
         if status in _HTTP_DENIED:
             return UsageError(
@@ -202,16 +201,3 @@ def _bad_url() -> UsageError:
         subject="registry",
         hint="write it like https://host:8081",
     )
-
-
-def _driver() -> Any:
-    try:
-        import httpx  # noqa: PLC0415 - of the extra `kafka`, which the core does without
-    except ImportError as exc:
-        raise UsageError(
-            "a schema registry needs an HTTP client",
-            op="ask registry",
-            subject="registry",
-            hint="pip install 'refold[kafka]'",
-        ) from exc
-    return httpx

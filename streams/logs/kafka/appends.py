@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock, Thread
-from typing import TYPE_CHECKING
 
 from schemas.errors import RefoldError, UsageError
+from schemas.extras import extra
 from schemas.positions import Position
 from streams.log import UnknownOutcome
 from streams.logs.kafka.clients import DELIVERY_TIMEOUT_MS
-from streams.logs.kafka.faults import driver, fault_of, is_uncertain, mapped_kafka_errors
+from streams.logs.kafka.faults import fault_of, is_uncertain, mapped_kafka_errors
 from streams.logs.kafka.names import KafkaNames
 from streams.logs.kafka.records import Framed, Receipts
 from streams.logs.kafka.slot import discard, produce
 
-if TYPE_CHECKING:
-    from confluent_kafka import Producer
+with extra("kafka"):
+    from confluent_kafka import KafkaException, Producer
 
 ANSWER_TIMEOUT_S = DELIVERY_TIMEOUT_MS / 1_000 + 5.0
 """Longer than a record is tried, so that each has its answer."""
@@ -82,13 +82,13 @@ class KafkaAppends:
         for number, record in enumerate(records):
             try:
                 produce(producer, self._names, record, receipts)
-            except driver().KafkaException as exc:
+            except KafkaException as exc:
                 receipts.refuse(exc.args[0], len(records) - number)
                 return
 
     def _take_answers(self, producer: Producer) -> None:
         while self._producer is producer or len(producer):  # others may wait for answers of one that was given up
-            with suppress(SystemError, driver().KafkaException):  # a fatal one: each record's own answer tells it
+            with suppress(SystemError, KafkaException):  # a fatal one: each record's own answer tells it
                 producer.poll(POLL_S)
 
     def _renew(self, producer: Producer, receipts: Receipts) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from streams.logs.kafka.faults import driver, mapped_kafka_errors
+from schemas.extras import extra
+from streams.logs.kafka.faults import mapped_kafka_errors
 
-if TYPE_CHECKING:
+with extra("kafka"):
     from confluent_kafka import Consumer, Producer
     from confluent_kafka.admin import AdminClient
 
@@ -43,8 +44,6 @@ _LOGGER.addHandler(logging.NullHandler())
 
 def make_admin(client: ClientSettings) -> AdminClient:
     """An admin client; the first question connects."""
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - an extra
-
     with mapped_kafka_errors("open", _servers(client)):
         return AdminClient(_with(client, {}))
 
@@ -68,7 +67,7 @@ def make_producer(client: ClientSettings, *, transactional_id: str | None = None
             "retry.backoff.ms": RETRY_BACKOFF_MS,
         }
     with mapped_kafka_errors("connect", _servers(client)):
-        producer: Producer = driver().Producer(_with(client, settings))
+        producer = Producer(_with(client, settings))
         # Unless a broker is connected when a producer id is first asked for, the next try is half a second later.
         producer.list_topics(timeout=CONNECT_TIMEOUT_S)
         return producer
@@ -89,7 +88,7 @@ def make_consumer(client: ClientSettings, *, group: str, is_committed_only: bool
         "queued.min.messages": 10_000,
     }
     with mapped_kafka_errors("connect", _servers(client)):
-        consumer: Consumer = driver().Consumer(_with(client, settings))
+        consumer = Consumer(_with(client, settings))
         consumer.list_topics(timeout=CONNECT_TIMEOUT_S)  # else the first read waits for it by tenths of a second
         return consumer
 

@@ -1,18 +1,18 @@
-"""The Kafka client's module, and what its errors mean here."""
+"""What the errors of the Kafka client mean here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
-from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from schemas.errors import FatalError, PoisonError, RefoldError, TransientError, UnreachableError, UsageError
+from schemas.extras import extra
 from streams.log import Fenced
 
-if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
+with extra("kafka"):
+    from confluent_kafka import KafkaError, KafkaException
 
 _Answer = TypeVar("_Answer")
 
@@ -59,19 +59,6 @@ _MOVING = frozenset({"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "FENCED
 _UNCERTAIN = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"})
 
 
-def driver() -> ModuleType:
-    """The module `confluent_kafka`.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import confluent_kafka  # noqa: PLC0415 - an extra
-    except ImportError as exc:
-        raise UsageError("the Kafka client is not installed", op="import", hint="pip install 'refold[kafka]'") from exc
-    return confluent_kafka
-
-
 def is_fenced(error: KafkaError) -> bool:
     """Whether another owner has taken the transactional id, or the broker gave up on this one."""
     return error.name() in _FENCED
@@ -101,10 +88,9 @@ def fault_of(error: KafkaError, op: str, *, subject: str) -> RefoldError:
 @contextmanager
 def mapped_kafka_errors(op: str, subject: str) -> Iterator[None]:
     """Raises what the Kafka client raises inside the block as an error of refold."""
-    kafka_exception = driver().KafkaException
     try:
         yield
-    except kafka_exception as exc:
+    except KafkaException as exc:
         raise fault_of(exc.args[0], op, subject=subject) from exc
 
 
@@ -114,12 +100,11 @@ def settled(ask: Callable[[], _Answer], *, refresh: Callable[[], object]) -> _An
     The admin client, unlike producers and consumers, neither asks again nor forgets the old leader: `refresh`, called
     between two tries, has it learn the new one.
     """
-    kafka_exception = driver().KafkaException
     deadline_s = monotonic() + MOVING_TIMEOUT_S
     while True:
         try:
             return ask()
-        except kafka_exception as exc:
+        except KafkaException as exc:
             if exc.args[0].name() not in _MOVING or monotonic() > deadline_s:
                 raise
         sleep(MOVING_PAUSE_S)

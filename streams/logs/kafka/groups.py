@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from schemas.extras import extra
 from schemas.positions import Position, TopicPartition
 from streams.logs.kafka.clients import ClientSettings, make_admin
 from streams.logs.kafka.faults import mapped_kafka_errors
 from streams.logs.kafka.marks import ANSWER_TIMEOUT_S
 from streams.logs.kafka.names import KafkaNames
 
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
+with extra("kafka"):
+    from confluent_kafka import ConsumerGroupTopicPartitions
+    from confluent_kafka import TopicPartition as KafkaPartition
 
 
 class KafkaGroupPositions:
@@ -23,12 +25,10 @@ class KafkaGroupPositions:
 
     def __init__(self, corpus: str, client: ClientSettings) -> None:
         self._names = KafkaNames(corpus)
-        self._admin: AdminClient = make_admin(client)
+        self._admin = make_admin(client)
 
     def get(self, group: str) -> Position | None:
         """How far `group` has come; None for one that has never handled anything."""
-        from confluent_kafka import ConsumerGroupTopicPartitions  # noqa: PLC0415 - an extra
-
         name = self._names.subscribers(group)
         with mapped_kafka_errors("read subscription", name):
             asked = [ConsumerGroupTopicPartitions(name)]
@@ -41,13 +41,10 @@ class KafkaGroupPositions:
 
     def put(self, group: str, position: Position) -> None:
         """`group` has handled everything before `position`; durable when this returns."""
-        from confluent_kafka import ConsumerGroupTopicPartitions  # noqa: PLC0415 - an extra
-        from confluent_kafka import TopicPartition as Place  # noqa: PLC0415 - an extra
-
         if not position:
             return
         name = self._names.subscribers(group)
-        places = [Place(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in position.items()]
+        places = [KafkaPartition(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in position.items()]
         with mapped_kafka_errors("store subscription", name):
             asked = [ConsumerGroupTopicPartitions(name, places)]
             answers = self._admin.alter_consumer_group_offsets(asked, request_timeout=ANSWER_TIMEOUT_S)

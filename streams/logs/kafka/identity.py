@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from schemas.errors import UsageError
+from schemas.extras import extra
 from streams.log import TOPIC_NAMES, LogReplaced
 from streams.logs.kafka.faults import mapped_kafka_errors
 from streams.logs.kafka.marks import ANSWER_TIMEOUT_S
 from streams.logs.kafka.names import KafkaNames
 from streams.placement import partitions_of
 
-if TYPE_CHECKING:
+with extra("kafka"):
+    from confluent_kafka import TopicCollection
     from confluent_kafka.admin import AdminClient, TopicDescription
 
 CHECK_EVERY_S = 5.0
@@ -77,8 +78,6 @@ class KafkaIdentity:
                 )
 
     def _described(self, op: str) -> Mapping[str, TopicDescription]:
-        from confluent_kafka import TopicCollection  # noqa: PLC0415 - an extra
-
         full_names = {self._names.topic(topic): topic for topic in TOPIC_NAMES}
         with mapped_kafka_errors(op, f"topics of corpus {self._names.corpus}"):
             answers = self._admin.describe_topics(TopicCollection(list(full_names)), request_timeout=ANSWER_TIMEOUT_S)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from schemas.codec import Codec
+from schemas.extras import extra
 from schemas.positions import Position, TopicPartition
 from schemas.registry import SchemaRegistry
 from streams.log import Batch, Draft, SlotNumber
 from streams.logs.kafka.appends import KafkaAppends
 from streams.logs.kafka.clients import ClientSettings, make_admin, make_consumer, make_producer
-from streams.logs.kafka.faults import driver
 from streams.logs.kafka.identity import CHECK_EVERY_S, KafkaIdentity
 from streams.logs.kafka.marks import KafkaMarks
 from streams.logs.kafka.names import KafkaNames
@@ -22,7 +21,7 @@ from streams.logs.kafka.slot import KafkaSlot
 from streams.logs.kafka.tail import KafkaTail
 from streams.placement import check_partitions, check_slot, partitions_of, place
 
-if TYPE_CHECKING:
+with extra("kafka"):
     from confluent_kafka import Producer
 
 
@@ -45,7 +44,7 @@ class KafkaLog:
 
     Raises:
         UnreachableError: Kafka cannot be reached.
-        UsageError: the topics are not there, are not partitioned alike, or the client is not installed or refused.
+        UsageError: the topics are not there, are not partitioned alike, or the client refuses its settings.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class KafkaLog:
         new_slot_producer: Callable[[str], Producer] | None = None,
     ) -> None:
         names = self._names = KafkaNames(corpus)
-        driver()
         admin = make_admin(client)
         self._identity = KafkaIdentity(admin, names, check_every_s=check_every_s)
         self.log_id, self._slot_count = self._identity.log_id, self._identity.slot_count

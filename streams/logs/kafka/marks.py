@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from threading import Condition
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from schemas.errors import UsageError
+from schemas.extras import extra
 from schemas.positions import Position, TopicPartition
-from streams.logs.kafka.faults import driver, mapped_kafka_errors, settled
+from streams.logs.kafka.faults import mapped_kafka_errors, settled
 from streams.logs.kafka.names import KafkaNames
 
-if TYPE_CHECKING:
+with extra("kafka"):
     from confluent_kafka import IsolationLevel
     from confluent_kafka import TopicPartition as KafkaPartition
     from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -41,26 +41,19 @@ class KafkaMarks:
 
     def begin(self, partitions: Collection[TopicPartition]) -> Position:
         """The low watermarks: the first kept offsets."""
-        from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415 - an extra
-
         return self._ask(partitions, OffsetSpec.earliest(), is_committed_only=False)
 
     def end(self, partitions: Collection[TopicPartition]) -> Position:
         """The high watermarks, whatever transactions are open below them."""
-        from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415 - an extra
-
         return self._ask(partitions, OffsetSpec.latest(), is_committed_only=False)
 
     def stable_end(self, partitions: Collection[TopicPartition]) -> Position:
         """The last stable offsets: where the first open transaction began. Only to explain why a read stands still."""
-        from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415 - an extra
-
         return self._ask(partitions, OffsetSpec.latest(), is_committed_only=True)
 
     def trim(self, before: Position) -> None:
         """Have Kafka delete the records below `before`, which is not beyond the end."""
-        kafka_partition = driver().TopicPartition
-        asked = [kafka_partition(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in before.items()]
+        asked = [KafkaPartition(self._names.topic(tp.topic), tp.partition, offset) for tp, offset in before.items()]
         if asked:
             with mapped_kafka_errors("trim", str(before)):
                 settled(lambda: self._delete(asked), refresh=self._learn_leaders)
@@ -97,12 +90,9 @@ class KafkaMarks:
         self.wake()
 
     def _ask(self, partitions: Collection[TopicPartition], spec: OffsetSpec, *, is_committed_only: bool) -> Position:
-        from confluent_kafka import IsolationLevel  # noqa: PLC0415 - an extra
-
         if not partitions:
             return Position()
-        kafka_partition = driver().TopicPartition
-        asked = {kafka_partition(self._names.topic(tp.topic), tp.partition): spec for tp in partitions}
+        asked = {KafkaPartition(self._names.topic(tp.topic), tp.partition): spec for tp in partitions}
         level = IsolationLevel.READ_COMMITTED if is_committed_only else IsolationLevel.READ_UNCOMMITTED
         with mapped_kafka_errors("read", "watermarks"):
             return settled(lambda: self._list(asked, level), refresh=self._learn_leaders)

@@ -7,19 +7,20 @@ from contextlib import contextmanager
 from hashlib import sha256
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from schemas.avro_files import NAMESPACE
 from schemas.codec import Codec, UnknownSchemaId, UnreadableEvent
 from schemas.errors import RefoldError, TransientError
+from schemas.extras import extra
 from schemas.positions import Position, TopicPartition
 from streams.log import Batch, LogDamaged, PositionExpired, Recorded, Undecodable
-from streams.logs.kafka.faults import driver, fault_of, mapped_kafka_errors
+from streams.logs.kafka.faults import fault_of, mapped_kafka_errors
 from streams.logs.kafka.marks import KafkaMarks
 from streams.logs.kafka.names import KafkaNames
 
-if TYPE_CHECKING:
+with extra("kafka"):
     from confluent_kafka import Consumer, Message
+    from confluent_kafka import TopicPartition as KafkaPartition
 
 MAX_BATCH_RECORDS = 1_000
 
@@ -141,7 +142,6 @@ class _Reading:
         self._consumer = consumer
         self._at = {tp: span.start for tp, span in spans.items()}
         self._stops = {tp: span.stop for tp, span in spans.items()}
-        self._partition = driver().TopicPartition
         self.failure: RefoldError | None = None
         with mapped_kafka_errors("read", "assignment"):
             consumer.assign(self._in_kafka(spans))
@@ -219,8 +219,8 @@ class _Reading:
         low, _ = self._consumer.get_watermark_offsets(self._in_kafka([tp])[0], timeout=10.0)
         return expired(tp, self._at[tp], begin_offset=low)
 
-    def _in_kafka(self, partitions: Mapping[TopicPartition, object] | Sequence[TopicPartition]) -> list:  # type: ignore[type-arg]
-        return [self._partition(self._names.topic(tp.topic), tp.partition, self._at[tp]) for tp in partitions]
+    def _in_kafka(self, partitions: Mapping[TopicPartition, object] | Sequence[TopicPartition]) -> list[KafkaPartition]:
+        return [KafkaPartition(self._names.topic(tp.topic), tp.partition, self._at[tp]) for tp in partitions]
 
 
 def expired(tp: TopicPartition, offset: int, *, begin_offset: int) -> PositionExpired:

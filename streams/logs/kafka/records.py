@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event, Lock
-from typing import TYPE_CHECKING
 
 from schemas.codec import Codec
 from schemas.errors import PoisonError
 from schemas.events import PipelineEvent
+from schemas.extras import extra
 from schemas.positions import Position, TopicPartition
 from streams.log import Draft
 from streams.logs.kafka.clients import MAX_RECORD_BYTES
 from streams.placement import not_before
 
-if TYPE_CHECKING:
+with extra("kafka"):
     from confluent_kafka import KafkaError, Message
 
 ENVELOPE_BYTES = 1_024

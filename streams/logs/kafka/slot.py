@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from schemas.errors import RefoldError, TransientError
+from schemas.extras import extra
 from schemas.positions import Position
 from streams.log import Fenced, SlotNumber, UnknownOutcome
 from streams.logs.kafka.clients import TRANSACTION_TIMEOUT_MS
-from streams.logs.kafka.faults import driver, fault_of, is_fenced, mapped_kafka_errors
+from streams.logs.kafka.faults import fault_of, is_fenced, mapped_kafka_errors
 from streams.logs.kafka.names import KafkaNames
 from streams.logs.kafka.records import Framed, Receipts
 
-if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Producer
+with extra("kafka"):
+    from confluent_kafka import KafkaError, KafkaException, Producer
 
 INIT_TIMEOUT_S = 30.0
 """How long taking a slot may last: the coordinator first ends the old owner's transaction."""
@@ -118,7 +118,7 @@ class KafkaSlot:
         self._state = _State.BROKEN
         try:
             self._producer.abort_transaction(ABORT_TIMEOUT_S)
-        except driver().KafkaException as exc:
+        except KafkaException as exc:
             if is_fenced(exc.args[0]):
                 self._state = _State.FENCED
                 raise Fenced(op="append", subject=self._subject) from exc
@@ -130,7 +130,7 @@ class KafkaSlot:
         self._state = _State.UNKNOWN  # until the answer is there: Ctrl-C may come on either side of it
         try:
             self._producer.commit_transaction(COMMIT_TIMEOUT_S)
-        except driver().KafkaException as exc:
+        except KafkaException as exc:
             raise self._outcome(exc.args[0]) from exc
         self._state = _State.OWNED
 

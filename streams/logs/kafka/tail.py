@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from schemas.codec import Codec, UnknownSchemaId, UnreadableEvent
 from schemas.errors import TransientError
 from schemas.events import PipelineEvent
+from schemas.extras import extra
 from schemas.positions import TopicPartition
-from streams.logs.kafka.faults import driver, mapped_kafka_errors
+from streams.logs.kafka.faults import mapped_kafka_errors
 from streams.logs.kafka.marks import KafkaMarks
 from streams.logs.kafka.names import KafkaNames
 
-if TYPE_CHECKING:
+with extra("kafka"):
     from confluent_kafka import Consumer
+    from confluent_kafka import TopicPartition as KafkaPartition
 
 STEPS_BACK = (2, 64, 4_096)
 """How far before the end to look: a record and its commit marker, else past the markers of empty or broken runs."""
@@ -55,7 +56,7 @@ class KafkaTail:
         return None
 
     def _last_of(self, consumer: Consumer, tp: TopicPartition, offsets: range) -> PipelineEvent | None:
-        place = driver().TopicPartition(self._names.topic(tp.topic), tp.partition, offsets.start)
+        place = KafkaPartition(self._names.topic(tp.topic), tp.partition, offsets.start)
         consumer.assign([place])
         frames: list[bytes] = []
         deadline_s = monotonic() + TAIL_TIMEOUT_S

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from schemas.errors import TransientError, UsageError
+from schemas.extras import extra
 from streams.log import TOPIC_NAMES
 from streams.logs.kafka.clients import ClientSettings, make_admin
-from streams.logs.kafka.faults import driver, mapped_kafka_errors
+from streams.logs.kafka.faults import mapped_kafka_errors
 from streams.logs.kafka.marks import ANSWER_TIMEOUT_S
 from streams.logs.kafka.names import KafkaNames
 from streams.logs.topic_plan import (
@@ -23,10 +25,16 @@ from streams.logs.topic_plan import (
     problems_of_plan,
 )
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from confluent_kafka.admin import TopicDescription
+with extra("kafka"):
+    from confluent_kafka import KafkaException, TopicCollection
+    from confluent_kafka.admin import (
+        AlterConfigOpType,
+        ConfigEntry,
+        ConfigResource,
+        NewTopic,
+        ResourceType,
+        TopicDescription,
+    )
 
 _Told = TypeVar("_Told")
 
@@ -48,12 +56,11 @@ class KafkaTopics:
     """The topics of `corpus` in the Kafka that `client` leads to. Never deletes, never changes a partition count.
 
     Raises:
-        UsageError: the Kafka client is not installed or refused.
+        UsageError: the Kafka client refuses its settings.
     """
 
     def __init__(self, corpus: str, client: ClientSettings) -> None:
         self._names = KafkaNames(corpus)
-        driver()
         self._admin = make_admin(client)
 
     def found(self) -> dict[str, FoundTopic]:
@@ -100,16 +107,12 @@ class KafkaTopics:
         return Applied(created, changed, unchanged)
 
     def _described(self) -> dict[str, TopicDescription]:
-        from confluent_kafka import TopicCollection  # noqa: PLC0415 - an extra
-
         asked = TopicCollection([self._names.topic(topic) for topic in TOPIC_NAMES])
         answers = self._admin.describe_topics(asked, request_timeout=ANSWER_TIMEOUT_S)
         told = {self._names.short(name): _known(answer) for name, answer in answers.items()}
         return {topic: description for topic, description in told.items() if description is not None}
 
     def _configs(self, topics: list[str]) -> dict[str, dict[str, str]]:
-        from confluent_kafka.admin import ConfigResource, ResourceType  # noqa: PLC0415 - an extra
-
         if not topics:
             return {}
         asked = [ConfigResource(ResourceType.TOPIC, self._names.topic(topic)) for topic in topics]
@@ -122,8 +125,6 @@ class KafkaTopics:
         }
 
     def _create(self, plans: list[TopicPlan]) -> None:
-        from confluent_kafka.admin import NewTopic  # noqa: PLC0415 - an extra
-
         if not plans:
             return
         new = [
@@ -134,13 +135,6 @@ class KafkaTopics:
             answer.result()
 
     def _set(self, configs: Mapping[str, Mapping[str, str]]) -> None:
-        from confluent_kafka.admin import (  # noqa: PLC0415 - an extra
-            AlterConfigOpType,
-            ConfigEntry,
-            ConfigResource,
-            ResourceType,
-        )
-
         resources = [
             ConfigResource(
                 ResourceType.TOPIC,
@@ -173,7 +167,7 @@ def _known(answer: Future[_Told]) -> _Told | None:
     """What Kafka answers of a topic, or None if there is no such topic."""
     try:
         return answer.result()
-    except driver().KafkaException as exc:
+    except KafkaException as exc:
         if exc.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
             return None
         raise

@@ -91,7 +91,7 @@ def test_a_missing_extra_is_told_with_the_command_that_installs_it() -> None:
 
 
 def test_refold_runs_without_its_extras() -> None:
-    forbidden = ["opensearchpy", "qdrant_client", "obstore"]
+    forbidden = ["opensearchpy", "qdrant_client", "obstore", "confluent_kafka", "httpx"]
     hidden = f"import sys; [sys.modules.__setitem__(one, None) for one in {forbidden}]"
     code = f"{hidden}; import refold.cli, refold.embedded.wiring"
 

@@ -231,8 +231,17 @@ def test_the_command_registers_and_ends_with_3_where_no_registry_is(server: Regi
     assert answer["error"]["hint"].startswith("check that the registry runs")
 
 
-def test_without_the_extra_the_command_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(UsageError) as caught:
-        ConfluentClient("http://localhost:8081")
-    assert caught.value.hint == "pip install 'refold[kafka]'"
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [("httpx", "schemas.registries.confluent_client"), ("confluent_kafka", "streams.logs.kafka.log")],
+)
+def test_without_the_extra_the_command_to_install_it_is_told(package: str, module: str) -> None:
+    lines = (
+        "import sys",
+        f"sys.modules[{package!r}] = None",
+        "from schemas.errors import UsageError",
+        f"try: import {module}",
+        "except UsageError as exc: print(exc.hint)",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert done.stdout == "pip install 'refold[kafka]'\n"

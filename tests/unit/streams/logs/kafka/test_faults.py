@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from schemas.errors import FatalError, PoisonError, RefoldError, TransientError, UnreachableError, UsageError
@@ -58,13 +56,6 @@ def test_the_driver_s_exception_is_kept_as_the_cause() -> None:
 def test_a_client_setting_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match="the Kafka client refuses"):
         make_producer({"bootstrap.servers": "localhost:1", "no.such.setting": "1"})
-
-
-def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    with pytest.raises(UsageError, match="not installed") as caught:
-        make_producer({"bootstrap.servers": "localhost:1"})
-    assert caught.value.hint == "pip install 'refold[kafka]'"
 
 
 @pytest.mark.parametrize("corpus", ["", "a.b", "a b", "-a", "é"])
