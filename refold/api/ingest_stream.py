@@ -61,7 +61,7 @@ def _next_of(
 
 def _planned_on(followed: FollowedJob, engine: Engine, stop: threading.Event) -> PlanningThread | None:
     """The planning, begun; left again at once if its caller has gone and will never hear of it."""
-    planning = followed.planned_on(engine)
+    planning = None if followed.is_planned else engine.work().plan(followed.job, followed.sources)
     if planning is not None and stop.is_set():
         planning.leave()
     return planning

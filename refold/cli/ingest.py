@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from refold.api.session import Session
 from refold.cli.options import call, with_settings
 from refold.cli.output import (
     EXIT_INTERRUPTED,
@@ -91,7 +92,8 @@ def ingest(
             elif not as_json or event.get("type") == "failure":
                 progress.show(event)
 
-        answer = call(settings, "ingest", arguments, on_event=show, on_place=stopping.runs, stop=stopping.asked)
+        session = Session(settings)
+        answer = session.call("ingest", arguments, on_event=show, on_place=stopping.runs, stop=stopping.asked)
     return _show_ingested(answer, as_json=as_json or stream)
 
 

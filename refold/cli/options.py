@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from refold.api.session import OnPlace, Session, not_told
+from refold.api.session import Session
 from refold.control.messages import Json
 from refold.settings.settings import Settings, load_settings
 
@@ -36,11 +35,9 @@ def call(
     arguments: Mapping[str, Any] | None = None,
     *,
     on_event: Callable[[Json], None] = lambda _: None,
-    on_place: OnPlace = not_told,
-    stop: threading.Event | None = None,
 ) -> Json:
     """The result of `command` against the data folder, whoever owns it."""
-    return Session(settings).call(command, arguments or {}, on_event=on_event, on_place=on_place, stop=stop)
+    return Session(settings).call(command, arguments or {}, on_event=on_event)
 
 
 def with_settings(command: Callable[..., int]) -> Callable[..., int]:

@@ -72,7 +72,7 @@ class IngestRun:
         self._followed.append(job_id)
         is_over = threading.Event()
         events = JobEvents(self._engine, job_id, after=self._engine.end(), stop=is_over)
-        planning = followed.planned_on(self._engine)
+        planning = None if followed.is_planned else self._engine.work().plan(followed.job, followed.sources)
         streaming = threading.Thread(target=self._stream, args=(events,), name="stream", daemon=True)
         if self._is_streamed:
             streaming.start()

@@ -19,8 +19,10 @@ from refold.control.server import ControlServer
 from refold.embedded.agreement import refuse_other_settings
 from refold.embedded.group_positions import SqliteGroupPositions
 from refold.embedded.kept_index import KeptIndex
+from refold.embedded.work import EmbeddedWork
 from refold.engine.data_folder import DataFolder
-from refold.engine.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts, Work
+from refold.engine.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, AnyIndex, Engine, NotThereYet, Parts
+from refold.engine.planning_threads import PlanningThreads
 from schemas.errors import RefoldError, UsageError
 from schemas.positions import Position
 
@@ -35,14 +37,14 @@ class EmbeddedParts(Parts):
     folder: DataFolder
     make_runner: Callable[[str, Callable[[], bool]], Runner[Any]]
     make_index: Callable[[str, Callable[[], bool]], KeptIndex]
-    make_work: Callable[[EmbeddedEngine], Work]
+    make_work: Callable[[EmbeddedEngine], EmbeddedWork]
 
 
 @dataclass(slots=True)
 class _Running:
     runners: dict[str, Runner[Any]] = field(default_factory=dict)
     indexes: dict[str, KeptIndex] = field(default_factory=dict)
-    work: Work | None = None
+    work: EmbeddedWork | None = None
     server: ControlServer | None = None
     failure: RefoldError | None = None
 
@@ -158,8 +160,8 @@ class EmbeddedEngine(Engine):
 
     # -- work
 
-    def work(self) -> Work:
-        """Process documents from now on; the same work for everybody who asks.
+    def work(self) -> PlanningThreads:
+        """Process documents from now on, and plan jobs; the same work for everybody who asks.
 
         Raises:
             UsageError: the engine is closed, or about to be: what is begun now nobody would end.
@@ -174,7 +176,7 @@ class EmbeddedEngine(Engine):
                         if self.parts.views.indexes[name].damage is None:
                             self._tell_generation(self.parts.views.indexes[name])
                 self._running.work = self.parts.make_work(self)
-            return self._running.work
+            return self._running.work.plannings
 
     def drain(self) -> None:
         """Finish or give back what is in work; see the base class."""

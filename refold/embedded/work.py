@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from projections.jobs.entries import JobState
 from refold.engine.engine import Engine
-from refold.engine.planning_thread import PlanningThread
 from refold.engine.planning_threads import PlanningThreads
 from refold.engine.slots import OwnedSlot
 from refold.engine.unfinished_jobs import first_of_each
 from schemas.errors import UsageError
-from streams.planning.job import Job
-from streams.source import Source
 
 
 class EmbeddedWork:
@@ -39,7 +35,7 @@ class EmbeddedWork:
         close_attempts: Callable[[], None],
     ) -> None:
         self._thread = slot.thread
-        self._plannings = plannings
+        self.plannings = plannings
         self._close_attempts = close_attempts
         if engine.parts.views.manifest.counts().open_requests:
             warm_up()
@@ -47,25 +43,17 @@ class EmbeddedWork:
         rows, _ = engine.parts.views.jobs.unfinished()
         for row in first_of_each(rows, engine.parts.location):
             try:
-                self.resume(row)
+                plannings.resume(row)
             except UsageError:
                 continue  # its source is away: it waits unplanned, and `refold jobs list` shows it
 
-    def plan(self, job: Job, sources: Sequence[Source] | None = None) -> PlanningThread:
-        """The thread that plans `job`; see `PlanningThreads.plan`."""
-        return self._plannings.plan(job, sources)
-
-    def resume(self, row: JobState) -> None:
-        """Go on with planning the job of `row`, if it was cut short."""
-        self._plannings.resume(row)
-
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in work, planners' included."""
-        return self._thread.is_idle and self._plannings.is_idle
+        """True when no document is being processed and no planner is running."""
+        return self._thread.is_idle and self.plannings.is_idle
 
     def stop(self) -> None:
         """Stop planning, finish or release what is in work, and end the pool."""
-        self._plannings.stop()
+        self.plannings.stop()
         self._thread.stop()
         self._close_attempts()

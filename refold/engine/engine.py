@@ -50,20 +50,13 @@ class NotThereYet(TransientError):  # noqa: N818 - a state, as in the error tree
 
 
 class Work(Protocol):
-    """What runs while documents are processed: planners, and in the embedded engine the slot and its pool."""
+    """What commands ask of an engine that works: to plan jobs. In both engines it is `PlanningThreads`."""
 
     def plan(self, job: Job, sources: Sequence[Source] | None = None) -> PlanningThread:
         """The thread that plans `job`: the running one, or a new one that reads `sources`; None opens the job's."""
 
     def resume(self, row: JobState) -> None:
         """Plan the job of `row` to its end if that was cut short; UsageError if its sources cannot be reached."""
-
-    @property
-    def is_idle(self) -> bool:
-        """True when no document is being processed and no planner is running."""
-
-    def stop(self) -> None:
-        """Finish or release what is in progress; blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +217,7 @@ class Engine(ABC):
 
     @abstractmethod
     def work(self) -> Work:
-        """Process documents from now on; the same work for everybody who asks."""
+        """Process documents from now on, and plan jobs; the same work for everybody who asks."""
 
     @property
     @abstractmethod

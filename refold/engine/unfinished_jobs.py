@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from projections.jobs.entries import JobState, JobStatus
 from refold.engine.engine import Engine, Location
-from refold.engine.planning_thread import PlanningThread
 from streams.planning.job import Job
 from streams.planning.plan import PlanRules
 from streams.source import Source
@@ -48,9 +47,10 @@ class FollowedJob:
     row: JobState | None = None
     sources: Sequence[Source] | None = None
 
-    def planned_on(self, engine: Engine) -> PlanningThread | None:
-        """The thread that plans it to its end; None if it is planned."""
-        return engine.work().plan(self.job, self.sources) if self.row is None or self.row.plan is None else None
+    @property
+    def is_planned(self) -> bool:
+        """Whether all that it asks for is in the log."""
+        return self.row is not None and self.row.plan is not None
 
 
 def jobs_of_ingest(engine: Engine, asked: OpenedJob) -> Iterator[FollowedJob]:

@@ -18,7 +18,7 @@ from streams.attempts.pool import PoolClosed, StagePool
 from streams.attempts.stage_runner import StageInput, StageRun, StageRunner
 from streams.slot.attempt import Attempt, AttemptFailed, AttemptOutcome, Attempts, Produced, Unchanged, VectorsProduced
 from streams.slot.workload import IN_FLIGHT_BYTES
-from streams.source import Content, ContentReader
+from streams.source import ContentReader
 from streams.stages.failures import FAILURES, StageFailed, code_of
 from streams.stages.fetch import fetch
 from streams.stages.fingerprints import fetch_fingerprint, stage_parameters, version_fingerprint
@@ -96,7 +96,7 @@ class PooledAttempts(Attempts):
         try:
             async with self._budget.holding(_expected_bytes(attempt.request)):
                 is_reindex = attempt.request.action is Action.REINDEX
-                return await self._in_thread(self._embed_live if is_reindex else self._fetch_and_build, attempt)
+                return await self._in_thread(self._embed_live if is_reindex else self._build, attempt)
         except PoolClosed as exc:
             raise asyncio.CancelledError from exc
         except (FatalError, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
@@ -122,16 +122,14 @@ class PooledAttempts(Attempts):
                     await asyncio.wait([ended])
             raise
 
-    def _fetch_and_build(self, attempt: Attempt) -> AttemptOutcome:
-        started = time.perf_counter()
-        limit_bytes = self._settings.max_document_bytes
-        content = fetch(attempt.request, readers=self._readers, artifacts=self._artifacts, limit_bytes=limit_bytes)
-        return self._build(attempt, content, fetch_ms=int((time.perf_counter() - started) * 1000))
-
-    def _build(self, attempt: Attempt, content: Content, *, fetch_ms: int) -> AttemptOutcome:
-        """What becomes of `content`: nothing new, or what the stages make of it."""
-        # Is this the live version once more?
+    def _build(self, attempt: Attempt) -> AttemptOutcome:
+        """What becomes of the document's content: nothing new, or what the stages make of it."""
         request, live = attempt.request, attempt.live
+        # Fetch it. Is this the live version once more?
+        began_s = time.perf_counter()
+        limit_bytes = self._settings.max_document_bytes
+        content = fetch(request, readers=self._readers, artifacts=self._artifacts, limit_bytes=limit_bytes)
+        fetch_ms = int((time.perf_counter() - began_s) * 1000)
         content_hash = hashlib.sha256(content.data).hexdigest()
         media_type = media_type_of(content.data, request.uri)
         fingerprint = version_fingerprint(

@@ -36,8 +36,6 @@ WHY_LEFT_OUT = "it is still there, but its source leaves it out now; --allow-rem
 _PAGE_DOCUMENTS = 1_000
 _HEALED_BY_TIME = {"", ErrorClass.TRANSIENT, ErrorClass.UNKNOWN}
 
-Scan = tuple[Source, Iterator[Found | Unreadable]]
-
 
 @dataclass(slots=True)
 class _Progress:
@@ -83,25 +81,21 @@ class Planner:
         A caller that does not iterate to the end closes it.
 
         Raises:
-            UsageError: a source does not exist, raised by this call or while iterating.
+            UsageError: while iterating: a source does not exist.
             MassRemovalRefused: while iterating, after everything else and before the first removal.
         """
-        return self._batches([(source, source.scan()) for source in sources], rules)
-
-    def _batches(self, scans: Sequence[Scan], rules: PlanRules) -> Plan:
         with ExitStack() as open_tables:
             removes = removes_what_is_gone(rules.mode) and rules.limit is None
             progress = _Progress(
                 verdicts=_verdicts(rules),
                 unmet=open_tables.enter_context(Unmet(self._scratch)) if removes else None,
-                visited=open_tables.enter_context(IdSet(self._scratch)) if len(scans) > 1 else None,
+                visited=open_tables.enter_context(IdSet(self._scratch)) if len(sources) > 1 else None,
                 room=rules.limit,
             )
-            sources = [source for source, _ in scans]
             if progress.unmet is not None:
                 self._expect_live(progress.unmet, sources)
-            for source, scan in scans:
-                yield from self._scanned(Origin(source.name, source.source_root), scan, rules, progress)
+            for source in sources:
+                yield from self._scanned(source, rules, progress)
             if progress.unmet is not None:
                 yield from self._removals(progress.unmet, sources, rules, progress.unreadable)
 
@@ -124,9 +118,8 @@ class Planner:
             yield page
             after = page[-1][0]
 
-    def _scanned(
-        self, origin: Origin, scan: Iterator[Found | Unreadable], rules: PlanRules, progress: _Progress
-    ) -> Iterator[Sequence[PlannedDocument]]:
+    def _scanned(self, source: Source, rules: PlanRules, progress: _Progress) -> Iterator[Sequence[PlannedDocument]]:
+        origin, scan = Origin(source.name, source.source_root), source.scan()
         while progress.room is None or progress.room > 0:
             seen = list(islice(scan, BATCH_DOCUMENTS))
             if not seen:

@@ -13,7 +13,7 @@ import pytest
 
 import refold
 from refold.embedded.engine import EmbeddedEngine
-from refold.engine.engine import Work
+from refold.embedded.work import EmbeddedWork
 from refold.engine.planning_thread import PlanningThread
 from schemas.errors import UsageError
 from streams.planning.job import Job
@@ -40,7 +40,7 @@ async def test_work_that_is_just_beginning_is_ended_by_closing(tmp_path: Path) -
         engine = _engine_of(pipeline)
         make_work = engine.parts.make_work
 
-        def made_slowly(of: EmbeddedEngine) -> Work:
+        def made_slowly(of: EmbeddedEngine) -> EmbeddedWork:
             begun.set()
             assert goes_on.wait(60)
             made.append(make_work(of))
@@ -53,7 +53,7 @@ async def test_work_that_is_just_beginning_is_ended_by_closing(tmp_path: Path) -
         assert await asyncio.to_thread(engine._has_ended.wait, 60)
         goes_on.set()
         await asyncio.gather(working, closing)
-    assert made[0]._worker._stopped.is_set()
+    assert made[0]._thread._stopped.is_set()
     assert not [thread.name for thread in threading.enumerate() if thread.name in {"slot", "slot-watch"}]
 
 
