@@ -14,6 +14,7 @@ from projections.sql.store import Snapshot
 from projections.sql.values import list_of, mapping_of, moment_of, optional_moment_of
 from schemas.events import JobOutcome, Mode, Priority, StageTotals
 from schemas.ids import EventId, JobId
+from schemas.positions import Position
 
 JobsSnapshot = Snapshot[JobTables]
 
@@ -32,7 +33,7 @@ def facts(snapshot: JobsSnapshot, job_ids: Collection[JobId]) -> dict[JobId, dic
     return found
 
 
-def jobs(snapshot: JobsSnapshot, *, limit: int | None) -> list[JobState]:
+def jobs(snapshot: JobsSnapshot, *, limit: int | None = None) -> list[JobState]:
     """Jobs, the latest submitted first."""
     c = snapshot.tables.jobs.c
     return _jobs(snapshot, [], order=[c.submitted_at.desc().nulls_last(), c.job_id], limit=limit)
@@ -44,11 +45,11 @@ def job(snapshot: JobsSnapshot, job_id: JobId) -> JobState | None:
     return next(iter(_jobs(snapshot, [c.job_id == job_id], order=[], limit=1)), None)
 
 
-def unfinished(snapshot: JobsSnapshot) -> list[JobState]:
-    """Submitted jobs without a JobFinished, oldest first."""
+def unfinished(snapshot: JobsSnapshot) -> tuple[list[JobState], Position]:
+    """Submitted jobs without a JobFinished, oldest first, and the position they are true at."""
     c = snapshot.tables.jobs.c
     where = [c.submitted_at.is_not(None), c.finished_at.is_(None)]
-    return _jobs(snapshot, where, order=[c.submitted_at, c.job_id], limit=None)
+    return _jobs(snapshot, where, order=[c.submitted_at, c.job_id], limit=None), snapshot.position
 
 
 def failures(snapshot: JobsSnapshot, job_id: JobId, *, limit: int) -> list[JobFailure]:

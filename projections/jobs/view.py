@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from projections.jobs import queries
-from projections.jobs.entries import ControlStates, JobFailure, JobState
+from projections.jobs.entries import JobState
 from projections.jobs.rows import ANSWER_COUNTS, JobChange, JobDocumentChange, JobDocumentRows, facts_after
 from projections.jobs.tables import COUNTS, JobTables, job_tables
 from projections.sql.counted import not_counted
 from projections.sql.dialects import insert_absent, upsert
 from projections.sql.store import Snapshot
-from projections.sql.view import SqlView
+from projections.sql.view import SqlView, answers
 from schemas.events import DocumentEvent, DocumentQueued, JobEvent, JobPaused, JobResumed
 from schemas.ids import EventId, JobId
-from schemas.positions import Position
 from streams.log import Recorded
 
 JobsChange = JobChange | JobDocumentChange
@@ -48,40 +47,17 @@ class JobsView(SqlView[JobTables, JobsChange]):
     projection = JobsProjection()
     tables = staticmethod(job_tables)
 
-    def jobs(self, *, limit: int | None = None) -> Sequence[JobState]:
-        """Jobs, the latest submitted first."""
-        with self._store.read() as snapshot:
-            return queries.jobs(snapshot, limit=limit)
-
-    def job(self, job_id: JobId) -> JobState | None:
-        """The job of that id."""
-        with self._store.read() as snapshot:
-            return queries.job(snapshot, job_id)
-
-    def unfinished(self) -> tuple[Sequence[JobState], Position]:
-        """Submitted jobs without a JobFinished, oldest first, and the position they are true at."""
-        with self._store.read() as snapshot:
-            return queries.unfinished(snapshot), snapshot.position
-
-    def failures(self, job_id: JobId, *, limit: int) -> Sequence[JobFailure]:
-        """Final failures of a job, the latest first."""
-        with self._store.read() as snapshot:
-            return queries.failures(snapshot, job_id, limit=limit)
-
-    def contains(self, job_id: JobId, request_ids: Collection[EventId]) -> set[EventId]:
-        """Those of `request_ids` that were taken as requests of the job."""
-        with self._store.read() as snapshot:
-            return queries.contains(snapshot, job_id, request_ids)
+    jobs = answers(queries.jobs)
+    job = answers(queries.job)
+    unfinished = answers(queries.unfinished)
+    failures = answers(queries.failures)
+    contains = answers(queries.contains)
+    control_states = answers(queries.control_states)
 
     def request_ids(self, job_id: JobId) -> Iterator[EventId]:
         """All requests that were taken of the job, in no order, in one snapshot that stands while this is read."""
-        with self._store.read() as snapshot:
+        with self.read() as snapshot:
             yield from queries.request_ids(snapshot, job_id)
-
-    def control_states(self) -> ControlStates:
-        """Which jobs are paused or cancelled."""
-        with self._store.read() as snapshot:
-            return queries.control_states(snapshot)
 
     def scan(self) -> Iterator[JobState]:
         """Every job."""

@@ -30,7 +30,7 @@ _MAY_BE_LIVE = (DocumentStatus.LIVE, DocumentStatus.FAILED)
 def live_under(
     snapshot: ManifestSnapshot, source_root: str, *, after: DocumentId | None, limit: int
 ) -> list[tuple[DocumentId, str]]:
-    """Live documents that a source of that root brought, by document_id."""
+    """Live documents that a source of that root brought, with their uris, by document_id, after `after`."""
     c = snapshot.tables.documents.c
     root, beginning = by_beginning(snapshot.connection.dialect, c.source_root, source_root)
     query = (
@@ -46,23 +46,28 @@ def live_under(
 def live_below(
     snapshot: ManifestSnapshot, uri_prefix: str, *, after: str | None, limit: int
 ) -> list[tuple[DocumentId, str]]:
-    """Live documents whose uri begins with `uri_prefix`, by uri."""
+    """Live documents whose uri begins with `uri_prefix`, from any source, by uri, after the uri `after`."""
     c = snapshot.tables.documents.c
     query = select(c.document_id, c.uri).where(c.completed_at.is_not(None), *_between(snapshot, uri_prefix, after))
     return [(row.document_id, row.uri) for row in _by_uri(snapshot, query, _MAY_BE_LIVE, limit)]
 
 
 def documents(
-    snapshot: ManifestSnapshot, *, status: DocumentStatus | None, uri_prefix: str | None, limit: int, after: str | None
+    snapshot: ManifestSnapshot,
+    *,
+    status: DocumentStatus | None = None,
+    uri_prefix: str | None = None,
+    limit: int,
+    after: str | None = None,
 ) -> list[ManifestDocument]:
-    """Documents by uri."""
+    """Documents by uri, after the uri `after`."""
     query = select(snapshot.tables.documents).where(*_between(snapshot, uri_prefix, after))
     rows = _by_uri(snapshot, query, [status] if status is not None else DocumentStatus, limit)
     return [_document(row) for row in rows]
 
 
 def document(snapshot: ManifestSnapshot, id_or_uri: str) -> ManifestDocument | None:
-    """The document with that id or uri."""
+    """The document with that id or canonical uri."""
     table = snapshot.tables.documents
     ids = [id_or_uri, document_id_of(id_or_uri)]
     row = snapshot.connection.execute(select(table).where(table.c.document_id.in_(ids))).first()
@@ -110,9 +115,9 @@ def counts(snapshot: ManifestSnapshot) -> ManifestCounts:
     )
 
 
-def dead_letters(snapshot: ManifestSnapshot, *, limit: int, after: str | None) -> list[DeadLetter]:
-    """Documents whose last answer is a final failure, by uri."""
-    failed = documents(snapshot, status=DocumentStatus.FAILED, uri_prefix=None, limit=limit, after=after)
+def dead_letters(snapshot: ManifestSnapshot, *, limit: int, after: str | None = None) -> list[DeadLetter]:
+    """Documents whose last answer is a final failure, by uri, after the uri `after`."""
+    failed = documents(snapshot, status=DocumentStatus.FAILED, limit=limit, after=after)
     return [
         DeadLetter(
             document_id=document.document_id,

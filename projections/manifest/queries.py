@@ -16,6 +16,7 @@ from projections.sql.store import Snapshot
 from projections.sql.values import json_of, mapping_of, optional_moment_of, optional_values_of, value_of
 from schemas.events import DocumentCompleted, Finding, Priority
 from schemas.ids import DocumentId, EventId, JobId
+from schemas.positions import Position
 from streams.documents.state import DocumentState
 from streams.documents.states import KnownDocument, QueueEntry
 
@@ -56,9 +57,12 @@ def state_rows(
     ]
 
 
-def states(snapshot: ManifestSnapshot, document_ids: Collection[DocumentId]) -> dict[DocumentId, DocumentState]:
-    """The states of those that have any event."""
-    return {document_id: stored.state for document_id, stored in stored_states(snapshot, document_ids).items()}
+def states(
+    snapshot: ManifestSnapshot, document_ids: Collection[DocumentId]
+) -> tuple[dict[DocumentId, DocumentState], Position]:
+    """The states of those that have any event, and the position they are true at."""
+    stored = stored_states(snapshot, document_ids)
+    return {document_id: one.state for document_id, one in stored.items()}, snapshot.position
 
 
 def all_states(snapshot: ManifestSnapshot) -> Iterator[DocumentState]:
@@ -72,14 +76,14 @@ def all_states(snapshot: ManifestSnapshot) -> Iterator[DocumentState]:
 
 
 def known_requests(snapshot: ManifestSnapshot, request_ids: Collection[EventId]) -> set[tuple[DocumentId, EventId]]:
-    """For which documents those of `request_ids` were taken that ever were."""
+    """For which documents those of `request_ids` were taken that ever were, answered or not."""
     query, key = _requests_query(snapshot.tables.requests)
     rows = rows_among(snapshot.connection, query, key, set(request_ids))
     return {(document_id, request_id) for document_id, request_id in rows}
 
 
 def taken_offset(snapshot: ManifestSnapshot, log_id: str, partition: int) -> int:
-    """The offset of `requests` after the last one taken; 0 if none was."""
+    """The offset of `requests` after the last one taken from the log `log_id`; 0 if none was."""
     table = snapshot.tables.taken
     offset: int | None = snapshot.connection.scalar(
         select(table.c.next_offset).where(table.c.log_id == log_id, table.c.partition == partition)
@@ -94,9 +98,9 @@ def open_requests(
     priority: Priority,
     after_order: int,
     limit: int,
-    without_jobs: Collection[JobId],
+    without_jobs: Collection[JobId] = (),
 ) -> list[QueueEntry]:
-    """Open requests of a partition and priority in taken order."""
+    """Open requests with ``order > after_order``, lowest first, leaving out those of `without_jobs`."""
     c = snapshot.tables.requests.c
     query = (
         select(c.order, c.document_id, c.request_id, c.job_id, c.retry_at, c.is_started)
@@ -121,7 +125,7 @@ def open_requests(
 
 
 def started_documents(snapshot: ManifestSnapshot, partition: int) -> list[DocumentId]:
-    """The documents of a partition with an open request that was started."""
+    """The documents of which a request may be started and not answered, failed or released; never one too few."""
     c = snapshot.tables.requests.c
     query = select(c.document_id).where(c.answer_kind.is_(None), c.is_started, c.partition == partition)
     return sorted(set(snapshot.connection.scalars(query)))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, Table, Text, inspect, select
 
@@ -161,8 +161,8 @@ class ViewStore(Generic[TablesT]):
             row = self._row(connection)
             return (row.version, row.log_id) != (self._version, self._log_id)
 
-    def build_beside(self) -> ViewStore[TablesT]:
-        """A store over new, empty tables, which nobody reads before `swap_in`; an unfinished one is dropped."""
+    def build_beside(self) -> Self:
+        """The same over new, empty tables, which nobody reads before `swap_in`; an unfinished one is dropped."""
         with writing(self._database, self.name) as connection:
             row = self._row(connection, for_update=True)
             self._drop_all_but(connection, {row.generation})
@@ -173,7 +173,7 @@ class ViewStore(Generic[TablesT]):
         beside._pinned = building  # noqa: SLF001 - of the same class
         return beside
 
-    def swap_in(self, beside: ViewStore[TablesT], *, log_end: Position) -> bool:
+    def swap_in(self, beside: Self, *, log_end: Position) -> bool:
         """Serve the tables of `beside` instead; False, and nothing done, while they are behind what is served.
 
         What is served beyond `log_end` can never be reached and does not count: it was not made from this log. The old

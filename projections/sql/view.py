@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
@@ -17,16 +17,18 @@ from streams.log import EventLog
 
 TablesT = TypeVar("TablesT", bound=HasMetadata)
 ChangeT = TypeVar("ChangeT")
+AnswerT = TypeVar("AnswerT")
+AskedP = ParamSpec("AskedP")
 
 REBUILD_JOINING = Joining(max_changes=5_000)
 """Larger batches than a runner's, because nobody waits: fewer commits, and a document's events meet in one."""
 
 
-class SqlView(Generic[TablesT, ChangeT]):
+class SqlView(ViewStore[TablesT], Generic[TablesT, ChangeT]):
     """Rows and position in one transaction, rebuilt in new tables and swapped.
 
     Written by one runner; read from any thread and, with `is_read_only`, from other processes, while it is written.
-    Each method of a view answers from one snapshot.
+    Each method of a view answers from one snapshot; most are queries made methods by `answers`.
 
     Args:
         database: An engine of SQLAlchemy's (`projections/sql/databases.py`); the view closes it.
@@ -38,7 +40,7 @@ class SqlView(Generic[TablesT, ChangeT]):
     """Names the view and the version of what is in it."""
 
     def __init__(self, database: Engine, *, log_id: str, is_read_only: bool = False) -> None:
-        self._store: ViewStore[TablesT] = ViewStore(
+        super().__init__(
             database,
             name=self.projection.name,
             version=self.projection.version,
@@ -52,13 +54,9 @@ class SqlView(Generic[TablesT, ChangeT]):
     def tables(generation: int) -> Any:
         """The tables of a generation, `TablesT`."""
 
-    def position(self) -> Position:
-        """How far the log is in this view."""
-        return self._store.position()
-
     def apply(self, changes: Sequence[ChangeT], expected: Position, at: Position) -> None:
         """Apply `changes` and move the position from `expected` to `at`, in one transaction; see the port."""
-        with self._store.write(expected=expected, at=at) as snapshot:
+        with self.write(expected=expected, at=at) as snapshot:
             if changes:
                 self._write(snapshot, changes)
 
@@ -70,24 +68,18 @@ class SqlView(Generic[TablesT, ChangeT]):
     def scan(self) -> Iterator[Any]:
         """What is really there."""
 
-    @property
-    def is_outdated(self) -> bool:
-        """Whether it has to be rebuilt before it can be read or go on."""
-        return self._store.is_outdated
 
-    def build_beside(self) -> Self:
-        """The same view over new, empty tables, which nobody reads before `swap_in`."""
-        beside = copy(self)
-        beside._store = self._store.build_beside()  # noqa: SLF001 - of the same class
-        return beside
+def answers(
+    query: Callable[Concatenate[Snapshot[TablesT], AskedP], AnswerT],
+) -> Callable[Concatenate[SqlView[TablesT, Any], AskedP], AnswerT]:
+    """The method of a view that answers `query` from a snapshot of its own."""
 
-    def swap_in(self, beside: Self, *, log_end: Position) -> bool:
-        """Serve what `beside` has built; False while that has not reached this view's position (see the store)."""
-        return self._store.swap_in(beside._store, log_end=log_end)
+    @wraps(query)
+    def answer(view: SqlView[TablesT, Any], /, *args: AskedP.args, **kwargs: AskedP.kwargs) -> AnswerT:
+        with view.read() as snapshot:
+            return query(snapshot, *args, **kwargs)
 
-    def close(self) -> None:
-        """Let go of all connections; idempotent."""
-        self._store.close()
+    return answer
 
 
 def rebuild_sql_view(

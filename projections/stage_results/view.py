@@ -104,7 +104,7 @@ class StageResultsView(SqlView[StageTables, StageChange]):
     def known(self, keys: Sequence[StageKey]) -> Mapping[StageKey, StageResult]:
         """The results known for `keys`; unknown keys are absent."""
         wanted = set(keys)
-        with self._store.read() as snapshot:
+        with self.read() as snapshot:
             query, column = _results_query(snapshot.tables.results)
             rows = rows_among(snapshot.connection, query, column, {key.input_hash for key in wanted})
         found = {
@@ -114,7 +114,7 @@ class StageResultsView(SqlView[StageTables, StageChange]):
 
     def scan(self) -> Iterator[StageEntry]:
         """Every known result, by input hash, in one snapshot that stands while this is read."""
-        with self._store.read() as snapshot:
+        with self.read() as snapshot:
             table = snapshot.tables.results
             for row in snapshot.connection.execution_options(yield_per=SCAN_ROWS).execute(
                 select(table).order_by(table.c.input_hash, table.c.stage, table.c.fingerprint)
