@@ -136,11 +136,11 @@ class Follower(Generic[ChangeT]):
             self._view.apply(self._changes, self._stored, self._read)
         self._forget(self._read)
 
-    def apply_if_due(self) -> None:
-        """Apply what is joined, unless it is only a position that can wait."""
+    @property
+    def is_due(self) -> bool:
+        """Whether to apply what is joined now; a position without changes can wait."""
         is_old = self._monotonic() - self._since_s >= self._joining.store_every_s
-        if self._changes or is_old or self._event_count >= self._joining.store_every_events:
-            self.apply()
+        return bool(self._changes) or is_old or self._event_count >= self._joining.store_every_events
 
     def _take(self, batch: Batch) -> None:
         if self._read == self._stored:

@@ -173,10 +173,8 @@ class Runner(Generic[ChangeT]):
         if has_grown:
             self._linger()
             self._read_on()
-        if self.progress.is_awaited:
+        if self.progress.is_awaited or follower.is_due:
             follower.apply()
-        else:
-            follower.apply_if_due()
         if not has_grown:
             self._recheck()
         return not has_grown

@@ -301,17 +301,19 @@ def test_a_position_that_needs_no_change_is_stored_now_and_then(log: MemoryLog, 
     made.queued("folder:docs/1.md")
     end = append(log, made)
     follower.read_on()
-    follower.apply_if_due()
-    assert follower.reached == end, "nothing needs applying"
+    assert not follower.is_due, "nothing needs applying"
+    assert follower.reached == end
     assert view.position() == Position()
     now[0] += 5.0
-    follower.apply_if_due()
+    assert follower.is_due
+    follower.apply()
     assert view.position() == end
     for n in range(3):
         made.queued(f"folder:docs/{n}.md")
     end = append(log, made)
     follower.read_on()
-    follower.apply_if_due()
+    assert follower.is_due
+    follower.apply()
     assert view.position() == end
 
 
