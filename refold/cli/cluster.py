@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from refold.cli.options import ConfigOption, JsonOption, settings_of
-from refold.cli.output import print_json
+from refold.cli.options import ConfigOption, settings_of, with_json
+from refold.cli.output import Result
 
 
 def register(app: typer.Typer) -> None:
@@ -14,29 +14,19 @@ def register(app: typer.Typer) -> None:
     app.command("projector", epilog="Example: refold projector --config cluster.yaml")(projector)
 
 
-def worker(
-    config: ConfigOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+@with_json
+def worker(config: ConfigOption = None) -> Result:
     """Work on documents of a cluster, as one of any number of workers, until SIGTERM or Ctrl-C."""
     from refold.cluster.worker.process import run_worker  # noqa: PLC0415 - the machinery of a cluster
 
     run_worker(settings_of(None, config, "cluster"))
-    return _ended(as_json=as_json)
+    return Result({"ended": "stopped"})
 
 
-def projector(
-    config: ConfigOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+@with_json
+def projector(config: ConfigOption = None) -> Result:
     """Keep a cluster's views and indexes up to date, as one of any number of projectors, until SIGTERM or Ctrl-C."""
     from refold.cluster.projector.process import run_projector  # noqa: PLC0415 - as above
 
     run_projector(settings_of(None, config, "cluster"))
-    return _ended(as_json=as_json)
-
-
-def _ended(*, as_json: bool) -> int:
-    if as_json:
-        print_json({"ended": "stopped"})
-    return 0
+    return Result({"ended": "stopped"})

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from refold.cli.options import with_settings
-from refold.cli.output import out, print_json, print_table
+from refold.cli.output import Result, out, print_table
 from refold.settings.settings import Settings
 
 app = typer.Typer(help="Settings: what is in force, and whether it fits.", no_args_is_help=True)
@@ -15,34 +15,18 @@ app = typer.Typer(help="Settings: what is in force, and whether it fits.", no_ar
 
 @app.command(epilog="Example: refold config show --json")
 @with_settings
-def show(
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def show(settings: Settings) -> Result:
     """Show every setting with its value in force."""
     values = settings.model_dump(mode="json")
-    if as_json:
-        print_json(values)
-    else:
-        print_table(("setting", "value"), sorted(_flat(values)))
-    return 0
+    return Result(values, lambda _: print_table(("setting", "value"), sorted(_flat(values))))
 
 
 @app.command(epilog="Example: refold config check --config refold.yaml")
 @with_settings
-def check(
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def check(settings: Settings) -> Result:
     """Check settings without doing anything: unknown keys and impossible combinations are refused."""
     del settings  # they were loaded: that is the check
-    if as_json:
-        print_json({"ok": True})
-    else:
-        out().print("the settings are good")
-    return 0
+    return Result({"ok": True}, lambda _: out().print("the settings are good"))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

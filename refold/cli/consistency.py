@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from refold.cli.options import call, with_settings
-from refold.cli.output import EXIT_NO, err, out, print_json, print_table, print_warning
+from refold.cli.output import EXIT_NO, Result, err, out, print_table, print_warning
 from refold.settings.settings import Settings
 
 COUNTS = (
@@ -23,7 +23,7 @@ COUNTS = (
     "misserved",
     "unreadable",
 )
-"""What `refold verify` tells of an index, in this order."""
+"""What `refold verify` reports of an index, in this order."""
 
 SELDOM = ("foreign", "awaiting", "misserved", "unreadable")
 
@@ -39,16 +39,16 @@ def register(app: typer.Typer) -> None:
 
 @with_settings
 def verify(
-    deep: Annotated[bool, typer.Option("--deep", help="Compare contents too, not only ids.")] = False,  # noqa: FBT002 - a flag of the command line
     *,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare contents too, not only ids.")] = False,
     settings: Settings,
-    as_json: bool,
-) -> int:
+) -> Result:
     """Prove that the indexes equal the log. Exit code 1 when they do not."""
     answer = call(settings, "verify", {"deep": deep})
-    if as_json:
-        print_json(answer)
-        return 0 if answer["consistent"] else EXIT_NO
+    return Result(answer, _show_verified, 0 if answer["consistent"] else EXIT_NO)
+
+
+def _show_verified(answer: dict[str, Any]) -> None:
     names = _shown(answer["indexes"]) if out().is_terminal else COUNTS
     rows = [(name, *(index[n] for n in names)) for name, index in answer["indexes"].items()]
     print_table(("index", *names), rows, right=names)
@@ -57,7 +57,6 @@ def verify(
         print_warning(f"the {one['index']} index was not compared: {one['error']}", one["hint"])
     for hint in _hints(answer["indexes"]):
         err().print(f"hint: {hint}")
-    return 0 if answer["consistent"] else EXIT_NO
 
 
 def _shown(indexes: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
@@ -66,7 +65,7 @@ def _shown(indexes: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
 
 
 def _hints(indexes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """What mends what was found; what a rebuild would read has to be there before."""
+    """What mends what was found; what a rebuild reads has to be there first."""
     if any(index[name] for index in indexes.values() for name in MENDED_BY_INGEST):
         yield "refold ingest SOURCE --force, for documents whose artifacts are lost or without vectors"
     if any(index[name] for index in indexes.values() for name in MENDED_BY_REBUILD):
@@ -75,23 +74,21 @@ def _hints(indexes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 @with_settings
 def rebuild(
-    what: Annotated[str, typer.Argument(help="vector, keyword, manifest, jobs, stage_results or all.")] = "all",
     *,
+    what: Annotated[str, typer.Argument(help="vector, keyword, manifest, jobs, stage_results or all.")] = "all",
     settings: Settings,
-    as_json: bool,
-) -> int:
+) -> Result:
     """Write indexes and views anew from the log and the artifacts: nothing is parsed or embedded again."""
-    answer = call(settings, "rebuild", {"what": what})
-    if as_json:
-        print_json(answer)
-        return 0
+    return Result(call(settings, "rebuild", {"what": what}), _show_rebuilt)
+
+
+def _show_rebuilt(answer: dict[str, Any]) -> None:
     names = ("generation", "documents", "chunks", "seconds", "parser_calls", "embedder_calls")
     rows = [(name, *(part.get(n, "") for n in names)) for name, part in answer["rebuilt"].items()]
     print_table(("rebuilt", *names), rows, right=names[1:])
     if answer.get("lost_events"):
-        told = ", ".join(f"{count} of {topic}" for topic, count in answer["lost_events"].items())
+        counts = ", ".join(f"{count} of {topic}" for topic, count in answer["lost_events"].items())
         print_warning(
-            f"the log had lost events that were acknowledged, and goes on without them: {told}",
+            f"the log had lost events that were acknowledged, and goes on without them: {counts}",
             "run the ingests again: what is known is not parsed again",
         )
-    return 0

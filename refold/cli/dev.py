@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from refold.cli.options import JsonOption
-from refold.cli.output import EXIT_INTERRUPTED, EXIT_NO, err, out, print_json, print_table
+from refold.cli.options import with_json
+from refold.cli.output import EXIT_INTERRUPTED, EXIT_NO, Result, err, out, print_table
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,14 +26,16 @@ LAST_PORT = 65_535
 
 
 @app.command(epilog="Examples: refold dev up · refold dev up kafka postgres --port kafka=9092")
+@with_json
 def up(
+    *,
     servers: Annotated[list[str] | None, typer.Argument(help="kafka, registry, opensearch, postgres; all.")] = None,
     folder: FolderOption = FOLDER,
     port: Annotated[
         list[str] | None, typer.Option(help="Where a server listens, instead of a free port.", metavar="SERVER=PORT")
     ] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+    as_json: bool,
+) -> Result | int:
     """Start servers and wait until they answer; the first time they are fetched with Maven. Running ones are left."""
     from refold.local.server import NotUp  # noqa: PLC0415 - few commands need it
 
@@ -46,36 +48,33 @@ def up(
     except KeyboardInterrupt:
         err().print("refold: stopped, and with it what was started")
         return EXIT_INTERRUPTED
-    return _told(statuses, as_json=as_json)
+    return _shown(statuses)
 
 
 @app.command(epilog="Example: refold dev down")
-def down(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+@with_json
+def down(folder: FolderOption = FOLDER) -> Result:
     """Stop the servers and delete all that they kept: no process and no file is left."""
     stopped = _stack(folder).down()
-    if as_json:
-        print_json({"stopped": stopped})
-    else:
-        out().print(f"stopped: {', '.join(stopped) or 'nothing was running'}")
-    return 0
+    return Result(
+        {"stopped": stopped}, lambda _: out().print(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+    )
 
 
 @app.command(epilog="Example: refold dev status --json")
-def status(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+@with_json
+def status(folder: FolderOption = FOLDER) -> Result:
     """How each server is. Exit code 1 when one does not run or answer."""
-    return _told(_stack(folder).status(), as_json=as_json)
+    return _shown(_stack(folder).status())
 
 
 @app.command(epilog='Example: eval "$(refold dev env)"')
-def env(folder: FolderOption = FOLDER, as_json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+@with_json
+def env(folder: FolderOption = FOLDER) -> Result:
     """The variables with which commands and tests find the running servers. Exit code 1 when none runs."""
     variables = _stack(folder).variables()
-    if as_json:
-        print_json({"variables": dict(variables)})
-    else:
-        for name, value in variables.items():
-            typer.echo(f"export {name}={shlex.quote(value)}")
-    return 0 if variables else EXIT_NO
+    lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    return Result({"variables": dict(variables)}, lambda _: typer.echo(lines, nl=False), 0 if variables else EXIT_NO)
 
 
 def _stack(folder: Path) -> Stack:
@@ -94,14 +93,11 @@ def _ports(given: list[str]) -> dict[str, int]:
     return ports
 
 
-def _told(statuses: list[ServerStatus], *, as_json: bool) -> int:
-    rows: list[dict[str, Any]] = [
-        {"server": one.name, "state": one.state, "variables": dict(one.variables)} for one in statuses
-    ]
-    if as_json:
-        print_json({"servers": rows})
-    else:
-        print_table(
-            ("server", "state", "address"), [(r["server"], r["state"], " ".join(r["variables"].values())) for r in rows]
-        )
-    return 0 if all(row["state"] == "running" for row in rows) else EXIT_NO
+def _shown(statuses: list[ServerStatus]) -> Result:
+    servers = [{"server": one.name, "state": one.state, "variables": dict(one.variables)} for one in statuses]
+    rows = [(one.name, one.state, " ".join(one.variables.values())) for one in statuses]
+    return Result(
+        {"servers": servers},
+        lambda _: print_table(("server", "state", "address"), rows),
+        0 if all(one.state == "running" for one in statuses) else EXIT_NO,
+    )

@@ -6,12 +6,12 @@ import base64
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from refold.cli.options import call, with_settings
-from refold.cli.output import EXIT_NO, err, out, print_facts, print_json, print_table, short_time, tell_open_of_others
+from refold.cli.output import EXIT_NO, Result, err, out, print_facts, print_table, short_time, tell_open_of_others
 from refold.settings.settings import Settings
 from schemas.errors import UsageError
 from schemas.ids import random_id
@@ -31,20 +31,19 @@ DocumentArgument = Annotated[str, typer.Argument(help="A document id, its uri, o
 )
 @with_settings
 def list_(
+    *,
     status: Annotated[str | None, typer.Option(help="live, failed, queued, removed or absent.")] = None,
     uri: Annotated[str | None, typer.Option(help="Only uris that begin with this.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
     after: Annotated[str | None, typer.Option(help="Begin after this uri (the `next` of the page before).")] = None,
-    *,
     settings: Settings,
-    as_json: bool,
-) -> int:
+) -> Result:
     """List documents by uri."""
     arguments = {"status": status, "uri": uri, "limit": limit, "after": after}
-    answer = call(settings, "documents list", arguments)
-    if as_json:
-        print_json(answer)
-        return 0
+    return Result(call(settings, "documents list", arguments), _show_list)
+
+
+def _show_list(answer: dict[str, Any]) -> None:
     rows = [
         (d["status"], d["version"], d["chunk_count"], d["uri"], _trouble(d["error_code"], d["message"], d["hint"]))
         for d in answer["documents"]
@@ -52,7 +51,6 @@ def list_(
     print_table(("status", "version", "chunks", "document", "error"), rows, right=("version", "chunks"))
     if answer["next"]:
         err().print(f"more with --after '{answer['next']}'")
-    return 0
 
 
 def _trouble(code: str | None, message: str | None, hint: str | None) -> str:
@@ -61,39 +59,24 @@ def _trouble(code: str | None, message: str | None, hint: str | None) -> str:
 
 @app.command(epilog="Example: refold documents show docs/guide.md")
 @with_settings
-def show(
-    document: DocumentArgument,
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def show(document: DocumentArgument, settings: Settings) -> Result:
     """Show one document: version, stages, indexes, open requests."""
     answer = call(settings, "documents show", {"document": _named(document)})
-    if as_json:
-        print_json(answer)
-    else:
-        print_facts({k: v for k, v in answer.items() if v not in (None, [], {})})
-    return 0
+    return Result(answer, lambda _: print_facts({k: v for k, v in answer.items() if v not in (None, [], {})}))
 
 
 @app.command(epilog="Example: refold documents history docs/guide.md --json")
 @with_settings
-def history(
-    document: DocumentArgument,
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def history(document: DocumentArgument, settings: Settings) -> Result:
     """Show every event of one document, the first first."""
-    answer = call(settings, "documents history", {"document": _named(document)})
-    if as_json:
-        print_json(answer)
-        return 0
+    return Result(call(settings, "documents history", {"document": _named(document)}), _show_history)
+
+
+def _show_history(answer: dict[str, Any]) -> None:
     rows = [
         (e["sequence"], short_time(e["occurred_at"]), e["kind"], e["version"], e["summary"]) for e in answer["events"]
     ]
     print_table(("sequence", "at", "event", "version", "what"), rows, right=("sequence", "version"))
-    return 0
 
 
 @app.command(
@@ -102,15 +85,14 @@ def history(
 )
 @with_settings
 def add(
+    *,
     name: Annotated[str, typer.Argument(help="The document is called push:NAME.")],
     text: Annotated[str | None, typer.Option(help="Its text; '-' reads standard input.")] = None,
     file: Annotated[Path | None, typer.Option(help="The file whose bytes are pushed.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, may be repeated.")] = None,
     priority: Annotated[str, typer.Option(help="critical, normal or batch.")] = "normal",
-    *,
     settings: Settings,
-    as_json: bool,
-) -> int:
+) -> Result:
     """Push one document that no source holds, and wait until it is searchable."""
     if (text is None) == (file is None):
         raise UsageError("give either --text or --file", op="documents add", hint="see: refold documents add --help")
@@ -123,14 +105,14 @@ def add(
         "request_id": random_id(),
     }
     answer = call(settings, "documents add", arguments)
-    if as_json:
-        print_json(answer)
-    else:
-        out().print(f"{answer['answer']}: {answer['uri']}, version {answer['version']}, {answer['chunks']} chunks")
-        if answer.get("message"):
-            err().print(_trouble(answer["error_code"], answer["message"], answer["hint"]))
-        tell_open_of_others(answer)
-    return EXIT_NO if answer["answer"] in {"failed", "parked"} else 0
+    return Result(answer, _show_added, EXIT_NO if answer["answer"] in {"failed", "parked"} else 0)
+
+
+def _show_added(answer: dict[str, Any]) -> None:
+    out().print(f"{answer['answer']}: {answer['uri']}, version {answer['version']}, {answer['chunks']} chunks")
+    if answer.get("message"):
+        err().print(_trouble(answer["error_code"], answer["message"], answer["hint"]))
+    tell_open_of_others(answer)
 
 
 @app.command(
@@ -139,14 +121,14 @@ def add(
 )
 @with_settings
 def remove(
+    *,
     documents: Annotated[
         list[str], typer.Argument(help="Document ids, uris or paths; folders, globs and sources stand for all in them.")
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove many without a question.")] = False,  # noqa: FBT002 - a flag of the command line
-    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove many without a question.")] = False,
     settings: Settings,
     as_json: bool,
-) -> int:
+) -> Result | int:
     """Remove documents from the corpus; their files stay. An ingest of their source adds them again.
 
     A folder, a glob or a source needs not be there any more.
@@ -158,12 +140,12 @@ def remove(
             err().print("nothing was removed")
             return EXIT_NO
         answer = call(settings, "documents remove", arguments)
-    if as_json:
-        print_json(answer)
-    else:
-        out().print(f"{answer['removed']} removed, {answer['absent']} were not there")
-        tell_open_of_others(answer)
-    return EXIT_NO if answer["absent"] else 0
+    return Result(answer, _show_removed, EXIT_NO if answer["absent"] else 0)
+
+
+def _show_removed(answer: dict[str, Any]) -> None:
+    out().print(f"{answer['removed']} removed, {answer['absent']} were not there")
+    tell_open_of_others(answer)
 
 
 def _is_meant(count: int, *, as_json: bool) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from refold.cli.options import ConfigOption, DataOption, EngineOption, JsonOption, call, with_settings
-from refold.cli.output import out, print_facts, print_json, print_table, short_time, tell_open_of_others
+from refold.cli.output import Result, out, print_facts, print_table, short_time, tell_open_of_others
 from refold.settings.settings import Settings
 
 app = typer.Typer(help="What was asked for, and how far it is.", no_args_is_help=False, invoke_without_command=True)
@@ -28,22 +28,19 @@ def jobs(
 ) -> None:
     """List jobs, when no other command follows."""
     if context.invoked_subcommand is None:
-        list_(20, data, config, engine, as_json)
+        list_(data=data, config=config, engine=engine, as_json=as_json)
 
 
 @app.command("list", epilog="Examples: refold jobs · refold jobs list --limit 5 --json")
 @with_settings
 def list_(
-    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+    *, limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20, settings: Settings
+) -> Result:
     """List jobs, the latest first."""
-    answer = call(settings, "jobs list", {"limit": limit})
-    if as_json:
-        print_json(answer)
-        return 0
+    return Result(call(settings, "jobs list", {"limit": limit}), _show_list)
+
+
+def _show_list(answer: dict[str, Any]) -> None:
     rows = [
         (
             j["job_id"][:ID_SHOWN],
@@ -58,73 +55,49 @@ def list_(
     ]
     columns = ("job", "status", "requested", "completed", "failed", "submitted", "sources")
     print_table(columns, rows, right=("requested", "completed", "failed"))
-    return 0
 
 
 @app.command(epilog="Examples: refold jobs show 5f2c · refold jobs show 5f2c --json")
 @with_settings
-def show(
-    job: JobArgument,
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def show(job: JobArgument, settings: Settings) -> Result:
     """Show one job with its counts, stages and failures."""
-    answer = call(settings, "jobs show", {"job": job})
-    if as_json:
-        print_json(answer)
-        return 0
+    return Result(call(settings, "jobs show", {"job": job}), _show_job)
+
+
+def _show_job(answer: dict[str, Any]) -> None:
     print_facts({k: v for k, v in answer.items() if not isinstance(v, list | dict)})
     print_facts({f"stage {name}": totals for name, totals in answer["stages"].items()})
     print_table(("failed", "code", "message"), [(f["uri"], f["error_code"], f["message"]) for f in answer["failures"]])
-    return 0
 
 
 def _sources(sources: list[str]) -> str:
     return " ".join([*sources[:1], f"and {len(sources) - 1} more"] if len(sources) > 1 else sources)
 
 
-def _steer(action: str, done: str, job: str, settings: Settings, *, as_json: bool) -> int:
-    answer = call(settings, f"jobs {action}", {"job": job})
-    if as_json:
-        print_json(answer)
-    else:
+def _steer(action: str, done: str, job: str, settings: Settings) -> Result:
+    def show(answer: dict[str, Any]) -> None:
         out().print(f"job {answer['job_id']} {done}")
         tell_open_of_others(answer)
-    return 0
+
+    return Result(call(settings, f"jobs {action}", {"job": job}), show)
 
 
 @app.command(epilog="Example: refold jobs pause 5f2c")
 @with_settings
-def pause(
-    job: JobArgument,
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def pause(job: JobArgument, settings: Settings) -> Result:
     """Let what has not started of a job wait."""
-    return _steer("pause", "is paused; go on with: refold jobs resume", job, settings, as_json=as_json)
+    return _steer("pause", "is paused; go on with: refold jobs resume", job, settings)
 
 
 @app.command(epilog="Example: refold jobs resume 5f2c")
 @with_settings
-def resume(
-    job: JobArgument,
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def resume(job: JobArgument, settings: Settings) -> Result:
     """Let a paused job go on, and wait for it when nobody else works on the folder."""
-    return _steer("resume", "goes on", job, settings, as_json=as_json)
+    return _steer("resume", "goes on", job, settings)
 
 
 @app.command(epilog="Example: refold jobs cancel 5f2c")
 @with_settings
-def cancel(
-    job: JobArgument,
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def cancel(job: JobArgument, settings: Settings) -> Result:
     """Cancel a job: what has not started is answered DocumentCancelled; what is done stays."""
-    return _steer("cancel", "is cancelled", job, settings, as_json=as_json)
+    return _steer("cancel", "is cancelled", job, settings)

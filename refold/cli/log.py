@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from refold.cli.options import call, with_settings
-from refold.cli.output import out, print_facts, print_json, print_line, print_table
+from refold.cli.output import Result, out, print_facts, print_line, print_table
 from refold.settings.settings import Settings
 
 app = typer.Typer(help="The log: the truth that everything else is folded from.", no_args_is_help=True)
@@ -23,11 +23,11 @@ TopicOption = Annotated[
 )
 @with_settings
 def tail(
+    *,
     topics: TopicOption = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the latest events per topic.")] = 10,
     after: Annotated[str | None, typer.Option(help="Begin at this position instead, such as documents:0=120.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,  # noqa: FBT002 - a flag of the command line
-    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     settings: Settings,
     as_json: bool,
 ) -> int:
@@ -47,37 +47,28 @@ def tail(
 
 @app.command(epilog="Example: refold log stat --json")
 @with_settings
-def stat(
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def stat(settings: Settings) -> Result:
     """Show the log's id, its topics and how many events of each kind it holds."""
-    answer = call(settings, "log stat", {})
-    if as_json:
-        print_json(answer)
-        return 0
+    return Result(call(settings, "log stat"), _show_stat)
+
+
+def _show_stat(answer: dict[str, Any]) -> None:
     print_facts({"log_id": answer["log_id"], "size_bytes": answer["size_bytes"], "position": answer["position"]})
     rows = [(topic, kind, n) for topic, kinds in answer["topics"].items() for kind, n in kinds.items()]
     print_table(("topic", "event", "count"), rows, right=("count",))
-    return 0
 
 
 @app.command(epilog="Example: refold log export backup/log")
 @with_settings
-def export(
-    directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def export(*, directory: Annotated[Path, typer.Argument(help="A new or empty folder.")], settings: Settings) -> Result:
     """Write the log as Avro object container files, readable by anything that knows Avro."""
-    return _transfer("log export", directory, settings, as_json=as_json)
+    return Result(call(settings, "log export", {"directory": str(directory.resolve())}), print_facts)
 
 
 @app.command("import", epilog="Example: refold log import backup/log --data restored/")
 @with_settings
 def import_(
+    *,
     directory: Annotated[Path, typer.Argument(help="A folder that `log export` wrote.")],
     artifacts: Annotated[
         str | None,
@@ -86,27 +77,9 @@ def import_(
             metavar="STORE",
         ),
     ] = None,
-    *,
     settings: Settings,
-    as_json: bool,
-) -> int:
+) -> Result:
     """Read an exported log into an empty data folder; then: refold rebuild all."""
-    return _transfer("log import", directory, settings, artifacts, as_json=as_json)
-
-
-def _transfer(command: str, directory: Path, settings: Settings, artifacts: str | None = None, *, as_json: bool) -> int:
-    arguments = {
-        "directory": str(directory.resolve()),
-        "artifacts": _store(artifacts) if artifacts else None,
-    }
-    answer = call(settings, command, arguments)
-    if as_json:
-        print_json(answer)
-    else:
-        print_facts(answer)
-    return 0
-
-
-def _store(address: str) -> str:
-    """Where a store is, for whoever runs the command."""
-    return address if "://" in address else str(Path(address).resolve())
+    store = str(Path(artifacts).resolve()) if artifacts and "://" not in artifacts else artifacts
+    arguments = {"directory": str(directory.resolve()), "artifacts": store}
+    return Result(call(settings, "log import", arguments), print_facts)

@@ -1,4 +1,4 @@
-"""The options that every command has, and what they make: settings and a session."""
+"""The options that commands share, and what they make: settings, a session, and a result printed as it is wanted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from refold.api.session import Session
+from refold.cli.output import Result
 from refold.control.messages import Json
 from refold.settings.settings import Settings, load_settings
 
@@ -40,35 +41,40 @@ def call(
     return Session(settings).call(command, arguments or {}, on_event=on_event)
 
 
-def with_settings(command: Callable[..., int]) -> Callable[..., int]:
-    """`command` with the four options of every command; it is called with `settings` and `as_json` in their place."""
+def with_settings(command: Callable[..., Result | int]) -> Callable[..., int]:
+    """`command` with the options --data, --config and --engine, which it gets as `settings`, and with --json."""
 
     @wraps(command)
-    def with_options(
-        *,
-        data: Path | None = None,
-        config: Path | None = None,
-        engine: str | None = None,
-        as_json: bool = False,
-        **options: Any,
-    ) -> int:
-        return command(**options, settings=settings_of(data, config, engine), as_json=as_json)
+    def with_loaded(
+        *, data: Path | None = None, config: Path | None = None, engine: str | None = None, **options: Any
+    ) -> Result | int:
+        return command(**options, settings=settings_of(data, config, engine))
 
+    added = {"data": (DataOption, None), "config": (ConfigOption, None), "engine": (EngineOption, None)}
+    _sign(with_loaded, command, "settings", added)
+    return with_json(with_loaded)
+
+
+def with_json(command: Callable[..., Result | int]) -> Callable[..., int]:
+    """`command` with the option --json, which decides how its result is printed; it gets `as_json` if it names it."""
+    wants_json = "as_json" in inspect.signature(command).parameters
+
+    @wraps(command)
+    def with_printing(*, as_json: bool = False, **options: Any) -> int:
+        result = command(**options, as_json=as_json) if wants_json else command(**options)
+        return result if isinstance(result, int) else result.print(as_json=as_json)
+
+    _sign(with_printing, command, "as_json", {"as_json": (JsonOption, False)})
+    return with_printing
+
+
+def _sign(function: Any, command: Callable[..., Any], replaced: str, added: Mapping[str, tuple[Any, object]]) -> None:
+    """Give `function` the signature that typer reads: that of `command`, with `added` in place of `replaced`."""
     signature = inspect.signature(command, eval_str=True)
-    own = [one for one in signature.parameters.values() if one.name not in {"settings", "as_json"}]
-    parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in (*own, *_SHARED)]
-    # What typer reads: the signature, and the annotations of the function that it calls.
-    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_options
-
-
-_SHARED = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-    for name, default, annotation in (
-        ("data", None, DataOption),
-        ("config", None, ConfigOption),
-        ("engine", None, EngineOption),
-        ("as_json", False, JsonOption),
-    )
-]
+    own = [one.replace(kind=one.KEYWORD_ONLY) for one in signature.parameters.values() if one.name != replaced]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in added.items()
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *options])
+    function.__annotations__ = {one.name: one.annotation for one in (*own, *options)}

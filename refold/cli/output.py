@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -20,8 +21,23 @@ EXIT_MACHINE = 4
 EXIT_INTERRUPTED = 130
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command returns: a JSON object, how people are shown it, and the exit code."""
+
+    value: Mapping[str, Any]
+    show: Callable[[Any], object] = lambda _: None
+    exit_code: int = 0
+
+    def print(self, *, as_json: bool) -> int:
+        """Print it, and return the exit code."""
+        show = print_json if as_json else self.show
+        show(self.value)
+        return self.exit_code
+
+
 def out() -> Console:
-    """Where results go; plain when it is no terminal."""
+    """Where results go; plain when it is not a terminal."""
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
@@ -43,7 +59,7 @@ def print_line(value: Mapping[str, Any]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table; tab-separated lines, the first with the names, when the output is no terminal."""
+    """A table; tab-separated lines, the first with the names, when the output is not a terminal."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             sys.stdout.write("\t".join(_plain(cell) for cell in row) + "\n")
@@ -61,6 +77,21 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         out().print(Text(f"{name:<{width}}  "), Text(_plain(value)), sep="")
+
+
+def problems_result(
+    problems: Sequence[Mapping[str, Any]], *, place: str, heading: str, good: str, **more: object
+) -> Result:
+    """What a check found: a table of problems, with the `place` of each under `heading`; `good` where it found none."""
+
+    def show(_: object) -> None:
+        if not problems:
+            out().print(good)
+            return
+        rows = [(one[place], one["rule"], one["message"], one["hint"]) for one in problems]
+        print_table((heading, "rule", "problem", "hint"), rows)
+
+    return Result({"ok": not problems, **more, "problems": problems}, show, EXIT_NO if problems else 0)
 
 
 def print_error(error: RefoldError, *, as_json: bool) -> None:

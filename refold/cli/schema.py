@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refold.cli.options import JsonOption
-from refold.cli.output import EXIT_NO, out, print_json, print_table
+from refold.cli.options import with_json
+from refold.cli.output import Result, out, problems_result
 
 app = typer.Typer(help="The Avro schemas of the events.", no_args_is_help=True)
 
@@ -19,10 +19,10 @@ def schema() -> None:
 
 
 @app.command(epilog="Example: refold schema check --directory schemas/avro")
+@with_json
 def check(
     directory: Annotated[Path | None, typer.Option(help="The schemas to check. [default: those installed]")] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+) -> Result:
     """Refuse changes of schemas that would leave old or new readers in the cold. Exit code 1 when there are any."""
     from schemas.compatibility import check as check_schemas  # noqa: PLC0415 - the avro package is slow to import
 
@@ -30,18 +30,11 @@ def check(
         {"path": str(p.path), "record": p.record, "rule": p.rule, "message": p.message, "hint": p.hint}
         for p in (check_schemas(directory) if directory else check_schemas())
     ]
-    if as_json:
-        print_json({"ok": not problems, "problems": problems})
-    elif problems:
-        print_table(
-            ("file", "rule", "problem", "hint"), [(p["path"], p["rule"], p["message"], p["hint"]) for p in problems]
-        )
-    else:
-        out().print("the schemas are compatible in both directions")
-    return EXIT_NO if problems else 0
+    return problems_result(problems, place="path", heading="file", good="the schemas are compatible in both directions")
 
 
 @app.command(epilog="Example: refold schema register --registry https://registry:8081 --prefix refold.library.")
+@with_json
 def register(
     registry: Annotated[
         str, typer.Option(help="The address of the registry.", metavar="URL", envvar="SCHEMA_REGISTRY_URL")
@@ -55,8 +48,7 @@ def register(
         Path | None,
         typer.Option(help="Certificates to trust, as PEM.", metavar="FILE", envvar="SCHEMA_REGISTRY_CA"),
     ] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+) -> Result:
     """Register this release's schemas, before anything of it writes. Doing it again changes nothing."""
     from schemas.registries.confluent import register_schemas  # noqa: PLC0415 - of the extra `kafka`
     from schemas.registries.confluent_client import ConfluentClient  # noqa: PLC0415 - as above
@@ -73,23 +65,15 @@ def register(
         for one in register_schemas(client, prefix=prefix)
     ]
     client.close()
-    if as_json:
-        print_json({"registry": client.address, "schemas": registered})
-    else:
-        new = sum(bool(one["is_new"]) for one in registered)
-        out().print(f"{len(registered)} schemas stand at {client.address}, {new} of them new")
-    return 0
+    new = sum(bool(one["is_new"]) for one in registered)
+    said = f"{len(registered)} schemas stand at {client.address}, {new} of them new"
+    return Result({"registry": client.address, "schemas": registered}, lambda _: out().print(said))
 
 
 @app.command(epilog="Example: refold schema asyncapi > asyncapi.yaml")
-def asyncapi(
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+@with_json
+def asyncapi() -> Result:
     """Print the topics and events of a corpus as an AsyncAPI 3.0 document, in YAML, for tools of other teams."""
     from refold import asyncapi as document  # noqa: PLC0415 - nothing else needs it
 
-    if as_json:
-        print_json(document.asyncapi())
-    else:
-        typer.echo(document.as_yaml(), nl=False)
-    return 0
+    return Result(document.asyncapi(), lambda _: typer.echo(document.as_yaml(), nl=False))

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from refold.cli.options import call, with_settings
-from refold.cli.output import EXIT_NO, err, out, print_json, print_warning
+from refold.cli.output import EXIT_NO, Result, err, out, print_warning
 from refold.settings.settings import Settings
 
 SNIPPET_CHARS = 320
@@ -42,17 +42,11 @@ def search(
     ] = None,
     *,
     settings: Settings,
-    as_json: bool,
-) -> int:
+) -> Result:
     """Find documents by words, by meaning, or both. Exit code 1 when nothing is found."""
     arguments = {"query": query, "mode": mode, "limit": limit, "filters": filters or [], "wait_for": wait_for}
     answer = call(settings, "search", arguments, on_event=_tell_behind)
-    if as_json:
-        print_json(answer)
-    else:
-        _show(answer)
-        _warn(answer)
-    return 0 if answer["hits"] else EXIT_NO
+    return Result(answer, _show, 0 if answer["hits"] else EXIT_NO)
 
 
 def _tell_behind(event: dict[str, Any]) -> None:
@@ -83,6 +77,7 @@ def _show(answer: dict[str, Any]) -> None:
         out().print(_heading(number, hit))
         out().print(_snippet(hit))
         out().print()
+    _warn(answer)
 
 
 def _heading(number: int, hit: dict[str, Any]) -> Text:

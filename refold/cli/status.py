@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import typer
 
 from refold.cli.options import call, with_settings
-from refold.cli.output import EXIT_NO, human_bytes, out, print_facts, print_json, print_table, print_warning
+from refold.cli.output import EXIT_NO, Result, human_bytes, out, print_facts, print_table, print_warning
 from refold.settings.settings import Settings
 
 
@@ -16,16 +19,12 @@ def register(app: typer.Typer) -> None:
 
 
 @with_settings
-def status(
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def status(settings: Settings) -> Result:
     """Show documents, jobs, and how far each projection is behind the log."""
-    answer = call(settings, "status", {})
-    if as_json:
-        print_json(answer)
-        return 0
+    return Result(call(settings, "status"), _show)
+
+
+def _show(answer: dict[str, Any]) -> None:
     print_facts(answer["documents"])
     names = ("lag_events", "lag_s", "documents", "chunks", "parked")
     rows = [(p["name"], p["state"].replace("_", " "), *(p.get(n, "") for n in names)) for p in answer["projections"]]
@@ -36,24 +35,21 @@ def status(
         out().print(f"{answer['data']}, on servers")
     else:
         out().print(f"{answer['data']}: {human_bytes(answer['size_bytes'])}, format {answer['format']}")
-    for told in answer["projections"]:
-        if told["error"]:  # beside the table: a sentence in a column of a narrow terminal is nothing to read
-            print_warning(f"{told['name']}: {told['error']}", told["hint"])
-    return 0
+    for one in answer["projections"]:
+        if one["error"]:  # below the table: a sentence in a column of a narrow terminal cannot be read
+            print_warning(f"{one['name']}: {one['error']}", one["hint"])
 
 
 @with_settings
-def doctor(
-    *,
-    settings: Settings,
-    as_json: bool,
-) -> int:
+def doctor(settings: Settings) -> Result:
     """Check this machine and the data folder: what is missing, damaged or tight. Exit code 1 when something is."""
     from refold.doctor.machine import examine  # noqa: PLC0415 - needed by this command only
 
-    results = examine(settings)
-    if as_json:
-        print_json({"ok": all(r.is_good for r in results), "checks": [r.as_json() for r in results]})
-    else:
-        print_table(("check", "", "found", "hint"), [(r.check, r.mark, r.found, r.hint or "") for r in results])
-    return 0 if all(r.is_good for r in results) else EXIT_NO
+    checks = [asdict(checked) for checked in examine(settings)]
+    is_good = all(one["is_good"] for one in checks)
+    rows = [(one["check"], "ok" if one["is_good"] else "!!", one["found"], one["hint"]) for one in checks]
+    return Result(
+        {"ok": is_good, "checks": checks},
+        lambda _: print_table(("check", "", "found", "hint"), rows),
+        0 if is_good else EXIT_NO,
+    )

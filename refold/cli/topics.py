@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refold.cli.options import JsonOption
-from refold.cli.output import EXIT_NO, out, print_facts, print_json, print_table
+from refold.cli.options import with_json
+from refold.cli.output import Result, print_facts, problems_result
 from schemas.errors import UsageError
 
 app = typer.Typer(help="The topics of a corpus in Kafka.", no_args_is_help=True)
@@ -36,6 +36,7 @@ ReplicationOption = Annotated[
 @app.command(
     epilog="Examples: refold topics check --corpus papers --bootstrap-servers kafka:9092 · refold topics check --file F"
 )
+@with_json
 def check(
     corpus: CorpusOption = "default",
     servers: ServersOption = None,
@@ -43,8 +44,7 @@ def check(
     file: FileOption = None,
     partitions: PartitionsOption = None,
     replication: ReplicationOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+) -> Result:
     """Compare the topics with what they are to be; without an address, only check the file. Exit code 1 if not so."""
     from streams.logs.kafka.topics import KafkaTopics  # noqa: PLC0415 - an engine that few commands need
     from streams.logs.topic_plan import load_topics, problems_of_plan  # noqa: PLC0415 - as above
@@ -53,20 +53,12 @@ def check(
     settings = _client(servers, client)
     found = KafkaTopics(corpus, settings).check(plans) if settings else problems_of_plan(plans)
     problems = [{"topic": p.topic, "rule": p.rule, "message": p.message, "hint": p.hint} for p in found]
-    if as_json:
-        print_json({"ok": not problems, "compared": bool(settings), "problems": problems})
-    elif problems:
-        print_table(
-            ("topic", "rule", "problem", "hint"), [(p["topic"], p["rule"], p["message"], p["hint"]) for p in problems]
-        )
-    else:
-        out().print(
-            "the topics are as they are to be" if settings else "the topics file is good; no topic was compared"
-        )
-    return EXIT_NO if problems else 0
+    good = "the topics are as they are to be" if settings else "the topics file is good; no topic was compared"
+    return problems_result(problems, place="topic", heading="topic", good=good, compared=bool(settings))
 
 
 @app.command(epilog="Example: refold topics apply --corpus papers --bootstrap-servers kafka:9092")
+@with_json
 def apply(
     corpus: CorpusOption = "default",
     servers: ServersOption = None,
@@ -74,8 +66,7 @@ def apply(
     file: FileOption = None,
     partitions: PartitionsOption = None,
     replication: ReplicationOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
-) -> int:
+) -> Result:
     """Make the topics that are lacking and set what is otherwise. Nothing is deleted; partitions are never changed."""
     from streams.logs.kafka.topics import KafkaTopics  # noqa: PLC0415 - an engine that few commands need
     from streams.logs.topic_plan import load_topics  # noqa: PLC0415 - as above
@@ -88,12 +79,10 @@ def apply(
         )
     applied = KafkaTopics(corpus, settings).apply(plans)
     changed = [{"topic": topic, "settings": list(keys)} for topic, keys in applied.changed.items()]
-    if as_json:
-        print_json({"created": list(applied.created), "changed": changed, "unchanged": list(applied.unchanged)})
-        return 0
-    told = {topic: f"set {', '.join(keys)}" for topic, keys in applied.changed.items()}
-    print_facts({**dict.fromkeys(applied.created, "created"), **told, **dict.fromkeys(applied.unchanged, "unchanged")})
-    return 0
+    value = {"created": list(applied.created), "changed": changed, "unchanged": list(applied.unchanged)}
+    sets = {topic: f"set {', '.join(keys)}" for topic, keys in applied.changed.items()}
+    facts = {**dict.fromkeys(applied.created, "created"), **sets, **dict.fromkeys(applied.unchanged, "unchanged")}
+    return Result(value, lambda _: print_facts(facts))
 
 
 def _client(servers: str | None, client: list[str] | None) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +13,3 @@ class Checked:
     is_good: bool
     found: str
     hint: str | None = None
-
-    @property
-    def mark(self) -> str:
-        """For a table."""
-        return "ok" if self.is_good else "!!"
-
-    def as_json(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
