@@ -16,6 +16,7 @@ from projections.index.view import view
 from refold import commands
 from refold.control.messages import Call
 from refold.embedded import wiring
+from refold.engine import slots
 from refold.engine.data_folder import DataFolder, Ownership
 from refold.engine.engine import Engine
 from refold.settings.settings import load_settings
@@ -76,8 +77,8 @@ class WatchedIndexView(view.IndexView[Any]):
 
 
 def wire(fault: FaultAt) -> None:
-    """Have `refold.embedded.wiring` put `fault` into every engine that this process, made for it, opens."""
-    wiring.SlotParts = partial(slot.SlotParts, fault=partial(fault.reached, "slot"))  # type: ignore[misc, assignment]
+    """Have `refold.engine.slots` and `refold.embedded.wiring` put `fault` into every engine that this process opens."""
+    slots.SlotParts = partial(slot.SlotParts, fault=partial(fault.reached, "slot"))  # type: ignore[misc, assignment]
     wiring.IndexView = partial(WatchedIndexView, reached=fault.reached)  # type: ignore[misc, assignment]
 
 
