@@ -76,6 +76,7 @@ def remove_documents(engine: Engine, arguments: Mapping[str, Any], emit: Emit, s
     _refuse_empty(engine, names, selected)
     if not arguments.get("confirmed", True) and any(one.is_group for one in selected):
         return {"selected": sum(map(len, _distinct(engine, selected)))}
+    # The ids of the requests follow from the caller's, so a repeated command asks for nothing twice.
     cause = str(arguments.get("request_id") or random_id())
     asked = removed = 0
     for page in _distinct(engine, selected):

@@ -132,12 +132,14 @@ def _wait_for_document(engine: Engine, name: str, stop: threading.Event, names: 
     documents = engine.parts.log.partitions("documents")
     begin = engine.parts.log.end(documents)
     wait_for_position(engine, begin, stop, ["manifest"])
+    # First the answers to its open requests.
     waiting = dict(_unanswered(engine, document_id))
     if waiting:
         _refuse_paused(engine, set(waiting.values()), name)
         engine.work()
         answers_of(engine, set(waiting), begin, stop)
         wait_for_position(engine, engine.parts.log.end(documents), stop, ["manifest"])
+    # Then whether they left anything to search for, and whether the indexes serve it.
     document = engine.parts.views.manifest.document(document_id)
     if document is None:
         raise UsageError(

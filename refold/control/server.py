@@ -86,6 +86,7 @@ class ControlServer:
             await writer.drain()
         if not line:
             return
+        # The command runs in a thread of its own; the queue brings what it says back to this loop.
         loop = asyncio.get_running_loop()
         outgoing: asyncio.Queue[Json | None] = asyncio.Queue()
         caller_left = threading.Event()
@@ -99,6 +100,7 @@ class ControlServer:
 
         thread = threading.Thread(target=answer, name="control-call", daemon=True)
         thread.start()
+        # A caller that hangs up stops the command.
         watch = asyncio.create_task(_when_closed(reader, caller_left))
         try:
             while (message := await outgoing.get()) is not None:

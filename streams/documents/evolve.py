@@ -109,6 +109,7 @@ def _waiting(state: DocumentState, event: DocumentFailed) -> OpenRequest:
 def _answered(state: DocumentState, event: Answer) -> DocumentState:
     answered = _open(state, event)
     state = _without(state, answered)
+    # What the answer says of the document: only these change its live version or what was seen of it.
     match event:
         case DocumentCompleted():
             _refuse(event, event.version != state.version + 1, f"version {event.version} follows {state.version}")
@@ -127,6 +128,7 @@ def _answered(state: DocumentState, event: Answer) -> DocumentState:
             return state
         case _:
             pass
+    # What it says of the request: a failed one may be tried again, and earlier ones may be settled with it.
     failed = answered.queued if isinstance(event, DocumentFailed) else None
     settled_order = state.settled_order
     if _settles(answered, event):

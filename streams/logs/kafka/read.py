@@ -183,6 +183,7 @@ class _Reading:
         offset = message.offset() or 0
         if tp not in self._stops or offset >= self._stops[tp]:
             return
+        # Anyone may write requests, so one that does not decode is handed on; in our own topics it is damage.
         try:
             recorded.append(_recorded(tp, message, self._codec))
         except UnknownSchemaId as exc:
