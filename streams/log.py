@@ -40,6 +40,27 @@ class ImportUnfinished(MachineError):  # noqa: N818 - as above
     """The log holds part of an import that has not come to its end."""
 
 
+def expired(tp: TopicPartition, offset: int, *, begin_offset: int) -> PositionExpired:
+    """The error to raise where the records from `offset` to before `begin_offset` are gone."""
+    return PositionExpired(
+        f"the records {offset} to {begin_offset - 1} of {tp.topic}:{tp.partition} are no longer kept",
+        op="read",
+        subject=f"{tp.topic}:{tp.partition}",
+        position=str(Position({tp: begin_offset})),
+    )
+
+
+def damaged(tp: TopicPartition, offset: int, why: str) -> LogDamaged:
+    """The error to raise where the record at `offset` does not read back."""
+    return LogDamaged(
+        f"record {offset} of {tp.topic}:{tp.partition} does not read back: {why}",
+        op="read",
+        subject=f"{tp.topic}:{tp.partition}",
+        position=str(Position({tp: offset})),
+        hint="restore a backup; the records before it still read",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An event before it has a position."""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Condition
+from threading import Lock
 
 from schemas.errors import UsageError
 from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
-from streams.log import TOPIC_NAMES, Batch, Draft, Fenced, PositionExpired, Recorded, SlotNumber
+from streams.log import TOPIC_NAMES, Batch, Draft, Fenced, Recorded, SlotNumber, expired
+from streams.logs.waits import Waits
 from streams.placement import check_partitions, check_slot, not_before, partitions_of, place
 
 MAX_BATCH_RECORDS = 1_000
@@ -47,9 +48,9 @@ class MemoryLog:
         self._random = random.Random(shuffle_seed)  # noqa: S311 - disorder for tests, no secret
         self._partitions = {tp: _Partition() for topic in TOPIC_NAMES for tp in partitions_of(topic, partitions)}
         self._owners: dict[SlotNumber, MemoryLog] = {}
-        self._changed = Condition()
+        self._lock = Lock()
+        self._waits = Waits()
         self._is_closed = False
-        self._wakes = 0
 
     def peer(self) -> MemoryLog:
         """The same log as another process holds it: same records, its own ownership of slots, its own end."""
@@ -73,7 +74,7 @@ class MemoryLog:
                 raise Fenced(op="append", subject=f"slot {slot}")
             for tp, draft in zip(places, drafts, strict=True):
                 self._add(tp, draft)
-            self._changed.notify_all()
+            self._waits.look()
             return Position({tp: self._partitions[tp].end_offset for tp in places})
 
     def read(
@@ -116,28 +117,25 @@ class MemoryLog:
             return any(self._partitions[tp].end_offset > position.offset(tp) for tp in partitions)
 
         with self._open(partitions):
-            wakes = self._wakes
-            self._changed.wait_for(lambda: has_grown() or self._is_closed or self._wakes != wakes, timeout_s)
-            return has_grown()
+            pass
+        self._waits.until(lambda: has_grown() or self._is_closed, timeout_s)
+        return has_grown()
 
     def wake(self) -> None:
         """End every wait that is going on."""
-        with self._changed:
-            self._wakes += 1
-            self._changed.notify_all()
+        self._waits.wake()
 
     def close(self) -> None:
-        """Refuse whatever comes next and wake who waits; idempotent."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
+        """Refuse whatever comes next and end every wait; idempotent."""
+        self._is_closed = True
+        self._waits.look()
 
-    def _open(self, partitions: Collection[TopicPartition] = ()) -> Condition:
+    def _open(self, partitions: Collection[TopicPartition] = ()) -> Lock:
         """What guards the records of `partitions`, once these and the log have been found to be there."""
         if self._is_closed:
             raise UsageError("the log is closed", hint="open it again")
         check_partitions(partitions, slot_count=self._slot_count)
-        return self._changed
+        return self._lock
 
     def _add(self, tp: TopicPartition, draft: Draft) -> None:
         partition = self._partitions[tp]
@@ -152,12 +150,7 @@ class MemoryLog:
         if start >= stop:
             return []
         if start < partition.begin_offset:
-            raise PositionExpired(
-                f"the records {start} to {partition.begin_offset - 1} of {tp.topic}:{tp.partition} are no longer kept",
-                op="read",
-                subject=f"{tp.topic}:{tp.partition}",
-                position=str(Position({tp: partition.begin_offset})),
-            )
+            raise expired(tp, start, begin_offset=partition.begin_offset)
         return partition.records[start - partition.begin_offset : stop - partition.begin_offset]
 
 

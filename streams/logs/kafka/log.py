@@ -9,20 +9,24 @@ from schemas.codec import Codec
 from schemas.extras import extra
 from schemas.positions import Position, TopicPartition
 from schemas.registry import SchemaRegistry
-from streams.log import Batch, Draft, SlotNumber
+from streams.log import Batch, Draft, SlotNumber, expired
 from streams.logs.kafka.appends import KafkaAppends
 from streams.logs.kafka.clients import ClientSettings, make_admin, make_consumer, make_producer
 from streams.logs.kafka.identity import CHECK_EVERY_S, KafkaIdentity
 from streams.logs.kafka.marks import KafkaMarks
 from streams.logs.kafka.names import KafkaNames
-from streams.logs.kafka.read import STALL_TIMEOUT_S, KafkaReads, expired
+from streams.logs.kafka.read import STALL_TIMEOUT_S, KafkaReads
 from streams.logs.kafka.records import Framing, Times
 from streams.logs.kafka.slot import KafkaSlot
 from streams.logs.kafka.tail import KafkaTail
+from streams.logs.waits import Waits
 from streams.placement import check_partitions, check_slot, partitions_of, place
 
 with extra("kafka"):
     from confluent_kafka import Producer
+
+POLL_S = 0.1
+"""How often a waiter looks for what another process appended."""
 
 
 class KafkaLog:
@@ -64,6 +68,7 @@ class KafkaLog:
         self.log_id, self._slot_count = self._identity.log_id, self._identity.slot_count
         codec = Codec(registry)
         self._marks = KafkaMarks(admin, names)
+        self._waits = Waits()
         tail = KafkaTail(
             names, codec, self._marks, lambda: make_consumer(client, group=names.group, is_committed_only=False)
         )
@@ -108,7 +113,7 @@ class KafkaLog:
             position = self._appends.append(lambda: self._framing.framed(drafts, places))
         else:
             position = self._owned(slot).append(self._framing.framed(drafts, places))
-        self._marks.moved()
+        self._waits.look()
         return position
 
     def read(
@@ -158,15 +163,16 @@ class KafkaLog:
         An append of this process is seen at once, one of another process within a tenth of a second.
         """
         self._check(partitions)
-        return self._marks.wait_until(lambda: not position.reaches(self._marks.end(partitions)), timeout_s)
+        return self._waits.until(lambda: not position.reaches(self._marks.end(partitions)), timeout_s, poll_s=POLL_S)
 
     def wake(self) -> None:
         """End every wait that is going on in this process."""
-        self._marks.wake()
+        self._waits.wake()
 
     def close(self) -> None:
         """Close every client and end every wait; idempotent."""
         self._marks.close()
+        self._waits.wake()
         self._appends.close()
         with self._slots_lock:
             slots, self._slots = self._slots, {}

@@ -1,10 +1,8 @@
-"""Which offsets Kafka keeps, and waiting for more."""
+"""Which offsets Kafka keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from threading import Condition
-from time import monotonic
+from collections.abc import Collection
 
 from schemas.errors import UsageError
 from schemas.extras import extra
@@ -17,9 +15,6 @@ with extra("kafka"):
     from confluent_kafka import TopicPartition as KafkaPartition
     from confluent_kafka.admin import AdminClient, OffsetSpec
 
-POLL_S = 0.1
-"""How often a waiter looks for what another process appended."""
-
 ANSWER_TIMEOUT_S = 15.0
 """How long a question to Kafka may last: a broker's failover takes less."""
 
@@ -30,8 +25,6 @@ class KafkaMarks:
     def __init__(self, admin: AdminClient, names: KafkaNames) -> None:
         self._admin = admin
         self._names = names
-        self._changed = Condition()
-        self._wakes = 0
         self._is_closed = False
 
     def check_open(self) -> None:
@@ -58,36 +51,9 @@ class KafkaMarks:
             with mapped_kafka_errors("trim", str(before)):
                 settled(lambda: self._delete(asked), refresh=self._learn_leaders)
 
-    def moved(self) -> None:
-        """Something was appended: let waiters look."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def wait_until(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
-        """Whether `is_so`, waiting up to `timeout_s` for it; False as soon as `wake` or `close` is called."""
-        deadline_s = monotonic() + timeout_s
-        with self._changed:
-            wakes = self._wakes
-        while not is_so():
-            with self._changed:
-                left_s = deadline_s - monotonic()
-                if left_s <= 0 or self._wakes != wakes:
-                    return False
-                self._changed.wait(min(left_s, POLL_S))
-                if self._wakes != wakes:
-                    return False
-        return True
-
-    def wake(self) -> None:
-        """End every wait that is going on in this process."""
-        with self._changed:
-            self._wakes += 1
-            self._changed.notify_all()
-
     def close(self) -> None:
-        """End every wait, and refuse what comes next."""
+        """Refuse what comes next."""
         self._is_closed = True
-        self.wake()
 
     def _ask(self, partitions: Collection[TopicPartition], spec: OffsetSpec, *, is_committed_only: bool) -> Position:
         if not partitions:

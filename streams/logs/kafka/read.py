@@ -13,7 +13,7 @@ from schemas.codec import Codec, UnknownSchemaId, UnreadableEvent
 from schemas.errors import RefoldError, TransientError
 from schemas.extras import extra
 from schemas.positions import Position, TopicPartition
-from streams.log import Batch, LogDamaged, PositionExpired, Recorded, Undecodable
+from streams.log import Batch, Recorded, Undecodable, damaged, expired
 from streams.logs.kafka.faults import fault_of, mapped_kafka_errors
 from streams.logs.kafka.marks import KafkaMarks
 from streams.logs.kafka.names import KafkaNames
@@ -194,7 +194,7 @@ class _Reading:
             undecodable.append(_undecodable(tp, message, f"the registry has no {exc.subject} of a subject {subjects}"))
         except UnreadableEvent as exc:
             if tp.topic != "requests":
-                self.failure = _damaged(tp, offset, str(exc))
+                self.failure = damaged(tp, offset, str(exc))
                 return
             undecodable.append(_undecodable(tp, message, str(exc)))
         except RefoldError as exc:
@@ -224,16 +224,6 @@ class _Reading:
         return [KafkaPartition(self._names.topic(tp.topic), tp.partition, self._at[tp]) for tp in partitions]
 
 
-def expired(tp: TopicPartition, offset: int, *, begin_offset: int) -> PositionExpired:
-    """What says that the records from `offset` to before `begin_offset` are gone."""
-    return PositionExpired(
-        f"the records {offset} to {begin_offset - 1} of {tp.topic}:{tp.partition} are no longer kept",
-        op="read",
-        subject=f"{tp.topic}:{tp.partition}",
-        position=str(Position({tp: begin_offset})),
-    )
-
-
 def _recorded(tp: TopicPartition, message: Message, codec: Codec) -> Recorded:
     """The record in `message`; raises as `Codec.decode` does."""
     try:
@@ -255,13 +245,3 @@ def _placed(error: RefoldError, tp: TopicPartition, offset: int) -> RefoldError:
     """`error`, which says where it was met."""
     error.position = error.position or str(Position({tp: offset}))
     return error
-
-
-def _damaged(tp: TopicPartition, offset: int, why: str) -> LogDamaged:
-    return LogDamaged(
-        f"record {offset} of {tp.topic}:{tp.partition} does not read back: {why}",
-        op="read",
-        subject=f"{tp.topic}:{tp.partition}",
-        position=str(Position({tp: offset})),
-        hint="restore a backup; the records before it still read",
-    )

@@ -10,12 +10,12 @@ from schemas.codec import Codec
 from schemas.ids import random_id
 from schemas.positions import Position, TopicPartition
 from schemas.registries.embedded import EmbeddedRegistry
-from streams.log import Batch, Draft, SlotNumber
+from streams.log import Batch, Draft, SlotNumber, expired
 from streams.logs.sqlite.commit import GroupCommit
 from streams.logs.sqlite.end import EndFile, refuse_lost_events
 from streams.logs.sqlite.layout import mark_import, open_log_file, read_log_id
 from streams.logs.sqlite.marks import Marks, Watermarks
-from streams.logs.sqlite.pages import expired, read_page
+from streams.logs.sqlite.pages import read_page
 from streams.placement import check_kinds, check_partitions, check_slot, partitions_of
 
 TRIM_RECORDS = 10_000
@@ -124,7 +124,7 @@ class SqliteLog:
 
     def wake(self) -> None:
         """End every wait that is going on in this process."""
-        self._watermarks.wake()
+        self._watermarks.waits.wake()
 
     @contextmanager
     def importing(self, source_log_id: str) -> Iterator[None]:
@@ -137,7 +137,7 @@ class SqliteLog:
         """Close the file and end every wait; idempotent."""
         self._file.close()
         self._commits.close()
-        self._watermarks.wake()
+        self._watermarks.waits.wake()
 
     def _marks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Marks]:
         check_partitions(partitions, slot_count=_SLOT_COUNT)

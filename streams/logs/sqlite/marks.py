@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import starmap
-from threading import Condition
-from time import monotonic
+from threading import Lock
 from typing import NamedTuple
 
 from streams.log import TOPIC_NAMES
 from streams.logs.sqlite.layout import damaged_row
+from streams.logs.waits import Waits
 from streams.sqlite_file import SqliteFile
 
 POLL_S = 0.05
@@ -47,15 +47,15 @@ class Watermarks:
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
-        self._changed = Condition()
+        self._lock = Lock()
         self._known: dict[str, Marks] | None = None
-        self._wakes = 0
+        self.waits = Waits()
 
     def now(self) -> Mapping[str, Marks]:
         """The marks of every topic."""
         if not self._file.is_writable:
             return read_marks(self._file)
-        with self._changed:
+        with self._lock:
             self._file.check_open()
             if self._known is None:
                 # Read while the lock is held: who moves the marks meanwhile says so afterwards.
@@ -64,36 +64,21 @@ class Watermarks:
 
     def moved(self, marks: Mapping[str, Marks]) -> None:
         """Those of some topics are `marks` now, at least, and durably."""
-        with self._changed:
+        with self._lock:
             if self._known is not None:
                 self._known = {**self._known, **{topic: _later(self._known[topic], marks[topic]) for topic in marks}}
-            self._changed.notify_all()
+        self.waits.look()
 
     def forget(self) -> None:
         """Read them again: whether they moved is not known."""
-        with self._changed:
+        with self._lock:
             self._known = None
-            self._changed.notify_all()
+        self.waits.look()
 
     def wait_until(self, is_so: Callable[[Mapping[str, Marks]], bool], timeout_s: float) -> bool:
-        """Whether `is_so` of the marks, waiting up to `timeout_s` for it; False as soon as `wake` is called."""
-        deadline_s = monotonic() + timeout_s
-        with self._changed:
-            wakes = self._wakes
-            while not is_so(self.now()):
-                left_s = deadline_s - monotonic()
-                if left_s <= 0:
-                    return False
-                self._changed.wait(left_s if self._file.is_writable else min(left_s, POLL_S))
-                if self._wakes != wakes:
-                    return False
-            return True
-
-    def wake(self) -> None:
-        """End every wait that is going on."""
-        with self._changed:
-            self._wakes += 1
-            self._changed.notify_all()
+        """Whether `is_so` of the marks, waiting up to `timeout_s` for it; see `Waits.until`."""
+        poll_s = None if self._file.is_writable else POLL_S
+        return self.waits.until(lambda: is_so(self.now()), timeout_s, poll_s=poll_s)
 
 
 def can_be(begin_offset: object, end_offset: object) -> bool:

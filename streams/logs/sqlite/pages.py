@@ -11,7 +11,7 @@ from schemas.blanks import blank_of
 from schemas.codec import Codec, UnreadableEvent
 from schemas.errors import RefoldError
 from schemas.positions import Position, TopicPartition
-from streams.log import TOPIC_NAMES, LogDamaged, PositionExpired, Recorded, Undecodable
+from streams.log import TOPIC_NAMES, Recorded, Undecodable, damaged, expired
 from streams.logs.sqlite.layout import checksum_of
 from streams.logs.sqlite.marks import read_marks
 from streams.sqlite_file import SqliteFile
@@ -57,7 +57,7 @@ def read_page(file: SqliteFile, codec: Codec, *, tp: TopicPartition, offsets: ra
             page.recorded.append(_recorded(tp, row, codec))
         except UnreadableEvent as exc:
             if tp.topic != "requests":
-                page.failure = _damaged(tp, page.end_offset, str(exc))
+                page.failure = damaged(tp, page.end_offset, str(exc))
                 break
             page.undecodable.append(_undecodable(tp, row, str(exc)))
         except RefoldError as exc:
@@ -65,16 +65,6 @@ def read_page(file: SqliteFile, codec: Codec, *, tp: TopicPartition, offsets: ra
             break
         page.end_offset += 1
     return page
-
-
-def expired(tp: TopicPartition, offset: int, *, begin_offset: int) -> PositionExpired:
-    """What says that the records from `offset` to before `begin_offset` were trimmed."""
-    return PositionExpired(
-        f"the records {offset} to {begin_offset - 1} of {tp.topic}:{tp.partition} are no longer kept",
-        op="read",
-        subject=f"{tp.topic}:{tp.partition}",
-        position=str(Position({tp: begin_offset})),
-    )
 
 
 def _read_rows(file: SqliteFile, tp: TopicPartition, offsets: range) -> tuple[list[_Row], RefoldError | None]:
@@ -105,7 +95,7 @@ def _recorded(tp: TopicPartition, row: _Row, codec: Codec) -> Recorded:
     """
     offset, key, checksum, frame = row
     if checksum_of(key, frame) != checksum:
-        raise _damaged(tp, offset, "the stored bytes are not those that were written")
+        raise damaged(tp, offset, "the stored bytes are not those that were written")
     record = _BlankRecorded()
     record.topic, record.partition = tp
     record.offset = offset
@@ -125,14 +115,4 @@ def _gap(file: SqliteFile, tp: TopicPartition, offset: int) -> RefoldError:
     begin_offset = read_marks(file)[tp.topic].begin_offset
     if offset < begin_offset:  # trimmed while it was being read
         return expired(tp, offset, begin_offset=begin_offset)
-    return _damaged(tp, offset, "it is missing")
-
-
-def _damaged(tp: TopicPartition, offset: int, why: str) -> LogDamaged:
-    return LogDamaged(
-        f"record {offset} of {tp.topic}:{tp.partition} does not read back: {why}",
-        op="read",
-        subject=f"{tp.topic}:{tp.partition}",
-        position=str(Position({tp: offset})),
-        hint="restore a backup; the records before it still read",
-    )
+    return damaged(tp, offset, "it is missing")
