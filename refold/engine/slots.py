@@ -24,9 +24,9 @@ from streams.documents.states import DocumentStates
 from streams.log import EventLog
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempts
-from streams.slot.parts import no_jobs
+from streams.slot.parts import SlotParts, no_jobs, uncounted
 from streams.slot.retry import RetryPolicy
-from streams.slot.slot import Slot, SlotParts, uncounted
+from streams.slot.slot import Slot
 from streams.slot.thread import SlotThread
 from streams.slot.workload import Workload
 from streams.sources.local.files import Files

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypedDict
 
 from schemas.codec import check_writable
 from schemas.events import (
@@ -27,7 +28,7 @@ from schemas.events import (
     Stage,
     VectorsAdded,
 )
-from schemas.ids import event_id_of
+from schemas.ids import DocumentId, EventId, event_id_of
 from streams.documents.state import DocumentState, OpenRequest
 from streams.slot.attempt import AttemptFailed, AttemptOutcome, Produced, Unchanged, VectorsProduced
 from streams.slot.retry import RetryPolicy
@@ -37,6 +38,14 @@ MAX_ANSWER_BYTES = 900 * 1024
 
 MAX_SAID_CHARS = 1_000
 """Of each text of a failure: it may quote what a stranger sent, which may be long."""
+
+
+class _About(TypedDict):
+    """What every event of a document begins with."""
+
+    meta: Meta
+    document_id: DocumentId
+    request_id: EventId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +65,7 @@ class DocumentEventWriter:
     ) -> DocumentStarted:
         """The start of an attempt; its ordinal is the number of starts so far."""
         return DocumentStarted(
-            meta=self._meta(state, request, "DocumentStarted", now, ordinal=request.starts, is_start=True),
-            document_id=state.document_id,
-            request_id=request.queued.request_id,
+            **self._about(state, request, "DocumentStarted", now, ordinal=request.starts, is_start=True),
             attempt=request.failures + 1,
             parameters=parameters,
         )
@@ -68,9 +75,7 @@ class DocumentEventWriter:
     ) -> DocumentReleased:
         """The open start is given up in good order."""
         return DocumentReleased(
-            meta=self._meta(state, request, "DocumentReleased", now),
-            document_id=state.document_id,
-            request_id=request.queued.request_id,
+            **self._about(state, request, "DocumentReleased", now),
             reason=reason,
         )
 
@@ -79,9 +84,7 @@ class DocumentEventWriter:
     ) -> DocumentSkipped:
         """Nothing had to be done."""
         return DocumentSkipped(
-            meta=self._meta(state, request, "DocumentSkipped", now),
-            document_id=state.document_id,
-            request_id=request.queued.request_id,
+            **self._about(state, request, "DocumentSkipped", now),
             reason=reason,
             finding=request.queued.finding,
         )
@@ -90,9 +93,7 @@ class DocumentEventWriter:
         """The document left; a planner's removal names the source it was missing from."""
         is_from_scan = request.queued.source_root is not None
         return DocumentRemoved(
-            meta=self._meta(state, request, "DocumentRemoved", now),
-            document_id=state.document_id,
-            request_id=request.queued.request_id,
+            **self._about(state, request, "DocumentRemoved", now),
             version=state.version,
             reason=RemovalReason.SOURCE_GONE if is_from_scan else RemovalReason.REQUESTED,
         )
@@ -100,17 +101,13 @@ class DocumentEventWriter:
     def cancelled(self, state: DocumentState, request: OpenRequest, now: datetime) -> DocumentCancelled:
         """The job was cancelled before this started."""
         return DocumentCancelled(
-            meta=self._meta(state, request, "DocumentCancelled", now),
-            document_id=state.document_id,
-            request_id=request.queued.request_id,
+            **self._about(state, request, "DocumentCancelled", now),
         )
 
     def gave_up(self, state: DocumentState, request: OpenRequest, now: datetime, *, crashes: int) -> DocumentFailed:
         """The document crashed the process too often."""
         return DocumentFailed(
-            meta=self._meta(state, request, "DocumentFailed", now, ordinal="crashes"),
-            document_id=state.document_id,
-            request_id=request.queued.request_id,
+            **self._about(state, request, "DocumentFailed", now, ordinal="crashes"),
             error_class=ErrorClass.POISON,
             error_code="crashed_repeatedly",
             message=f"the process died {crashes} times while this document was in work",
@@ -136,18 +133,11 @@ class DocumentEventWriter:
             case Produced():
                 return self._completed(state, request, now, produced=outcome, duration_ms=duration_ms)
             case Unchanged():
-                return DocumentSkipped(
-                    meta=self._meta(state, request, "DocumentSkipped", now),
-                    document_id=state.document_id,
-                    request_id=request.queued.request_id,
-                    reason=SkipReason.UNCHANGED,
-                    finding=outcome.finding,
-                )
+                skipped = self.skipped(state, request, now, reason=SkipReason.UNCHANGED)
+                return replace(skipped, finding=outcome.finding)
             case VectorsProduced():
                 return VectorsAdded(
-                    meta=self._meta(state, request, "VectorsAdded", now),
-                    document_id=state.document_id,
-                    request_id=request.queued.request_id,
+                    **self._about(state, request, "VectorsAdded", now),
                     version=state.version,
                     embedder=outcome.vectors.embedder,
                     ref=outcome.vectors.ref,
@@ -161,9 +151,7 @@ class DocumentEventWriter:
     ) -> DocumentCompleted:
         queued = request.queued
         return DocumentCompleted(
-            meta=self._meta(state, request, "DocumentCompleted", now),
-            document_id=state.document_id,
-            request_id=queued.request_id,
+            **self._about(state, request, "DocumentCompleted", now),
             version=state.version + 1,
             uri=queued.uri,
             source_root=_root_after(state.live, queued),
@@ -190,9 +178,7 @@ class DocumentEventWriter:
         if not is_final:
             retry_at = self.retries.retry_at(attempt, now, generator=self.generator, retry_after_s=failed.retry_after_s)
         return DocumentFailed(
-            meta=self._meta(state, request, "DocumentFailed", now),
-            document_id=state.document_id,
-            request_id=request.queued.request_id,
+            **self._about(state, request, "DocumentFailed", now),
             stage=failed.stage or Stage.UNKNOWN,
             stages=failed.stages,
             error_class=failed.error_class,
@@ -204,7 +190,7 @@ class DocumentEventWriter:
             retry_at=retry_at,
         )
 
-    def _meta(
+    def _about(
         self,
         state: DocumentState,
         request: OpenRequest,
@@ -213,9 +199,9 @@ class DocumentEventWriter:
         *,
         ordinal: int | str = 0,
         is_start: bool = False,
-    ) -> Meta:
+    ) -> _About:
         cause = request.queued.request_id if is_start else (request.started_id or request.queued.request_id)
-        return Meta(
+        meta = Meta(
             event_id=event_id_of(cause, kind, ordinal),
             occurred_at=now,
             pipeline_id=self.pipeline_id,
@@ -223,6 +209,7 @@ class DocumentEventWriter:
             causation_id=cause,
             sequence=state.sequence + 1,
         )
+        return {"meta": meta, "document_id": state.document_id, "request_id": request.queued.request_id}
 
 
 def _root_after(live: DocumentCompleted | None, queued: DocumentQueued) -> str | None:

@@ -12,7 +12,7 @@ from schemas.events import Priority
 from schemas.ids import DocumentId, JobId
 from streams.documents.states import DocumentStates, QueueEntry
 from streams.slot.overlay import Overlay
-from streams.slot.queue_cursor import PAGE, QueueCursor
+from streams.slot.queue_cursor import QueueCursor
 
 WEIGHTS: Mapping[Priority, int] = {Priority.CRITICAL: 16, Priority.NORMAL: 4, Priority.BATCH: 1}
 """Of 21 choices with all three waiting, 16 are critical, 4 normal and 1 batch."""
@@ -50,7 +50,7 @@ _Waiting = tuple[DocumentId, JobId | None]
 class Backlog:
     """What may be chosen next, per priority and in taken order, and what is worth a look although nothing may start.
 
-    The truth is manifest plus overlay; this holds a window of at most `PAGE` entries per priority and refills it. An
+    The truth is manifest plus overlay; this holds a window of one page per priority (`QueueCursor`) and refills it. An
     entry only says that a document may be worth deciding on: `streams/slot/decide.py` decides over its state.
     """
 
@@ -195,6 +195,3 @@ class Backlog:
         self._rescan_at = self._retries[forgotten[0]][0]
         for document_id in forgotten:
             del self._retries[document_id]
-
-
-__all__ = ["PAGE", "Backlog"]

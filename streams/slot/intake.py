@@ -18,7 +18,7 @@ from schemas.positions import Position, TopicPartition
 from streams.artifacts import ArtifactStore
 from streams.documents.request_contract import broken_rule
 from streams.documents.state import DocumentState
-from streams.log import Batch, Draft, EventLog, Recorded, Undecodable
+from streams.log import Batch, EventLog, Recorded, Undecodable
 from streams.placement import partition_of
 from streams.slot.overlay import Overlay
 from streams.slot.turn import Turn
@@ -181,6 +181,3 @@ def _refused(recorded: Recorded, problem: str) -> Undecodable:
 def _sent_on(request: DocumentRequested, now: datetime) -> DocumentRequested:
     """`request` as it was, but that a clock which runs ahead does not move the times of the partition it goes to."""
     return replace(request, meta=replace(request.meta, occurred_at=min(request.meta.occurred_at, now)))
-
-
-__all__ = ["ERROR_LIMIT", "INTAKE_LIMIT", "Draft", "Intake", "StateOf"]

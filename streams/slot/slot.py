@@ -26,7 +26,7 @@ from streams.slot.chooser import Chooser
 from streams.slot.flights import Flights
 from streams.slot.intake import Intake
 from streams.slot.overlay import Overlay
-from streams.slot.parts import FAULT_POINTS, SlotParts, uncounted
+from streams.slot.parts import SlotParts
 from streams.slot.turn import Turn
 
 
@@ -203,6 +203,3 @@ class Slot:
 
     def _state_of(self, document_id: DocumentId, turn: Turn) -> DocumentState:
         return turn.state(document_id) or self._overlay.latest(document_id)
-
-
-__all__ = ["FAULT_POINTS", "Slot", "SlotParts", "uncounted"]

@@ -21,6 +21,7 @@ class FailureKind:
 
 _PERMANENT: Final = ErrorClass.PERMANENT
 _RETRY: Final = "then: refold ingest SOURCE"
+_TIMED_OUT: Final = FailureKind(ErrorClass.TIMEOUT, f"split the document or raise limits: parse_timeout_s, {_RETRY}")
 
 FAILURES: Final = MappingProxyType(
     {
@@ -45,18 +46,12 @@ FAILURES: Final = MappingProxyType(
         "pool_process_died": FailureKind(
             ErrorClass.POISON, "convert the document to another format, or report it together with this message"
         ),
-        "parse_timeout": FailureKind(
-            ErrorClass.TIMEOUT, f"split the document or raise limits: parse_timeout_s, {_RETRY}"
-        ),
-        "chunk_timeout": FailureKind(
-            ErrorClass.TIMEOUT, f"split the document or raise limits: parse_timeout_s, {_RETRY}"
-        ),
-        "embed_timeout": FailureKind(
-            ErrorClass.TIMEOUT, f"split the document or raise limits: parse_timeout_s, {_RETRY}"
-        ),
+        "parse_timeout": _TIMED_OUT,
+        "chunk_timeout": _TIMED_OUT,
+        "embed_timeout": _TIMED_OUT,
     }
 )
-"""Every code the stages raise themselves; a source's own errors are told by their class name in snake case."""
+"""Every code the stages raise themselves; a source's own errors have their class name in snake case as code."""
 
 
 class StageFailed(PoisonError):  # noqa: N818 - a state, as in the error tree

@@ -32,8 +32,9 @@ from streams.attempts.pool_process import PoolConfiguration
 from streams.logs.kafka.log import KafkaLog
 from streams.logs.kafka.names import KafkaNames
 from streams.slot.answers import DocumentEventWriter
+from streams.slot.parts import SlotParts
 from streams.slot.retry import RetryPolicy
-from streams.slot.slot import Slot, SlotParts
+from streams.slot.slot import Slot
 from streams.slot.thread import SlotThread
 from streams.slot.workload import Workload
 from streams.sources.local.files import Files

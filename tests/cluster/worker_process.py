@@ -30,8 +30,9 @@ from streams.logs.kafka.log import KafkaLog
 from streams.logs.kafka.names import KafkaNames
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempt, AttemptOutcome, Produced
+from streams.slot.parts import SlotParts
 from streams.slot.retry import RetryPolicy
-from streams.slot.slot import Slot, SlotParts
+from streams.slot.slot import Slot
 from streams.slot.thread import SlotThread
 from streams.slot.workload import Workload
 

@@ -48,8 +48,9 @@ from streams.log import Draft, Recorded, SlotNumber, UnknownOutcome
 from streams.logs.memory import MemoryLog
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempt, AttemptFailed, AttemptOutcome, Unchanged, VectorsProduced
+from streams.slot.parts import FAULT_POINTS, SlotParts
 from streams.slot.retry import RetryPolicy
-from streams.slot.slot import FAULT_POINTS, Slot, SlotParts
+from streams.slot.slot import Slot
 from streams.slot.workload import Workload
 from tests.worlds.folded_states import FoldedStates
 from tests.worlds.outcomes import PRODUCED, REF

@@ -27,8 +27,9 @@ from streams.logs.memory import MemoryLog
 from streams.placement import partition_of
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempt, AttemptFailed, AttemptOutcome
+from streams.slot.parts import SlotParts
 from streams.slot.retry import RetryPolicy
-from streams.slot.slot import Slot, SlotParts
+from streams.slot.slot import Slot
 from streams.slot.workload import Workload
 from tests.worlds.folded_states import FoldedStates
 from tests.worlds.outcomes import PRODUCED, REF

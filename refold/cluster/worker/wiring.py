@@ -13,7 +13,7 @@ from refold.cluster.worker.loop_pulse import LoopPulse
 from refold.engine.assembly import parameters_of
 from refold.engine.slots import OwnedSlot, attempts_of, slot_of
 from schemas.events import DocumentEvent
-from streams.slot.slot import uncounted
+from streams.slot.parts import uncounted
 from streams.slot.workload import Workload
 
 

@@ -22,8 +22,9 @@ from streams.log import Draft, EventLog
 from streams.logs.sqlite.log import SqliteLog
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempt, AttemptOutcome
+from streams.slot.parts import SlotParts
 from streams.slot.retry import RetryPolicy
-from streams.slot.slot import Slot, SlotParts
+from streams.slot.slot import Slot
 from streams.slot.thread import SlotThread
 from streams.slot.workload import Workload
 from tests.worlds.folded_states import FoldedStates
