@@ -23,6 +23,7 @@ import fastavro
 from schemas.avro_files import released_schemas
 from schemas.canonical import canonical_form, expanded, fingerprint_of, folded
 from schemas.codec import FRAME_BYTES, Codec, UnreadableEvent
+from schemas.durable import sync_path
 from schemas.errors import FatalError, MachineError
 from schemas.events import TOPICS, PipelineEvent
 from schemas.registry import WriterSchema
@@ -193,7 +194,7 @@ class _Container:
         os.fsync(self._file.fileno())
         self._file.close()
         self._partial.replace(self._path)
-        _sync_folder(self._path.parent)
+        sync_path(self._path.parent)
 
     def close(self) -> None:
         """Leave nothing behind of a file that was not finished; idempotent."""
@@ -219,14 +220,6 @@ def _write_header(file: BinaryIO, origin: Origin, schemas: Sequence[WriterSchema
     }
     schema = {"type": "record", "name": ENTRY_NAME, "fields": fields}
     fastavro.writer(file, schema, [], codec=_CODEC, metadata=metadata, sync_marker=sync)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from projections.backends.server_calls import one_line
 from projections.fold.panics import error_of, is_panic
 from projections.index.backend import IndexForeign
 from projections.index.generation_store import BackendT_co
+from schemas.durable import sync_path
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError, UsageError
 
 _NO_SPACE = ("No space left on device", f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "quota exceeded")
@@ -153,15 +154,7 @@ def _write(directory: Path, mark: FolderMark) -> None:
         os.fsync(file.fileno())
     unfinished.replace(directory / MARK)
     for path in (directory, directory.parent):
-        _sync_directory(path)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_path(path)
 
 
 class FolderGenerations(Generic[BackendT_co]):

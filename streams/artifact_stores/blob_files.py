@@ -15,7 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from schemas.errors import DiskFull, MachineError
+from schemas.durable import sync_path
+from schemas.errors import DiskFull, MachineError, TransientError
 from schemas.events import ArtifactRef
 from streams.artifacts import other_size
 
@@ -46,7 +47,7 @@ OS_MEANINGS: dict[int, _Meaning] = {
     errno.ENOTDIR: _FORBIDDEN,
     errno.EEXIST: _FORBIDDEN,
 }
-"""By errno; any other is _BROKEN."""
+"""By errno."""
 
 
 class BlobFiles:
@@ -60,22 +61,22 @@ class BlobFiles:
 
     def make_folders(self) -> None:
         """Make `directory` and what belongs in it, durably."""
-        with _mapped_os_errors("open artifacts", self._directory):
+        with mapped_os_errors("open artifacts", self._directory):
             for folder in (self._directory, self._files, self._incoming):
                 if not folder.is_dir():
                     folder.mkdir(parents=True)
-                    _sync(folder.parent)
+                    sync_path(folder.parent)
 
     def clear_incoming(self) -> None:
         """Clear away what an earlier process left half done."""
-        with _mapped_os_errors("open artifacts", self._incoming):
+        with mapped_os_errors("open artifacts", self._incoming):
             for leftover in self._incoming.iterdir():
                 leftover.unlink()
 
     def receive(self, data: bytes) -> Path:
         """Where `data` lies now, neither durable nor in its place."""
         path = self._new_path()
-        with _mapped_os_errors("put artifact", path), _discarded_on_error(path):
+        with mapped_os_errors("put artifact", path), _discarded_on_error(path):
             path.write_bytes(data)
         return path
 
@@ -86,28 +87,28 @@ class BlobFiles:
             if _is_linked(source, path):
                 with path.open("rb") as reader:  # the link's: another file may have taken the source's name by now
                     return _ref_of_file(reader), path
-            with source.open("rb") as reader, _mapped_os_errors("put artifact", path), path.open("wb") as writer:
+            with source.open("rb") as reader, mapped_os_errors("put artifact", path), path.open("wb") as writer:
                 return _ref_of_file(reader, copy_to=writer), path
 
     def keep(self, received: Mapping[str, Path]) -> None:
         """Make what was received under these SHA-256s durable and put it in its place; doing it again is harmless."""
         folders: set[Path] = set()
-        with _mapped_os_errors("sync artifacts", self._files):
+        with mapped_os_errors("sync artifacts", self._files):
             for sha256_hex, path in received.items():
                 place = self._place(sha256_hex)
                 if not place.parent.is_dir():
                     place.parent.mkdir(exist_ok=True)
                     folders.add(self._files)
                 if path.exists() or not place.exists():  # else an earlier keep moved it, and then its sync failed
-                    _sync(path)
+                    sync_path(path)
                     path.replace(place)
                 folders.add(place.parent)
             for folder in folders:
-                _sync(folder)
+                sync_path(folder)
 
     def discard(self, path: Path) -> None:
         """Drop what was received at `path`."""
-        with _mapped_os_errors("discard artifact", path):
+        with mapped_os_errors("discard artifact", path):
             path.unlink(missing_ok=True)
 
     def read(self, ref: ArtifactRef) -> bytes | None:
@@ -120,7 +121,7 @@ class BlobFiles:
 
     def read_received(self, path: Path, ref: ArtifactRef) -> bytes | None:
         """The bytes of `ref` at `path`, as `read` gives them; None once they have been moved or discarded."""
-        with _mapped_os_errors("get artifact", path):
+        with mapped_os_errors("get artifact", path):
             try:
                 with path.open("rb") as file:
                     if os.fstat(file.fileno()).st_size != ref.size_bytes:
@@ -131,12 +132,12 @@ class BlobFiles:
 
     def remove(self, sha256s: Collection[str]) -> None:
         """Delete the files of `sha256s`, those that have any, durably."""
-        with _mapped_os_errors("delete artifacts", self._files):
+        with mapped_os_errors("delete artifacts", self._files):
             places = [place for place in map(self._place, sha256s) if place.exists()]
             for place in places:
                 place.unlink()
             for folder in {place.parent for place in places}:
-                _sync(folder)
+                sync_path(folder)
 
     def _new_path(self) -> Path:
         return self._incoming / str(next(self._numbers))
@@ -164,15 +165,6 @@ def _ref_of_file(reader: BinaryIO, *, copy_to: BinaryIO | None = None) -> Artifa
     return ArtifactRef(sha256=digest.hexdigest(), size_bytes=size_bytes)
 
 
-def _sync(path: Path) -> None:
-    """Make a file's content, or a folder's names, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def _discarded_on_error(path: Path) -> Iterator[None]:
     try:
@@ -184,11 +176,17 @@ def _discarded_on_error(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _mapped_os_errors(op: str, path: Path) -> Iterator[None]:
-    """Within it, errors of the file system are raised as those of refold."""
+def mapped_os_errors(op: str, path: Path, *, may_pass: bool = False) -> Iterator[None]:
+    """Within it, errors of the file system are raised as those of refold.
+
+    One of no known meaning is transient where it `may_pass`, such as that of a mount which is away.
+    """
     try:
         yield
     except OSError as exc:
-        meaning = OS_MEANINGS.get(exc.errno or 0, _BROKEN)
+        known = OS_MEANINGS.get(exc.errno or 0)
+        if known is None and may_pass:
+            raise TransientError(f"{path}: {exc}", op=op, hint="refold doctor") from exc
+        meaning = known or _BROKEN
         message = f"{meaning.message.format(path=path)} ({exc})"
         raise meaning.error(message, op=op, subject=str(path), hint=meaning.hint) from exc

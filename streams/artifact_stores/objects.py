@@ -18,34 +18,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import file_digest, sha256
 from io import BufferedReader
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from schemas.events import ArtifactRef
-from schemas.extras import extra
-from streams.artifact_stores.object_errors import is_bucket_missing, mapped_object_errors
-from streams.artifact_stores.recent_touches import TOUCH_HOLDS, RecentTouches
-from streams.artifacts import ArtifactStats, FileChanged, missing, other_size, ref_of, verified
-
-with extra("s3"):
-    import obstore
-
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore  # it is not there at run time
+from streams.artifact_stores.object_storage import PART_BYTES, ObjectStorage
+from streams.artifact_stores.touches import (
+    TOUCH_HOLDS,
+    RecentTouches,
+    forget_old_touches,
+    touches_since,
+    write_touches,
+)
+from streams.artifacts import ArtifactStats, FileChanged, ref_of, verified
 
 UNSYNCED_LIMIT_BYTES = 32 * 1024 * 1024
 """Bytes that may wait in memory for a sync; a put beyond them syncs by itself."""
 
 STREAMED_FROM_BYTES = 8 * 1024 * 1024
 """Larger files are sent in parts, not held in memory."""
-
-PART_BYTES = 8 * 1024 * 1024
-"""Read at a time of a large file; S3 wants parts of at least 5 MiB."""
 
 ASKED_FROM_BYTES = 64 * 1024
 """Whether a larger blob is there is asked first: shorter than sending it to be refused."""
@@ -54,46 +49,27 @@ REQUESTS_AT_ONCE = 16
 """A request waits some 20 ms for a storage nearby; more at once would only queue there."""
 
 BLOBS = "blobs"
-TOUCHES = "touches"
-
-TOUCHES_KEPT = timedelta(days=1)
-"""How long it is known what was touched, and the longest that a garbage collection may look back: far longer than
-from a touch to the event that refers to it."""
-
-FORGOTTEN_AT_ONCE = 10_000
-"""Touches that are forgotten in one go: ten requests."""
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class ObjectArtifacts:
-    """Blobs in `store`. Thread-safe, and shared as said above.
+    """Blobs in `storage`. Thread-safe, and shared as said above.
 
     Args:
-        store: Of obstore.
-        subject: What errors call it.
+        storage: Of the objects.
         clock: Now, in UTC; for people who look at the names of touches. Their times are the storage's own.
         monotonic: Seconds that only grow.
-
-    Raises:
-        UnreachableError: the storage does not answer.
-        UsageError: it is not there, or the credentials are not good for it.
     """
 
     def __init__(
         self,
-        store: ObjectStore,
+        storage: ObjectStorage,
         *,
-        subject: str,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._recent = RecentTouches(monotonic)
-        self._subject = subject
-        self._store = store
-        with mapped_object_errors("open artifacts", subject):
-            next(iter(obstore.list(store, chunk_size=1)), None)  # it is there, and we may read it
+        self._storage = storage
         self._lock = Lock()
         self._syncing = Lock()
         self._pool = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="artifacts")
@@ -130,7 +106,7 @@ class ObjectArtifacts:
         with self._lock:  # before the storage is asked: a put is let go of only when the storage has it
             found = {sha256_hex: self._unsynced[sha256_hex] for sha256_hex in wanted.keys() & self._unsynced.keys()}
         stored = list(wanted.keys() - found.keys())
-        found |= zip(stored, self._pool.map(self._read, [wanted[sha256_hex] for sha256_hex in stored]), strict=True)
+        found |= zip(stored, self._pool.map(self._read, map(wanted.__getitem__, stored)), strict=True)
         return {ref.sha256: verified(ref, found[ref.sha256]) for ref in set(refs)}
 
     def touch(self, refs: Sequence[ArtifactRef]) -> list[bool]:
@@ -139,7 +115,8 @@ class ObjectArtifacts:
         with self._lock:
             held = sha256s & self._unsynced.keys()
         asked = list(sha256s - held)
-        held |= {one for one, is_stored in zip(asked, self._pool.map(self._is_stored, asked), strict=True) if is_stored}
+        are_stored = self._pool.map(self._storage.has, map(path_of_blob, asked))
+        held |= {one for one, is_stored in zip(asked, are_stored, strict=True) if is_stored}
         with self._lock:
             self._touched |= held
         return [ref.sha256 in held for ref in refs]
@@ -152,7 +129,7 @@ class ObjectArtifacts:
             try:
                 were_there = self._pool.map(self._is_there_or_sent, received, received.values())
                 touched |= {one for one, was_there in zip(received, were_there, strict=True) if was_there}
-                self._write_touches(self._recent.lacking(touched))
+                write_touches(self._storage, self._recent.lacking(touched), now=self._clock())
                 self._recent.note({*received, *touched})
             except BaseException:
                 with self._lock:
@@ -166,7 +143,7 @@ class ObjectArtifacts:
         """All artifacts that are there; one put or deleted during the scan may be seen or not."""
         with self._lock:
             unsynced = {sha256_hex: len(blob) for sha256_hex, blob in self._unsynced.items()}
-        stored = ((name, size_bytes) for name, size_bytes, _ in self._listed(BLOBS) if name not in unsynced)
+        stored = ((name, size_bytes) for name, size_bytes, _ in self._storage.listed(BLOBS) if name not in unsynced)
         for sha256_hex, size_bytes in chain(unsynced.items(), stored):
             yield ArtifactRef(sha256=sha256_hex, size_bytes=size_bytes)
 
@@ -184,7 +161,7 @@ class ObjectArtifacts:
                     del self._unsynced[sha256_hex]
                 self._touched -= sha256s
             self._recent.forget(sha256s)
-            self._remove(map(path_of_blob, sha256s))
+            self._storage.remove(map(path_of_blob, sha256s))
 
     def touched_since(self, moment: datetime) -> set[str]:
         """The SHA-256s of what any process has put or touched, and synced, at `moment` of the storage or later.
@@ -192,22 +169,12 @@ class ObjectArtifacts:
         And some of what was touched up to `TOUCH_HOLDS` before: a process does not say it again within that time.
         """
         since = moment - TOUCH_HOLDS
-        touched = {name for name, _, modified_at in self._listed(BLOBS) if modified_at >= since}
-        recent = [name for name, _, modified_at in self._listed(TOUCHES) if modified_at >= since]
-        return touched.union(*self._pool.map(self._read_touches, recent))
+        touched = {name for name, _, modified_at in self._storage.listed(BLOBS) if modified_at >= since}
+        return touched.union(*self._pool.map(self._storage.words, touches_since(self._storage, since)))
 
     def forget_old_touches(self) -> bool:
-        """Delete what says of touches that lie `TOUCHES_KEPT` before the latest; whether more of it is left.
-
-        Some ten thousand at a time. For one process; several at once do no harm.
-        """
-        latest = max((modified_at for _, _, modified_at in self._listed(TOUCHES)), default=None)
-        if latest is None:
-            return False
-        names = (name for name, _, modified_at in self._listed(TOUCHES) if modified_at < latest - TOUCHES_KEPT)
-        old = list(islice(names, FORGOTTEN_AT_ONCE))
-        self._remove(f"{TOUCHES}/{name}" for name in old)
-        return len(old) == FORGOTTEN_AT_ONCE
+        """Delete what tells of touches too old to matter; see `touches.py`."""
+        return forget_old_touches(self._storage)
 
     def close(self) -> None:
         """Let go of connections, and of puts that were not synced; idempotent."""
@@ -229,96 +196,25 @@ class ObjectArtifacts:
 
     def _send(self, sha256_hex: str, parts: Iterable[bytes]) -> None:
         """Make a blob of `parts`; what they raise leaves nothing behind."""
-        with mapped_object_errors("put artifact", self._subject):
-            self._write(path_of_blob(sha256_hex), parts)
-
-    def _write(self, name: str, parts: Iterable[bytes]) -> None:
-        """Make an object of `parts`, durable."""
-        obstore.put(self._store, name, iter(parts))
+        self._storage.write(path_of_blob(sha256_hex), parts)
 
     def _is_there_or_sent(self, sha256_hex: str, blob: bytes) -> bool:
         """True if the storage has the blob already; else it is sent, in the place of a damaged one if there is one."""
         ref = ArtifactRef(sha256=sha256_hex, size_bytes=len(blob))
         if len(blob) >= ASKED_FROM_BYTES and self._is_whole(ref):
             return True
-        if self._is_created(sha256_hex, blob):
+        if self._storage.create(path_of_blob(sha256_hex), blob):
             return False
         if self._is_whole(ref):
             return True
         self._send(sha256_hex, [blob])
         return False
 
-    def _is_created(self, sha256_hex: str, blob: bytes) -> bool:
-        """Whether the blob was sent: False if there is one of its name."""
-        with mapped_object_errors("put artifact", self._subject):
-            try:
-                obstore.put(self._store, path_of_blob(sha256_hex), blob, mode="create")
-            except obstore.exceptions.AlreadyExistsError:
-                return False
-        return True
-
     def _is_whole(self, ref: ArtifactRef) -> bool:
-        """Whether the storage has the bytes of `ref`: they are read, for their name alone says nothing of damage."""
-        digest = sha256()
-        with mapped_object_errors("put artifact", self._subject):
-            try:
-                found = obstore.get(self._store, path_of_blob(ref.sha256))
-                if found.meta["size"] != ref.size_bytes:
-                    return False
-                for part in found.stream(min_chunk_size=PART_BYTES):
-                    digest.update(part)
-            except FileNotFoundError:
-                return False
-        return digest.hexdigest() == ref.sha256
-
-    def _is_stored(self, sha256_hex: str) -> bool:
-        with mapped_object_errors("touch artifact", self._subject):
-            try:
-                obstore.head(self._store, path_of_blob(sha256_hex))
-            except FileNotFoundError:
-                return False
-        return True
+        return self._storage.is_whole(path_of_blob(ref.sha256), ref)
 
     def _read(self, ref: ArtifactRef) -> bytes:
-        """The bytes of `ref`, of which only the size is verified."""
-        with mapped_object_errors("get artifact", self._subject):
-            try:
-                found = obstore.get(self._store, path_of_blob(ref.sha256))
-                if found.meta["size"] != ref.size_bytes:
-                    raise other_size(ref)
-                return bytes(found.bytes())
-            except FileNotFoundError as exc:
-                if is_bucket_missing(exc):  # else every document would be set aside as poison
-                    raise
-                raise missing(ref.sha256) from None
-
-    def _write_touches(self, sha256s: set[str]) -> None:
-        if not sha256s:
-            return
-        said = "\n".join(sorted(sha256s)).encode()
-        name = f"{_micros(self._clock()):020d}-{sha256(said).hexdigest()}"  # the same name only for the same touches
-        with mapped_object_errors("sync artifacts", self._subject):
-            self._write(f"{TOUCHES}/{name}", [said])
-
-    def _read_touches(self, name: str) -> list[str]:
-        with mapped_object_errors("read touches", self._subject):
-            try:
-                return bytes(obstore.get(self._store, f"{TOUCHES}/{name}").bytes()).decode().split()
-            except FileNotFoundError:  # forgotten since it was listed
-                return []
-
-    def _listed(self, folder: str) -> Iterator[tuple[str, int, datetime]]:
-        """Name, size in bytes and time of each object in `folder`."""
-        with mapped_object_errors("list artifacts", self._subject):
-            for page in obstore.list(self._store, prefix=folder, chunk_size=1_000):
-                for found in page:
-                    yield found["path"].rpartition("/")[2], found["size"], found["last_modified"]
-
-    def _remove(self, paths: Iterable[str]) -> None:
-        some = list(paths)
-        with mapped_object_errors("delete artifacts", self._subject):
-            if some:
-                obstore.delete(self._store, some)
+        return self._storage.read(path_of_blob(ref.sha256), ref)
 
 
 def path_of_blob(sha256_hex: str) -> str:
@@ -344,7 +240,3 @@ def _parts(file: BufferedReader, ref: ArtifactRef) -> Iterator[bytes]:
     if left or digest.hexdigest() != ref.sha256:
         raise FileChanged(op="put artifact", subject=file.name, hint="it is asked for again when it rests")
     yield held
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // _MICROSECOND

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from schemas.extras import extra
 from streams.artifact_stores.object_errors import mapped_object_errors
+from streams.artifact_stores.object_storage import ObjectStorage
 from streams.artifact_stores.objects import ObjectArtifacts
 
 with extra("s3"):
@@ -66,4 +67,4 @@ class S3Artifacts(ObjectArtifacts):
                 retry_config={"max_retries": 6, "retry_timeout": RETRY_FOR},
                 config=given,
             )
-        super().__init__(store, subject=subject, clock=clock)
+        super().__init__(ObjectStorage(store, subject=subject), clock=clock)

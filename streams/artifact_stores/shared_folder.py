@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
-from schemas.errors import MachineError, TransientError
-from schemas.events import ArtifactRef
+from schemas.durable import sync_path
+from schemas.errors import MachineError
 from schemas.extras import extra
 from schemas.ids import random_id
-from streams.artifact_stores.blob_files import OS_MEANINGS
-from streams.artifact_stores.objects import BLOBS, TOUCHES, ObjectArtifacts, path_of_blob
+from streams.artifact_stores.blob_files import mapped_os_errors
+from streams.artifact_stores.object_storage import ObjectStorage
+from streams.artifact_stores.objects import BLOBS, ObjectArtifacts
+from streams.artifact_stores.touches import TOUCHES
 
 with extra("s3"):
     from obstore.store import LocalStore
@@ -48,6 +50,19 @@ class SharedFolderArtifacts(ObjectArtifacts):
     def __init__(
         self, directory: Path, *, clock: Callable[[], datetime], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
+        self._folder = _FolderStorage(directory)
+        super().__init__(self._folder, clock=clock, monotonic=monotonic)
+
+    def sync(self) -> None:
+        """Make every put and touch so far durable, the folder's entries included."""
+        super().sync()
+        self._folder.sync_names("sync artifacts")
+
+
+class _FolderStorage(ObjectStorage):
+    """Objects as files, read by obstore and written here, durably."""
+
+    def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
         try:
             (self._directory / BLOBS).mkdir(parents=True, exist_ok=True)
@@ -57,23 +72,17 @@ class SharedFolderArtifacts(ObjectArtifacts):
             ) from exc
         self._preparing = Lock()
         self._is_prepared = False
-        super().__init__(LocalStore(self._directory), subject=str(directory), clock=clock, monotonic=monotonic)
+        super().__init__(LocalStore(self._directory), subject=str(directory))
 
-    def sync(self) -> None:
-        """Make every put and touch so far durable, the folder's entries included."""
-        super().sync()
-        self._sync_names("sync artifacts")
+    def create(self, name: str, data: bytes) -> bool:
+        """Whether a file was made of `data`; of two processes at once both may, since they write the same bytes."""
+        if (self._directory / name).exists():
+            return False
+        self.write(name, [data])
+        return True
 
-    def _is_there_or_sent(self, sha256_hex: str, blob: bytes) -> bool:
-        if self._is_whole(ArtifactRef(sha256=sha256_hex, size_bytes=len(blob))):
-            return True
-        self._send(sha256_hex, [blob])
-        return False
-
-    def _send(self, sha256_hex: str, parts: Iterable[bytes]) -> None:
-        self._write(path_of_blob(sha256_hex), parts)
-
-    def _write(self, name: str, parts: Iterable[bytes]) -> None:
+    def write(self, name: str, parts: Iterable[bytes]) -> None:
+        """Make a file of `parts`; see the class that this one specialises."""
         self._prepare()
         path = self._directory / _INCOMING / random_id()
         try:
@@ -87,17 +96,19 @@ class SharedFolderArtifacts(ObjectArtifacts):
             path.unlink(missing_ok=True)
             raise
 
-    def _remove(self, paths: Iterable[str]) -> None:
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete these files durably, so that what was erased does not come back after a power cut."""
         with self._mapped_os_errors("delete artifacts"):
-            for path in paths:
-                (self._directory / path).unlink(missing_ok=True)
-        self._sync_names("delete artifacts")  # else what was erased could come back after a power cut
+            for name in names:
+                (self._directory / name).unlink(missing_ok=True)
+        self.sync_names("delete artifacts")
 
-    def _sync_names(self, op: str) -> None:
+    def sync_names(self, op: str) -> None:
+        """Make the names of all files durable."""
         with self._mapped_os_errors(op):
-            _sync(self._directory / BLOBS)
+            sync_path(self._directory / BLOBS)
             if (self._directory / TOUCHES).exists():
-                _sync(self._directory / TOUCHES)
+                sync_path(self._directory / TOUCHES)
 
     def _prepare(self) -> None:
         """Make what writing needs, before the first write: who only reads may not be allowed to."""
@@ -107,24 +118,16 @@ class SharedFolderArtifacts(ObjectArtifacts):
             with self._mapped_os_errors("put artifact"):
                 for folder in (TOUCHES, _INCOMING):
                     (self._directory / folder).mkdir(exist_ok=True)
-                _sync(self._directory)
+                sync_path(self._directory)
                 _forget_abandoned(self._directory / _INCOMING)
             self._is_prepared = True
 
-    @contextmanager
-    def _mapped_os_errors(self, op: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as exc:
-            meaning = OS_MEANINGS.get(exc.errno or 0)
-            if meaning is None:  # such as a mount that is away, which may come back
-                raise TransientError(f"{self._directory}: {exc}", op=op, hint="refold doctor") from exc
-            message = f"{meaning.message.format(path=self._directory)} ({exc})"
-            raise meaning.error(message, op=op, subject=str(self._directory), hint=meaning.hint) from exc
+    def _mapped_os_errors(self, op: str) -> AbstractContextManager[None]:
+        return mapped_os_errors(op, self._directory, may_pass=True)
 
 
 def _forget_abandoned(incoming: Path) -> None:
-    """Drop what died processes left, told by the file system's own clock."""
+    """Drop what died processes left, by the file system's own clock."""
     probe = incoming / random_id()
     probe.touch()
     now_s = probe.stat().st_mtime
@@ -135,11 +138,3 @@ def _forget_abandoned(incoming: Path) -> None:
                 path.unlink()
         except FileNotFoundError:
             continue  # it got its name this moment
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.durable import sync_path
 from schemas.errors import FatalError, MachineError, UsageError
 
 MANIFEST_NAME = "manifest.json"
@@ -75,7 +76,7 @@ def write_manifest(folder: Path, manifest: ExportManifest) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(folder / MANIFEST_NAME)
-        _sync_folder(folder)
+        sync_path(folder)
     except OSError as exc:
         raise MachineError(f"{folder} cannot be written: {exc}", op="export", subject=str(folder)) from exc
 
@@ -134,11 +135,3 @@ def _incomplete(folder: Path, why: str) -> ExportIncomplete:
         subject=str(folder),
         hint="export the log again, or take another copy of the export",
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -218,9 +218,9 @@ def harm_shared(_store: SharedFolderArtifacts, folder: Path, ref: ArtifactRef, d
 
 def harm_s3(store: ObjectArtifacts, _folder: Path, ref: ArtifactRef, data: bytes | None) -> None:
     if data is None:
-        obstore.delete(store._store, path_of_blob(ref.sha256))
+        obstore.delete(store._storage._store, path_of_blob(ref.sha256))
     else:
-        obstore.put(store._store, path_of_blob(ref.sha256), data)
+        obstore.put(store._storage._store, path_of_blob(ref.sha256), data)
 
 
 HARMS: dict[str, Callable[..., None]] = {

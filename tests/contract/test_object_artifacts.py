@@ -13,10 +13,10 @@ import pytest
 from refold.cluster.projector.touches_trimmer import GO_ON_AFTER_S, TRIM_EVERY_S, TouchesTrimmer
 from schemas.errors import MachineError, TransientError
 from schemas.events import ArtifactRef
-from streams.artifact_stores.objects import STREAMED_FROM_BYTES, TOUCHES_KEPT, ObjectArtifacts
-from streams.artifact_stores.recent_touches import MAX_RECENT, TOUCH_HOLDS, RecentTouches
+from streams.artifact_stores.objects import STREAMED_FROM_BYTES, ObjectArtifacts
 from streams.artifact_stores.s3 import S3Artifacts
 from streams.artifact_stores.shared_folder import ABANDONED_S, SharedFolderArtifacts
+from streams.artifact_stores.touches import MAX_RECENT, TOUCH_HOLDS, TOUCHES_KEPT, RecentTouches
 from streams.artifacts import FileChanged, ref_of
 from tests.servers.s3 import BUCKET, s3_endpoint
 
@@ -316,7 +316,7 @@ def test_old_touches_are_forgotten_and_those_of_the_last_day_stay(process: Proce
 def test_many_old_touches_are_forgotten_portion_by_portion(
     process: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.artifact_stores.objects.FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr("streams.artifact_stores.touches.FORGOTTEN_AT_ONCE", 2)
     refs = process.store.put([f"artifact {number}".encode() for number in range(6)])
     process.store.sync()
     for ref in refs[:5]:

@@ -15,8 +15,8 @@ from streams.artifact_stores.memory import MemoryArtifacts
 from streams.log import Draft, EventLog
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempt, AttemptOutcome
-from streams.slot.retry import RetryPolicy
 from streams.slot.parts import SlotParts
+from streams.slot.retry import RetryPolicy
 from streams.slot.workload import Workload
 
 IN_FLIGHT = 16

@@ -459,7 +459,7 @@ def test_another_writer_that_does_not_end_is_named(
 def test_errors_of_the_file_system_are_told_as_those_of_refold(number: int, error: type[RefoldError]) -> None:
     with (
         pytest.raises(error, match=os.strerror(number)) as caught,
-        blob_files._mapped_os_errors("sync", Path("artifacts")),
+        blob_files.mapped_os_errors("sync", Path("artifacts")),
     ):
         raise OSError(number, os.strerror(number))
     assert (type(caught.value), caught.value.subject, bool(caught.value.hint)) == (error, "artifacts", True)
