@@ -18,10 +18,14 @@ from schemas.errors import UsageError
 from streams.stages.media_types import HTML, MARKDOWN, OFFICE, PARSERS_BY_MEDIA_TYPE, PLAIN_TEXT
 
 FETCH_VERSION: Final = 1
-"""Raise it when content is read or its media type told differently."""
+"""Raise it when content is read differently; every document is then read again."""
 
 PARSER_VERSIONS: Final = MappingProxyType({PLAIN_TEXT: 1, MARKDOWN: 1, HTML: 1, OFFICE: 1})
-"""Raise a parser's number when it gives other text; only documents of its media types are then parsed again."""
+"""Raise a parser's number when it gives other text, or when another parser takes over files that it has read.
+
+Only documents of its media types are then read and parsed again. Unchanged files are not read otherwise, so they would
+keep the media type they had.
+"""
 
 CHUNK_VERSION: Final = 1
 """Raise it when chunks are cut differently under the same settings."""

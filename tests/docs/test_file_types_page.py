@@ -10,13 +10,17 @@ import pytest
 from refold.settings.settings import Settings
 from streams.stages import media_types
 from streams.stages.fingerprints import MAX_PAGES
-from streams.stages.media_types import HTML, MARKDOWN, OFFICE, PAGED_MEDIA_TYPES, PARSERS_BY_MEDIA_TYPE, PLAIN_TEXT
+from streams.stages.media_types import PAGED_MEDIA_TYPES, PARSERS_BY_MEDIA_TYPE
 from streams.stages.parsers import archive
 from tests.commands.markdown_blocks import ROOT, code, rows
 from tests.commands.pages import reader_environment, typed
 
 PAGE = ROOT / "ops" / "file-types.md"
-PARSERS = {PLAIN_TEXT: "plain text", MARKDOWN: "Markdown", HTML: "HTML", OFFICE: "office"}
+
+
+def parser_in(cell: str) -> str:
+    """The constant in `media_types` whose parser a cell of the page names."""
+    return cell.lower().replace(" ", "_")
 
 
 def suffixes() -> dict[str, set[str]]:
@@ -29,18 +33,21 @@ def suffixes() -> dict[str, set[str]]:
 
 def test_the_page_names_every_media_type_with_its_suffixes_its_parser_and_whether_it_has_pages() -> None:
     on_page = {
-        code(row[0])[0]: (set(code(row[1])), row[2], row[3]) for row in rows(PAGE) if len(row) == 4 and "`" in row[0]
+        code(row[0])[0]: (set(code(row[1])), parser_in(row[2]), row[3])
+        for row in rows(PAGE)
+        if len(row) == 4 and "`" in row[0]
     }
     known = suffixes()
     in_code = {
-        media_type: (known[media_type], PARSERS[parser], "yes" if media_type in PAGED_MEDIA_TYPES else "no")
+        media_type: (known[media_type], parser, "yes" if media_type in PAGED_MEDIA_TYPES else "no")
         for media_type, parser in PARSERS_BY_MEDIA_TYPE.items()
     }
-    assert on_page == in_code
+    assert on_page == in_code, f'compare the table "What is read" of {PAGE} with media_types.py'
 
 
 def test_the_page_says_what_each_parser_takes_out() -> None:
-    assert {row[0] for row in rows(PAGE) if len(row) == 3} >= set(PARSERS.values())
+    on_page = {parser_in(row[0]) for row in rows(PAGE) if len(row) == 3}
+    assert on_page >= set(PARSERS_BY_MEDIA_TYPE.values()), f'a parser has no row under "What is taken out" in {PAGE}'
 
 
 def test_the_limits_are_those_of_the_code() -> None:

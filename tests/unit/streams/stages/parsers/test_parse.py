@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streams.stages.failures import FAILURES, StageFailed
-from streams.stages.fingerprints import StageSettings
+from streams.stages.fingerprints import PARSER_VERSIONS, StageSettings
 from streams.stages.media_types import PARSERS_BY_MEDIA_TYPE, media_type_of
 from streams.stages.parse import MAX_TITLE_CHARS, PARSERS, parse, title_of
 from tests.samples import hostile
@@ -22,8 +22,9 @@ def code(content: bytes, name: str, settings: StageSettings = SETTINGS) -> str:
     return failed.value.code
 
 
-def test_every_media_type_has_a_parser() -> None:
-    assert set(PARSERS_BY_MEDIA_TYPE.values()) == set(PARSERS)
+def test_every_media_type_has_a_parser_and_every_parser_has_a_version() -> None:
+    assert set(PARSERS_BY_MEDIA_TYPE.values()) == set(PARSERS), "PARSERS is in streams/stages/parse.py"
+    assert set(PARSER_VERSIONS) == set(PARSERS), "PARSER_VERSIONS is in streams/stages/fingerprints.py"
 
 
 def test_an_empty_file_has_an_empty_text() -> None:
