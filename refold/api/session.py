@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 from refold.api.chosen_engine import engine_of
 from refold.commands import COMMANDS, run
@@ -19,17 +19,6 @@ from schemas.errors import DataFolderLocked, UsageError
 
 RETRY_S = 0.05
 """Between two tries to reach an owner that is starting or ending."""
-
-
-class OnPlace(Protocol):
-    """Is told where a command runs."""
-
-    def __call__(self, *, is_here: bool) -> None:
-        """In this process, or in the one that owns the folder."""
-
-
-def not_told(*, is_here: bool) -> None:
-    """For those who do not care."""
 
 
 class Session:
@@ -52,12 +41,12 @@ class Session:
         arguments: Mapping[str, Any],
         *,
         on_event: Emit = lambda _: None,
-        on_place: OnPlace = not_told,
+        on_place: Callable[[bool], object] = lambda _: None,
         stop: threading.Event | None = None,
     ) -> Json:
         """The result of `command`.
 
-        `on_place` is told where it runs, again whenever that changes. Once `stop` is set the
+        `on_place` is called with whether it runs here, and again whenever that changes. Once `stop` is set the
         command ends in good order, wherever it runs; those that do not look at it run to their end.
 
         Raises:
@@ -79,11 +68,11 @@ class Session:
         while True:
             ownership = Ownership(self._folder)
             if ownership.try_take():
-                on_place(is_here=True)
+                on_place(True)  # noqa: FBT003 - is_here
                 with ownership:
                     return self._run_here(call, on_event, stop)
             try:
-                on_place(is_here=False)
+                on_place(False)  # noqa: FBT003 - is_here
                 return completed(command, forward(self._folder.path, call, on_event, stop))
             except OwnerAway as away:
                 if away.was_reached:  # how long it had worked on this says nothing of how long it takes to end

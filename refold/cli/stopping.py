@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from types import TracebackType
 from typing import Any, Self
 
 from refold.cli.output import EXIT_INTERRUPTED, err
@@ -30,7 +29,7 @@ class Stopping:
         self._is_here = True
         self._before: dict[signal.Signals, Any] = {}
 
-    def runs(self, *, is_here: bool) -> None:
+    def runs(self, is_here: bool) -> None:  # noqa: FBT001 - the one thing that a caller of `on_place` says
         """The command runs in this process from now on, or in the one that owns the folder."""
         self._is_here = is_here
 
@@ -38,9 +37,7 @@ class Stopping:
         self._before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

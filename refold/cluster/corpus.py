@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Engine as SqlEngine
 
-from projections.fold.projection import Projection
 from projections.index.changes import KEYWORD, VECTOR, KeywordIndex
 from projections.index.view.home import IndexHome
 from projections.index.view.view import IndexView
@@ -21,6 +20,7 @@ from projections.sql.clock import DatabaseClock
 from projections.stage_results.view import StageResultsView
 from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
 from refold.engine.assembly import now, projections_of, vector_index_of
+from refold.engine.engine import Opened
 from refold.settings.cluster import ClusterSettings
 from refold.settings.settings import Settings
 from schemas.errors import TransientError, UnreachableError, reached_at_start
@@ -33,16 +33,13 @@ _log = ProcessLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Corpus:
+class Corpus(Opened):
     """The servers of one corpus, connected to; `close` lets go of them."""
 
-    settings: Settings
-    pipeline_id: str
     log: KafkaLog
     artifacts: ObjectArtifacts
     database: SqlEngine
     homes: Mapping[str, IndexHome[Any]]
-    projections: Mapping[str, Projection[Any]]
     scratch: Path
     closing: ExitStack
 
@@ -68,9 +65,7 @@ class Corpus:
         return IndexView(
             self.homes[name],
             artifacts=self.artifacts,
-            clock=DatabaseClock(
-                self.database
-            ),  # of two projectors one after the other, each may have a clock of its own
+            clock=DatabaseClock(self.database),  # two projectors, one after the other, may have clocks that differ
             longest_query_s=self.settings.indexes.longest_query_s,
             before_writing=before_writing,
         )

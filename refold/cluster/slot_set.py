@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from refold.cluster.health.watchdog import PATIENCE_S
+from refold.cluster.watchdog import PATIENCE_S
 from refold.engine.slots import OwnedSlot
 from schemas.errors import RefoldError
 from schemas.positions import TopicPartition

@@ -35,8 +35,8 @@ class EmbeddedParts(Parts):
     """What wiring hands to the embedded engine beside."""
 
     folder: DataFolder
-    make_runner: Callable[[str, Callable[[], bool]], Runner[Any]]
-    make_index: Callable[[str, Callable[[], bool]], KeptIndex]
+    make_runner: Callable[[EmbeddedParts, str, Callable[[], bool]], Runner[Any]]
+    make_index: Callable[[EmbeddedParts, str, Callable[[], bool]], KeptIndex]
     make_work: Callable[[EmbeddedEngine], EmbeddedWork]
 
 
@@ -78,9 +78,9 @@ class EmbeddedEngine(Engine):
         if outdated:
             self.listen()  # that may take minutes: other commands see that somebody is there, and wait
         for name in outdated:
-            self.parts.rebuild_view(name)
+            super().rebuild_view(name)
         for name in INDEXES:
-            index = self._running.indexes[name] = self.parts.make_index(name, self.is_quiet)
+            index = self._running.indexes[name] = self.parts.make_index(self.parts, name, self.is_quiet)
             if index.open() and self._has_operations():
                 self._tell_generation(self.parts.views.indexes[name])
         for name in SQL_VIEWS:
@@ -89,7 +89,7 @@ class EmbeddedEngine(Engine):
 
     def _follow(self, name: str) -> None:
         """Follow the log with a SQL view, from where it stands."""
-        runner = self._running.runners[name] = self.parts.make_runner(name, self.is_quiet)
+        runner = self._running.runners[name] = self.parts.make_runner(self.parts, name, self.is_quiet)
         runner.start()
 
     def _has_operations(self) -> bool:

@@ -1,11 +1,11 @@
-"""An index of a data folder as its owner keeps it: opened, following the log, and written anew when it is asked for."""
+"""An index of a data folder as its owner keeps it: opened, following the log, and written again on request."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from projections.consistency.rebuild import RebuildReport
 from projections.fold.panics import error_of
@@ -19,20 +19,13 @@ from schemas.errors import DiskFull, FatalError, RefoldError
 from schemas.positions import Position
 
 
-class Rebuild(Protocol):
-    """Writes the index anew, whatever state it is in."""
-
-    def __call__(self, *, on_progress: Callable[[int], None]) -> RebuildReport:
-        """Do it; `on_progress` is told how many documents are done."""
-
-
 class KeptIndex:
     """One index, whatever state it is in: opening it never fails, and what is wrong is told to whoever needs it.
 
     Args:
         view: The index.
         make_runner: A runner of the view, not started, that tells `failed` what stops it.
-        rebuild: Writes the index anew, beside what there is.
+        rebuild: Writes the index again, beside what there is; calls back with the number of documents done.
     """
 
     def __init__(
@@ -40,7 +33,7 @@ class KeptIndex:
         view: AnyIndex,
         *,
         make_runner: Callable[[Callable[[Exception], object]], Runner[Any]],
-        rebuild: Rebuild,
+        rebuild: Callable[[Callable[[int], None]], RebuildReport],
     ) -> None:
         self._view = view
         self._make_runner = make_runner
@@ -142,7 +135,7 @@ class KeptIndex:
             go_on(0)
             try:
                 self._set_being_written(is_so=True)
-                report = self._rebuild(on_progress=go_on)
+                report = self._rebuild(go_on)
                 self._follow()
                 return report
             finally:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from projections.backends.folder import FolderGenerations
 from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
 from projections.backends.tantivy.backend import TantivyKeywordBackend
-from projections.consistency.rebuild import rebuild_index
+from projections.consistency.rebuild import RebuildReport, rebuild_index
 from projections.fold.follower import Joining
 from projections.fold.projection import Projection
 from projections.fold.runner import Runner
@@ -27,7 +26,6 @@ from projections.jobs.progress import JobProgress
 from projections.jobs.view import JobsView
 from projections.manifest.view import ManifestView
 from projections.sql.databases import open_sqlite
-from projections.sql.view import rebuild_sql_view
 from projections.stage_results.view import StageResultsView
 from refold.embedded.engine import EmbeddedEngine, EmbeddedParts
 from refold.embedded.kept_index import KeptIndex
@@ -49,9 +47,7 @@ from refold.engine.trimming import RequestsTrimmer
 from refold.process.freed_memory import FreedMemory
 from refold.settings.settings import Settings
 from schemas.ids import random_id
-from schemas.positions import Position
 from streams.artifact_stores.local import LocalArtifacts
-from streams.log import EventLog
 from streams.logs.sqlite.log import SqliteLog
 from streams.process_log import ProcessLogger
 from streams.slot.workload import Workload
@@ -78,7 +74,6 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
     views, projections = _views(settings, folder, log, artifacts)
     pipeline_id = random_id()
     _log.info("opened", run_id=pipeline_id)
-    progress = JobProgress(log, views.jobs, pipeline_id=pipeline_id, clock=now)
     return EmbeddedParts(
         settings=settings,
         location=Location(name=str(folder.path), scratch=folder.views, folder=folder.path),
@@ -87,11 +82,9 @@ def _parts(settings: Settings, folder: DataFolder) -> EmbeddedParts:
         log=log,
         artifacts=artifacts,
         views=views,
-        make_runner=partial(_runner, log=log, views=views, projections=projections, progress=progress),
-        make_index=partial(
-            _index, log=log, views=views, projections=projections, scratch=folder.views, pipeline_id=pipeline_id
-        ),
-        rebuild_view=lambda name: _rebuild_view(name, log, views, projections),
+        projections=projections,
+        make_runner=_runner,
+        make_index=_index,
         search=search_of(settings, views, artifacts),
         planner=planner_of(settings, views.manifest, scratch=folder.views),
         make_work=_work,
@@ -120,46 +113,35 @@ def _views(
     return views, projections_of(vector, keyword)
 
 
-def _runner(
-    name: str,
-    is_quiet: Callable[[], bool],
-    *,
-    log: EventLog,
-    views: Views,
-    projections: Mapping[str, Projection[Any]],
-    progress: JobProgress,
-) -> Runner[Any]:
-    after_round: Mapping[str, Callable[[], object]] = {
-        "jobs": progress.step,
-        "stage_results": FreedMemory().step,
-        "manifest": RequestsTrimmer(log, views.manifest).step,
-    }
+def _runner(parts: EmbeddedParts, name: str, is_quiet: Callable[[], bool]) -> Runner[Any]:
     return Runner(
-        log,
-        projections[name],
-        views.sql(name),
+        parts.log,
+        parts.projections[name],
+        parts.views.sql(name),
         joining=SQL_JOINING[name],
         clock=now,
-        after_round=after_round[name],
+        after_round=_after_round(parts, name),
         is_quiet=is_quiet,
     )
 
 
-def _index(
-    name: str,
-    is_quiet: Callable[[], bool],
-    *,
-    log: EventLog,
-    views: Views,
-    projections: Mapping[str, Projection[Any]],
-    scratch: Path,
-    pipeline_id: str,
-) -> KeptIndex:
-    view, projection = views.indexes[name], projections[name]
+def _after_round(parts: EmbeddedParts, name: str) -> Callable[[], object]:
+    """What the thread that keeps a SQL view does besides, whenever it has gone round."""
+    match name:
+        case "manifest":
+            return RequestsTrimmer(parts.log, parts.views.manifest).step
+        case "jobs":
+            return JobProgress(parts.log, parts.views.jobs, pipeline_id=parts.pipeline_id, clock=now).step
+        case _:
+            return FreedMemory().step
+
+
+def _index(parts: EmbeddedParts, name: str, is_quiet: Callable[[], bool]) -> KeptIndex:
+    view, projection = parts.views.indexes[name], parts.projections[name]
 
     def make_runner(on_failure: Callable[[Exception], object]) -> Runner[Any]:
         return Runner(
-            log,
+            parts.log,
             projection,
             view,
             joining=INDEX_JOINING,
@@ -169,15 +151,18 @@ def _index(
             on_failure=on_failure,
         )
 
-    return KeptIndex(
-        view,
-        make_runner=make_runner,
-        rebuild=partial(rebuild_index, view, projection, log, scratch=scratch, pipeline_id=pipeline_id, clock=now),
-    )
+    def rebuild(on_progress: Callable[[int], None]) -> RebuildReport:
+        return rebuild_index(
+            view,
+            projection,
+            parts.log,
+            scratch=parts.location.scratch,
+            pipeline_id=parts.pipeline_id,
+            clock=now,
+            on_progress=on_progress,
+        )
 
-
-def _rebuild_view(name: str, log: EventLog, views: Views, projections: Mapping[str, Projection[Any]]) -> Position:
-    return rebuild_sql_view(log, projections[name], getattr(views, name))
+    return KeptIndex(view, make_runner=make_runner, rebuild=rebuild)
 
 
 def _work(engine: EmbeddedEngine) -> EmbeddedWork:

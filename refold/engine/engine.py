@@ -14,6 +14,8 @@ from projections.consistency.rebuild import RebuildReport
 from projections.consistency.report import VerifyReport
 from projections.consistency.verify import verify
 from projections.fold.progress import ProjectionStatus
+from projections.fold.projection import Projection
+from projections.fold.view import View
 from projections.index.backend import KeywordBackend, VectorBackend
 from projections.index.state import IndexState
 from projections.index.view.view import IndexView
@@ -21,7 +23,7 @@ from projections.jobs.entries import JobState
 from projections.jobs.view import JobsView
 from projections.manifest.view import ManifestView
 from projections.search.search import Search
-from projections.sql.view import SqlView
+from projections.sql.view import SqlView, rebuild_sql_view
 from projections.stage_results.view import StageResultsView
 from refold.engine.group_positions import GroupPositions
 from refold.engine.planning_thread import PlanningThread
@@ -79,6 +81,11 @@ class Views:
         view: SqlView[Any, Any] = getattr(self, name)
         return view
 
+    def named(self, name: str) -> View[Any, Any]:
+        """The view of that name."""
+        view: View[Any, Any] = getattr(self, name)
+        return view
+
     def close(self) -> None:
         """Let go of them all."""
         for view in (self.vector, self.keyword, self.manifest, self.jobs, self.stage_results):
@@ -106,16 +113,22 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What wiring hands to an engine; the engine closes it all."""
+class Opened:
+    """What every process of refold has open of a corpus; `pipeline_id` is the id of its run."""
 
     settings: Settings
-    location: Location
     pipeline_id: str
     log: EventLog
     artifacts: ArtifactStore
+    projections: Mapping[str, Projection[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Opened):
+    """What wiring hands to an engine; the engine closes it all."""
+
+    location: Location
     views: Views
-    rebuild_view: Callable[[str], Position]
     search: Search
     planner: Planner
     clock: Callable[[], datetime]
@@ -192,7 +205,7 @@ class Engine(ABC):
 
     def rebuild_view(self, name: str) -> Position:
         """Build a SQL view anew beside the one that is read, and return how far it is."""
-        return self.parts.rebuild_view(name)
+        return rebuild_sql_view(self.parts.log, self.parts.projections[name], self.parts.views.sql(name))
 
     def compare_indexes(self, *, deep: bool) -> VerifyReport:
         """Compare both indexes with the log; what is applied to them waits meanwhile."""

@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from refold.engine.assembly import now, stage_settings
-from refold.settings.settings import Settings
+from refold.engine.engine import Opened
 from schemas.errors import RefoldError
 from schemas.events import DocumentEvent
 from schemas.ids import JobId
-from streams.artifacts import ArtifactStore
 from streams.attempts.attempts import PooledAttempts
 from streams.attempts.pool import StagePool
 from streams.attempts.pool_process import PoolConfiguration
 from streams.documents.states import DocumentStates
-from streams.log import EventLog
 from streams.slot.answers import DocumentEventWriter
 from streams.slot.attempt import Attempts
 from streams.slot.parts import SlotParts, no_jobs, uncounted
@@ -32,26 +29,6 @@ from streams.slot.workload import Workload
 from streams.sources.local.files import Files
 from streams.stages.embed import embedder_spec
 from streams.stages.results import StageResults
-
-
-class WorkedOn(Protocol):
-    """A corpus whose documents are processed: the embedded engine's parts, or a cluster's corpus."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of this process."""
-
-    @property
-    def pipeline_id(self) -> str:
-        """The id of this process's run."""
-
-    @property
-    def log(self) -> EventLog:
-        """Its log."""
-
-    @property
-    def artifacts(self) -> ArtifactStore:
-        """Its artifacts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +44,7 @@ class OwnedSlot:
 
 
 def attempts_of(
-    corpus: WorkedOn, results: StageResults, *, allowed_roots: Sequence[Path] | None = None
+    corpus: Opened, results: StageResults, *, allowed_roots: Sequence[Path] | None = None
 ) -> PooledAttempts:
     """Attempts in a pool of processes; files are read below `allowed_roots`, or anywhere."""
     settings = corpus.settings
@@ -86,7 +63,7 @@ def attempts_of(
 
 def slot_of(
     number: int,
-    corpus: WorkedOn,
+    corpus: Opened,
     *,
     states: DocumentStates,
     attempts: Attempts,

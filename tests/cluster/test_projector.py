@@ -16,9 +16,9 @@ from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.databases import open_sqlite
 from projections.sql.leases import LEASES, Leases
 from projections.stage_results.view import StageResultsProjection, StageResultsView
-from refold.cluster.health.watchdog import PATIENCE_S as PATIENCE_OF_HEALTH_S
 from refold.cluster.projector.projector import Projector
 from refold.cluster.projector.upkeep import Kept, WentOn
+from refold.cluster.watchdog import PATIENCE_S as PATIENCE_OF_HEALTH_S
 from schemas.errors import TransientError
 from streams.logs.memory import MemoryLog
 from tests.samples.histories import Histories, drafts_of

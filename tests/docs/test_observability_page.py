@@ -12,8 +12,8 @@ import yaml
 from projections.fold.progress import ProjectionStatus
 from refold.cluster.health.health import LOOK_EVERY_S, Health
 from refold.cluster.health.metrics import DocumentMetrics, ProjectionMetrics, SlotMetrics
-from refold.cluster.health.watchdog import PATIENCE_S
 from refold.cluster.slot_set import SlotStatus
+from refold.cluster.watchdog import PATIENCE_S
 from refold.settings.cluster import ClusterSettings
 from schemas.positions import Position, TopicPartition
 from tests.commands.markdown_blocks import ROOT, code, rows, section

@@ -5,46 +5,45 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
-
-from sqlalchemy import Engine as SqlEngine
 
 from projections.consistency.rebuild import RebuildReport
 from projections.consistency.report import VerifyReport
 from projections.fold.progress import ProjectionStatus
-from projections.fold.projection import Projection
-from projections.fold.view import View
 from projections.index.backend import IndexForeign
 from projections.index.books.books import IndexBooks
 from projections.index.state import Condition, IndexState
-from projections.index.view.home import IndexHome
-from refold.cluster.client.keeper_watch import KeeperWatch
+from projections.sql.leases import Leases
+from projections.sql.view import rebuild_sql_view
+from refold.cluster.client.keeper_watch import PATIENCE_S, KeeperWatch
 from refold.cluster.client.lag import status_of
+from refold.cluster.corpus import Corpus
 from refold.cluster.holds import Holds
 from refold.control.messages import Interrupted
+from refold.engine.assembly import planning_threads_of
 from refold.engine.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
 from refold.engine.group_positions import GroupPositions
 from refold.engine.planning_threads import PlanningThreads
 from schemas.errors import FatalError
 from schemas.positions import Position
+from streams.logs.kafka.groups import KafkaGroupPositions
+from streams.planning.uploads import Uploads
+from streams.sources.local.files import Files
 
 POLL_S = 0.05
-"""How often it is looked how far a projection is that others keep up to date."""
+"""How often a wait looks at how far a projection is that others keep up to date."""
+
+LEASES_WAITED = 3
+"""Leases that may run out one after the other before a keeper is no longer expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientParts(Parts):
     """What wiring hands to the client's engine beside."""
 
-    homes: Mapping[str, IndexHome[Any]]
-    projections: Mapping[str, Projection[Any]]
-    holds: Holds
-    database: SqlEngine
-    watch_keeper: Callable[[str], KeeperWatch]
-    open_group_positions: Callable[[], GroupPositions]
-    make_work: Callable[[ClientEngine], PlanningThreads]
-    close_servers: Callable[[], None]
+    corpus: Corpus
 
 
 class ClientEngine(Engine):
@@ -56,6 +55,7 @@ class ClientEngine(Engine):
     def __init__(self, parts: ClientParts) -> None:
         super().__init__(parts)
         self.parts: ClientParts = parts
+        self._leases = Leases(parts.corpus.database, duration_s=parts.corpus.cluster.lease_s)
         self._errors: dict[str, FatalError] = {}
         self._work: PlanningThreads | None = None
 
@@ -68,7 +68,7 @@ class ClientEngine(Engine):
         if work is not None:
             work.stop()
         self.parts.views.close()
-        self.parts.close_servers()
+        self.parts.corpus.close()
 
     def listen(self) -> None:
         """Nothing: other commands reach the servers by themselves."""
@@ -81,7 +81,7 @@ class ClientEngine(Engine):
         return {name: self._state(name) for name in INDEXES}
 
     def _state(self, name: str) -> IndexState:
-        current, error = self.parts.homes[name].current(), self._errors.get(name)
+        current, error = self.parts.corpus.homes[name].current(), self._errors.get(name)
         if current is not None and not current.is_live:
             unwritten = IndexForeign(
                 f"the {name} index is being written", op="use index", subject=name, hint="see: refold status"
@@ -94,7 +94,7 @@ class ClientEngine(Engine):
         return IndexState(name, Condition.OPEN if reached else Condition.BEHIND)
 
     def _is_current(self, name: str) -> bool:
-        current = self.parts.homes[name].current()
+        current = self.parts.corpus.homes[name].current()
         try:
             return current is not None and self.parts.views.indexes[name].generation.key == current.key
         except FatalError:  # not open: a rebuild has closed it
@@ -112,7 +112,7 @@ class ClientEngine(Engine):
         states = self.index_states()
         names = [*SQL_VIEWS, *(name for name in states if name not in self._errors)]
         return [
-            status_of(self._view(name), self.parts.projections[name], self.parts.log, clock=self.parts.clock)
+            status_of(self.parts.views.named(name), self.parts.projections[name], self.parts.log, clock=self.parts.clock)
             for name in names
         ]
 
@@ -127,7 +127,7 @@ class ClientEngine(Engine):
         """Return when the projections `names` have reached `position`; see the base class."""
         deadline = time.monotonic() + timeout_s
         for name in names:
-            wanted, keeping = position.only(self.parts.projections[name].topics), self.parts.watch_keeper(name)
+            wanted, keeping = position.only(self.parts.projections[name].topics), self._watch_keeper(name)
             while not self._has_reached(name, wanted):
                 if time.monotonic() >= deadline:
                     raise NotThereYet(
@@ -142,22 +142,18 @@ class ClientEngine(Engine):
 
     def _has_reached(self, name: str, wanted: Position) -> bool:
         if name not in INDEXES:
-            return self._view(name).position().reaches(wanted)
+            return self.parts.views.named(name).position().reaches(wanted)
         if name not in self.index_errors:
-            return self._view(name).position().reaches(wanted)
-        current = self.parts.homes[name].current()
+            return self.parts.views.named(name).position().reaches(wanted)
+        current = self.parts.corpus.homes[name].current()
         error = self.index_errors.get(name)
         if current is not None and current.is_live and isinstance(error, IndexForeign):
             raise error  # it was lost; one that is not live is being written, and a server may come back
         return False
 
-    def _view(self, name: str) -> View[Any, Any]:
-        view: View[Any, Any] = getattr(self.parts.views, name)
-        return view
-
     def compare_indexes(self, *, deep: bool) -> VerifyReport:
         """Compare both indexes with the log, held still; again, if a batch was under way while it was looked."""
-        with self.parts.holds.held(INDEXES):
+        with Holds(self.parts.corpus.database).held(INDEXES):
             report = super().compare_indexes(deep=deep)
             while not report.is_consistent:
                 again = super().compare_indexes(deep=deep)
@@ -169,15 +165,15 @@ class ClientEngine(Engine):
     def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
         """Begin a new generation and wait until the projector that holds the index has written it."""
         began = self.parts.clock()
-        home, view = self.parts.homes[name], self.parts.views.indexes[name]
+        home, view = self.parts.corpus.homes[name], self.parts.views.indexes[name]
         view.close()
         home.renewed().backend.close()
-        keeping = self.parts.watch_keeper(name)
+        keeping = self._watch_keeper(name)
         while True:
             current = home.current()
             if current is not None and current.is_live:
                 break
-            on_progress(0 if current is None else IndexBooks(self.parts.database, current).counts().documents)
+            on_progress(0 if current is None else IndexBooks(self.parts.corpus.database, current).counts().documents)
             keeping.look()
             time.sleep(POLL_S)
         self.wait_for(self.end(), [name])
@@ -189,14 +185,25 @@ class ClientEngine(Engine):
             seconds=(self.parts.clock() - began).total_seconds(),
         )
 
+    def rebuild_view(self, name: str) -> Position:
+        """Build a SQL view beside the one that a projector keeps, which goes on from there after the swap."""
+        with closing(getattr(self.parts.corpus, name)(read_only=False)) as view:
+            return rebuild_sql_view(self.parts.log, self.parts.projections[name], view)
+
+    def _watch_keeper(self, name: str) -> KeeperWatch:
+        patience_s = max(PATIENCE_S, self._leases.duration_s * LEASES_WAITED)
+        return KeeperWatch(name, self._leases.holders, patience_s=patience_s)
+
     def group_positions(self) -> GroupPositions:
         """How far each group of subscribers has come, where Kafka keeps it."""
-        return self.parts.open_group_positions()
+        return KafkaGroupPositions(self.parts.corpus.cluster.corpus, self.parts.corpus.cluster.kafka)
 
     def work(self) -> PlanningThreads:
         """Plan jobs, which is all the work there is here: the documents are the workers'."""
         if self._work is None:
-            self._work = self.parts.make_work(self)
+            shares_paths = self.parts.corpus.cluster.shares_paths
+            uploads = None if shares_paths else Uploads(self.parts.artifacts, Files())
+            self._work = planning_threads_of(self, uploads=uploads)
         return self._work
 
     def drain(self) -> None:

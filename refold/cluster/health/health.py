@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -14,8 +13,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from projections.fold.progress import ProjectionStatus
 from refold.cluster.health.metrics import process_registry
 from refold.cluster.health.server import HealthServer
-from refold.cluster.health.watchdog import PATIENCE_S, Sample, Watchdog
 from refold.cluster.slot_set import SlotStatus
+from refold.cluster.watchdog import PATIENCE_S, Sample, Watchdog
 from refold.settings.cluster import ClusterSettings
 from schemas.errors import RefoldError
 from schemas.positions import Position, TopicPartition
@@ -87,9 +86,7 @@ class Health:
             self._server.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(self._look_every_s)  # a look may wait for a server that is away

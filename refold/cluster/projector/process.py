@@ -1,11 +1,12 @@
-"""`refold projector`: keeps projections up to date until it is told to stop."""
+"""`refold projector`: keeps projections up to date until it is stopped."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from contextlib import closing
 
-from refold.cluster.corpus import Corpus, open_corpus
+from refold.cluster.corpus import open_corpus
 from refold.cluster.health.health import Health, Watched, projection_samples
 from refold.cluster.health.metrics import ProjectionMetrics
 from refold.cluster.projector.wiring import make_projector
@@ -28,16 +29,8 @@ def run_projector(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     prepare(log_level=settings.log_level, engine=settings.engine)
-    with Health(settings.cluster) as health:
-        corpus = open_corpus(settings)
-        try:
-            _project(corpus, health, stop)
-        finally:
-            corpus.close()
-
-
-def _project(corpus: Corpus, health: Health, stop: threading.Event) -> None:
-    projector = make_projector(corpus)
-    health.registry.register(ProjectionMetrics(projector.statuses, clock=now))
-    health.watch(Watched(lambda: projection_samples(projector.statuses()), projector.not_ready))
-    projector.run(stop)
+    with Health(settings.cluster) as health, closing(open_corpus(settings)) as corpus:
+        projector = make_projector(corpus)
+        health.registry.register(ProjectionMetrics(projector.statuses, clock=now))
+        health.watch(Watched(lambda: projection_samples(projector.statuses()), projector.not_ready))
+        projector.run(stop)

@@ -9,8 +9,8 @@ from math import ceil
 
 from projections.fold.progress import ProjectionStatus
 from projections.sql.leases import Lease, Leases
-from refold.cluster.health.watchdog import PATIENCE_S
 from refold.cluster.projector.upkeep import Maker, Upkeep
+from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import TransientError
 from streams.process_log import ProcessLogger
 

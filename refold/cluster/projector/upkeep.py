@@ -11,7 +11,7 @@ from typing import Any
 from projections.fold.panics import error_of
 from projections.fold.progress import ProjectionStatus
 from projections.fold.runner import Runner
-from refold.cluster.health.watchdog import PATIENCE_S
+from refold.cluster.watchdog import PATIENCE_S
 from schemas.errors import RefoldError
 from streams.process_log import ProcessLogger
 

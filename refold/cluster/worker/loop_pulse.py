@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from refold.cluster.health.watchdog import PATIENCE_S
+from refold.cluster.watchdog import PATIENCE_S
 
 BEAT_S: Final = 1.0
 """How often the loop is asked for a sign."""

@@ -1,10 +1,12 @@
-"""`refold worker`: owns the slots that Kafka assigns to it, until it is told to stop."""
+"""`refold worker`: owns the slots that Kafka assigns to it, until it is stopped."""
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import faust
 
-from refold.cluster.corpus import Corpus, open_corpus
+from refold.cluster.corpus import open_corpus
 from refold.cluster.health.health import Health, Watched, slot_samples
 from refold.cluster.health.metrics import DocumentMetrics, SlotMetrics
 from refold.cluster.worker.intake_app import intake_app
@@ -18,7 +20,7 @@ HEARTBEATS_PER_SESSION = 5
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until SIGTERM or Ctrl-C: what is in work then is finished, or released within seconds.
+    """Work until SIGTERM or Ctrl-C: documents in progress are finished, or released within seconds.
 
     It shows how it is where ``cluster.health_port`` says.
 
@@ -29,24 +31,16 @@ def run_worker(settings: Settings) -> None:
         RefoldError: what stopped a slot; everything that was durable stays so.
     """
     prepare(log_level=settings.log_level, engine=settings.engine)
-    with Health(settings.cluster) as health:
-        corpus = open_corpus(settings)
-        try:
-            _work(settings, corpus, health)
-        finally:
-            corpus.close()
-
-
-def _work(settings: Settings, corpus: Corpus, health: Health) -> None:
-    parts = WorkerParts(corpus, written=DocumentMetrics(health.registry).written)
-    slots = parts.slots
-    health.registry.register(SlotMetrics(slots.statuses))
-    health.watch(Watched(lambda: slot_samples(slots.statuses(), corpus.log), parts.not_ready))
-    try:
+    with (
+        Health(settings.cluster) as health,
+        closing(open_corpus(settings)) as corpus,
+        closing(WorkerParts(corpus, written=DocumentMetrics(health.registry).written)) as parts,
+    ):
+        slots = parts.slots
+        health.registry.register(SlotMetrics(slots.statuses))
+        health.watch(Watched(lambda: slot_samples(slots.statuses(), corpus.log), parts.not_ready))
         _run(settings, parts)
         slots.check()
-    finally:
-        parts.close()
 
 
 def _run(settings: Settings, parts: WorkerParts) -> None:

@@ -107,7 +107,7 @@ def _ingested(world: ClusterWorld, engine: ClientEngine, folder: Path, documents
 
 def _served(engine: ClientEngine, name: str) -> int:
     generation = _view(engine, name).generation
-    return int(IndexBooks(engine.parts.database, generation).counts().documents)
+    return int(IndexBooks(engine.parts.corpus.database, generation).counts().documents)
 
 
 # -- from publishing to searchable

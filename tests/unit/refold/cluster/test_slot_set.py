@@ -7,8 +7,8 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
-from refold.cluster.health.watchdog import PATIENCE_S
 from refold.cluster.slot_set import SlotSet
+from refold.cluster.watchdog import PATIENCE_S
 from refold.engine.slots import OwnedSlot
 from schemas.positions import Position
 from streams.logs.memory import MemoryLog

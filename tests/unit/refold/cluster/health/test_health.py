@@ -11,8 +11,8 @@ from prometheus_client.samples import Sample as Reading
 from projections.fold.progress import ProjectionStatus
 from refold.cluster.health.health import STARTING, Health, Watched, projection_samples
 from refold.cluster.health.metrics import DocumentMetrics, ProjectionMetrics, SlotMetrics, process_registry
-from refold.cluster.health.watchdog import PATIENCE_S, Sample, Watchdog
 from refold.cluster.slot_set import SlotStatus
+from refold.cluster.watchdog import PATIENCE_S, Sample, Watchdog
 from refold.settings.cluster import ClusterSettings
 from schemas.errors import FatalError, TransientError
 from schemas.positions import Position, TopicPartition

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from refold.cluster.health.watchdog import PATIENCE_S
+from refold.cluster.watchdog import PATIENCE_S
 from refold.cluster.worker.loop_pulse import LoopPulse
 
 WAIT_S = 30.0

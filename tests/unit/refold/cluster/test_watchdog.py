@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refold.cluster.health.watchdog import PATIENCE_S, Sample, Watchdog
+from refold.cluster.watchdog import PATIENCE_S, Sample, Watchdog
 from schemas.positions import Position, TopicPartition
 
 EVENTS = TopicPartition("documents", 0)
