@@ -11,13 +11,7 @@ if TYPE_CHECKING:
 
 
 def engine_of(settings: Settings, folder: DataFolder) -> Engine:
-    """The engine of `settings`, to be entered; for the embedded one the caller holds the lock of `folder`.
-
-    Raises:
-        UsageError: a server of a cluster is not named.
-        UnreachableError: one does not answer.
-        MachineError: the folder cannot be used.
-    """
+    """The engine of `settings`, to be entered; for the embedded one the caller holds the lock of `folder`."""
     if settings.engine == "cluster":
         from refold.cluster.client.wiring import open_client  # noqa: PLC0415 - the machinery of a cluster
 

@@ -14,7 +14,7 @@ from schemas.errors import RefoldError
 from schemas.positions import TopicPartition
 
 DRAIN_S: Final = 10.0
-"""How long what is in work may finish when slots are given up: a third of what Kafka waits for a rebalance."""
+"""How long documents in progress may take when slots are given up: a third of what Kafka waits for a rebalance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,10 @@ class SlotStatus:
     """How a slot is doing.
 
     Attributes:
-        number: Of the slot.
         taken_offset: The offset of `requests` before which it has durably taken everything.
-        in_flight: Documents in work.
-        error: What has stopped it; None while it works.
-        silent_s: For how long its committer thread has not gone round; seconds, while it works.
+        in_flight: Documents in progress.
+        error: What has stopped it.
+        silent_s: For how long its committer thread has not gone round.
     """
 
     number: int
@@ -37,11 +36,7 @@ class SlotStatus:
 
 
 class SlotSet:
-    """Takes slots and gives them up, as an assignment says. Thread-safe.
-
-    Args:
-        make: Makes the slot of a number, with its thread, not started.
-    """
+    """Takes slots, which `make` makes by their numbers, and gives them up, as an assignment says. Thread-safe."""
 
     def __init__(self, make: Callable[[int], OwnedSlot]) -> None:
         self._make = make
@@ -63,7 +58,7 @@ class SlotSet:
                     owned.start()
 
     def give_up(self, numbers: Collection[int], *, drain_s: float = DRAIN_S) -> None:
-        """Let what is in work on slots `numbers` finish until `drain_s` are over, release the rest; blocks."""
+        """Let documents in progress on slots `numbers` finish for `drain_s`, release the rest; blocks."""
         with self._lock:
             leaving = [owned for number in numbers if (owned := self._owned.pop(number, None)) is not None]
         if not leaving:

@@ -15,13 +15,7 @@ PATIENCE_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Where a reader stands, and where the log ends for it.
-
-    Attributes:
-        name: Of the reader, unlike those of the others.
-        position: The next offset that it reads, per partition.
-        head: The end of its partitions; one that it lacks cannot be waited for.
-    """
+    """Where the reader `name` stands: the next offset that it reads, per partition; and where the log ends for it."""
 
     name: str
     position: Position
@@ -38,16 +32,12 @@ class _Standing:
 
 
 class Watchdog:
-    """Is fed with samples, and says whose partitions have stood for `patience_s` while the log went on beyond them.
+    """Takes samples, and says whose partitions have stood for `patience_s` while the log went on beyond them.
 
     How long something stands is counted from the first sample that shows it there with events ahead: so a reader that
     was at the head for hours has its whole patience when the next event comes, and one that is far behind but moves is
     never stuck. A partition that stands is stuck although others of the same reader move. Belongs to one thread, or to
     threads that take turns.
-
-    Args:
-        clock: Seconds that only grow.
-        patience_s: How long standing is no reason to worry.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, patience_s: float = PATIENCE_S) -> None:

@@ -69,7 +69,7 @@ COMMANDS: Mapping[str, Command] = {
     "log stat": Command("log", "stat"),
     "log export": Command("log", "export"),
     "log import": Command("log", "import_", creates_folder=True),
-    "cache stats": Command("cache", "stats"),
+    "cache stats": Command("status", "cache_stats"),
 }
 
 

@@ -86,8 +86,8 @@ def document_history(engine: Engine, arguments: Mapping[str, Any], emit: Emit, s
 
 
 def document_json(document: ManifestDocument) -> Json:
-    """A document as results tell it."""
-    failure = document.failure
+    """A document as results show it."""
+    failed = ("error_class", "error_code", "stage", "message", "hint")
     return {
         "document_id": document.document_id,
         "uri": document.uri,
@@ -101,11 +101,7 @@ def document_json(document: ManifestDocument) -> Json:
         "completed_at": document.completed_at.isoformat() if document.completed_at else None,
         "updated_at": document.updated_at.isoformat(),
         "open_requests": document.open_requests,
-        "error_class": failure.error_class if failure else None,
-        "error_code": failure.error_code if failure else None,
-        "stage": failure.stage if failure else None,
-        "message": failure.message if failure else None,
-        "hint": failure.hint if failure else None,
+        **{name: getattr(document.failure, name, None) for name in failed},
     }
 
 

@@ -54,7 +54,7 @@ def document_id_of_name(name: str) -> DocumentId:
 
 
 def uri_named(name: str) -> str:
-    """The canonical uri of a path or a uri, for people write push:a=b; what is neither stays as it is."""
+    """The canonical uri of a path or a uri, as people write push:a=b; what is neither stays as it is."""
     if name.startswith("/"):
         return file_uri(Path(name))
     with suppress(InvalidUri):
@@ -72,20 +72,12 @@ def position_named(name: str) -> Position | None:
 
 
 def mode_named(name: str) -> Mode:
-    """The mode called `name`, in any case.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The mode called `name`, in any case; UsageError if there is none."""
     return _named(Mode, name, "mode")
 
 
 def priority_named(name: str) -> Priority:
-    """The priority called `name`, in any case.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The priority called `name`, in any case; UsageError if there is none."""
     return _named(Priority, name, "priority")
 
 

@@ -23,7 +23,7 @@ FRESH_TIMEOUT_S = 30.0
 """A new owner lets the indexes catch up with what the log already holds for this long before it answers."""
 
 TELL_EVERY_S = 1.0
-"""Between two words on how far behind they are."""
+"""Between two reports of how far behind they are."""
 
 
 def search(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
@@ -43,7 +43,7 @@ def search(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threa
 
 
 def answer_json(found: SearchAnswer, query: str) -> Json:
-    """An answer as results tell it."""
+    """An answer as results show it."""
     return {
         "hits": [hit_json(hit, query) for hit in found.hits],
         "positions": {name: str(position) for name, position in found.positions.items()},
@@ -67,11 +67,7 @@ def hit_json(hit: Hit, query: str) -> Json:
 
 
 def search_mode(name: str) -> SearchMode:
-    """The mode called `name`.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The mode called `name`; UsageError if there is none."""
     try:
         return SearchMode(name)
     except ValueError as error:
@@ -91,7 +87,7 @@ def find(
     stop: threading.Event,
 ) -> SearchAnswer:
     """The answer to `query`, once `wait_for` is searchable and the indexes hold what was there when the owner began."""
-    errors = engine.index_errors  # asking may open what somebody has mended
+    errors = engine.index_errors  # asking may open an index that has been mended
     names = _searchable(mode, errors)
     parked: Collection[DocumentId] = ()
     if wait_for is not None:

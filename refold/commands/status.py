@@ -1,8 +1,9 @@
-"""How the corpus is doing."""
+"""How the corpus is doing, and what its stage cache holds."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from refold.engine.engine import SQL_VIEWS, AnyIndex, Engine, NotThereYet
 JOBS_SHOWN = 5
 
 PATIENCE_S = 5.0
-"""How long the views may take to catch up; then it is told how far they are, which is what was asked."""
+"""How long the views may take to catch up; after that the answer is how far they are, which is what was asked."""
 
 BLOCK_BYTES = 512
 """The unit of st_blocks (POSIX)."""
@@ -96,6 +97,18 @@ def _state_of(status: ProjectionStatus, state: IndexState | None) -> str:
     if status.is_stopped and status.error is not None:
         return Condition.DAMAGED.value
     return (Condition.BEHIND if status.lag_events else Condition.OPEN).value
+
+
+def cache_stats(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
+    """Known results per stage, and what the artifacts take."""
+    del arguments, emit, stop
+    engine.wait_for(engine.end(), SQL_VIEWS)
+    stages = Counter(str(entry.key.stage) for entry in engine.parts.views.stage_results.scan())
+    count = size_bytes = 0
+    for ref in engine.parts.artifacts.scan():
+        count += 1
+        size_bytes += ref.size_bytes
+    return {"stages": dict(stages), "artifacts": {"count": count, "size_bytes": size_bytes}}
 
 
 def size_bytes_of(folder: Path | None) -> int | None:

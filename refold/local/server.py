@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,16 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.errors import MachineError, UnreachableError
-
-
-def answers(url: str) -> bool:
-    """Whether a GET of `url`, of this machine, gives 200 within two seconds."""
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own addresses, on loopback
-            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
-    except (OSError, urllib.error.URLError, ValueError):
-        return False
-
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -87,13 +76,7 @@ class NotUp(UnreachableError):  # noqa: N818 - a state, as in the error tree
 
 
 class LocalServer:
-    """The server `name` with its files in `home`: what it was told, its process, what it says.
-
-    Args:
-        name: Of the server.
-        home: A folder of its own.
-        software: What it consists of.
-    """
+    """The server `name` with its files in `home`, a folder of its own: its port, its process, what it says."""
 
     def __init__(self, name: str, home: Path, software: Software) -> None:
         self.name = name
@@ -242,7 +225,7 @@ def let_in(home: Path, user: str) -> None:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
+    """A port of this machine that is free now."""
     with socket.socket() as listening:
         listening.bind((LOOPBACK, 0))
         return int(listening.getsockname()[1])
@@ -261,8 +244,17 @@ def is_free(port: int) -> bool:
     return True
 
 
+def answers(url: str) -> bool:
+    """Whether a GET of `url`, of this machine, gives 200 within two seconds."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own addresses, on loopback
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
+    except (OSError, ValueError):  # URLError is an OSError
+        return False
+
+
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections on `port`."""
+    """Whether connections to `port` are accepted."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
         return True
     return False

@@ -112,7 +112,9 @@ class ClientEngine(Engine):
         states = self.index_states()
         names = [*SQL_VIEWS, *(name for name in states if name not in self._errors)]
         return [
-            status_of(self.parts.views.named(name), self.parts.projections[name], self.parts.log, clock=self.parts.clock)
+            status_of(
+                self.parts.views.named(name), self.parts.projections[name], self.parts.log, clock=self.parts.clock
+            )
             for name in names
         ]
 

@@ -1,4 +1,4 @@
-"""Noticing that nobody keeps a projection which a command waits for."""
+"""Noticing that no process keeps a projection which a command waits for."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ PATIENCE_S = 60.0
 """Longer than another projector takes to notice that one is gone, at the longest lease that is sensible."""
 
 LOOK_EVERY_S = 2.0
-"""How often it is asked who keeps what: one small query."""
+"""Between two questions who keeps what: each is one small query."""
 
 
 class KeeperWatch:
-    """For one wait: `look` is called as often as the wait looks.
+    """For one wait for `projection`: `look` is called as often as the wait looks.
 
-    Args:
-        projection: What is waited for.
-        keepers: Who keeps what now, by projection.
-        patience_s: How long nobody may keep it.
-        monotonic: Seconds that only grow.
+    `keepers` gives the keeper of each projection now; `patience_s` is how long the awaited one may have none.
     """
 
     def __init__(

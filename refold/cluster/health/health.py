@@ -1,4 +1,4 @@
-"""How a worker or a projector is: looked at every few seconds, told as readiness and metrics, shown where asked for."""
+"""How a worker or a projector is: looked at every few seconds, and shown as readiness and metrics."""
 
 from __future__ import annotations
 
@@ -35,16 +35,10 @@ class Watched:
 
 
 class Health:
-    """Shows a process from its start on, with `port` None nowhere; to be used in a `with`.
+    """Shows how a process is at the host and port of `cluster`, from its start on; to be used in a `with`.
 
     It is not ready until `watch` says what to look at, while that says what is wrong, while a watched reader is stuck,
-    and while it cannot be told because a server is away.
-
-    Args:
-        cluster: Names host and port.
-        watchdog: Says what is stuck.
-        look_every_s: How often it is looked.
-        clock: Seconds that only grow.
+    and while a server is away that would have to be asked.
     """
 
     def __init__(

@@ -74,11 +74,7 @@ class ProjectionMetrics(Collector):
 
 
 class SlotMetrics(Collector):
-    """How the slots are doing that this process owns.
-
-    Args:
-        statuses: One per slot.
-    """
+    """How the slots of this process are doing: `statuses` gives one status per slot."""
 
     def __init__(self, statuses: Callable[[], Sequence[SlotStatus]]) -> None:
         self._statuses = statuses

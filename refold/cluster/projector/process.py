@@ -18,12 +18,7 @@ from refold.settings.settings import Settings
 def run_projector(settings: Settings) -> None:
     """Project until SIGTERM or Ctrl-C; then the leases are given up, so that others go on at once.
 
-    It shows how it is where ``cluster.health_port`` says.
-
-    Raises:
-        UsageError: a server is not named, or something on it is not as it has to be.
-        UnreachableError: one does not answer at the start.
-        MachineError: the address where it shows itself is taken.
+    It shows how it is where ``cluster.health_port`` says; for errors see `open_corpus` and `Health`.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

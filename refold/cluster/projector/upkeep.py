@@ -28,20 +28,14 @@ class Kept:
 
 
 WentOn = Callable[[], object]
-"""To be called whenever an opening has got on: one that takes hours is in order as long as it does."""
+"""To be called whenever an opening has made progress: it may take hours as long as it does."""
 
 Maker = Callable[[WentOn], Kept]
 """Opens the view of a projection; may take as long as a rebuild."""
 
 
 class Upkeep:
-    """Opens a view and follows the log with it, in threads of its own: whoever began it goes on renewing leases.
-
-    Args:
-        name: Of the projection.
-        make: Opens the view.
-        monotonic: Seconds that only grow.
-    """
+    """Opens a view with `make` and follows the log with it, in threads of its own; the caller renews leases."""
 
     def __init__(self, name: str, make: Maker, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.name = name
@@ -111,7 +105,7 @@ class Upkeep:
     def _open(self) -> None:
         try:
             kept = self._make(self._note_progress)
-        except BaseException as exc:  # noqa: BLE001 - a panic too must be told by whoever keeps it, and is tried again
+        except BaseException as exc:  # noqa: BLE001 - a panic, too, has to be reported by the projector, and is tried again
             hint = f"refold rebuild {self.name}"
             self._error = exc if isinstance(exc, Exception) else error_of(exc, op="open", subject=self.name, hint=hint)
             return

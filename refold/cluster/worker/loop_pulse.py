@@ -14,13 +14,7 @@ BEAT_S: Final = 1.0
 
 
 class LoopPulse:
-    """Feels the pulse of `loop` from `begin` on; it stops with the loop.
-
-    Args:
-        loop: Which.
-        does: What the loop does, for people.
-        monotonic: Seconds that only grow.
-    """
+    """Feels the pulse of `loop`, which `does` something that people are told, from `begin` until the loop stops."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, *, does: str, monotonic: Callable[[], float] = time.monotonic

@@ -25,10 +25,7 @@ def run_worker(settings: Settings) -> None:
     It shows how it is where ``cluster.health_port`` says.
 
     Raises:
-        UsageError: a server is not named, or something on it is not as it has to be.
-        UnreachableError: one does not answer at the start.
-        MachineError: the address where it shows itself is taken.
-        RefoldError: what stopped a slot; everything that was durable stays so.
+        RefoldError: see `open_corpus` and `Health`; later, what stopped a slot: everything that was durable stays so.
     """
     prepare(log_level=settings.log_level, engine=settings.engine)
     with (
