@@ -89,9 +89,9 @@ def asyncapi() -> dict[str, Any]:
         "channels": {topic: _channel(topic, plans[topic]) for topic in TOPICS},
         "operations": _operations(),
         "components": {
-            "messages": {_kind(kind): _message(topic, kind) for topic, kinds in TOPICS.items() for kind in kinds},
+            "messages": {kind.__name__: _message(topic, kind) for topic, kinds in TOPICS.items() for kind in kinds},
             "schemas": {
-                _kind(kind): {"schemaFormat": AVRO_FORMAT, "schema": _avro(_kind(kind))}
+                kind.__name__: {"schemaFormat": AVRO_FORMAT, "schema": _avro(kind.__name__)}
                 for kinds in TOPICS.values()
                 for kind in kinds
             },
@@ -131,7 +131,7 @@ def _channel(topic: str, plan: TopicPlan) -> dict[str, Any]:
         "summary": channel.summary,
         "description": f"Key: {channel.key}. Written by: {channel.writers}. {plan.why}",
         "parameters": {"corpus": {"description": "The name of the corpus: letters, digits, - and _."}},
-        "messages": {_kind(kind): {"$ref": f"#/components/messages/{_kind(kind)}"} for kind in TOPICS[topic]},
+        "messages": {kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"} for kind in TOPICS[topic]},
         "bindings": {
             "kafka": {
                 "partitions": plan.partitions,
@@ -150,7 +150,7 @@ def _configured(name: str, value: str) -> int | str | list[str]:
 
 
 def _message(topic: str, kind: type) -> dict[str, Any]:
-    name = _kind(kind)
+    name = kind.__name__
     return {
         "name": name,
         "title": name,
@@ -201,7 +201,7 @@ def _operation(action: str, topic: str, summary: str, *, group: str | None = Non
         "action": action,
         "channel": {"$ref": f"#/channels/{topic}"},
         "summary": summary,
-        "messages": [{"$ref": f"#/channels/{topic}/messages/{_kind(kind)}"} for kind in TOPICS[topic]],
+        "messages": [{"$ref": f"#/channels/{topic}/messages/{kind.__name__}"} for kind in TOPICS[topic]],
     }
     if group is not None:
         group_id = {"type": "string", "description": group}
@@ -218,7 +218,3 @@ def _avro(record: str) -> Any:
 def _first_paragraph(kind: type) -> str:
     lines: Sequence[str] = (inspect.getdoc(kind) or "").partition("\n\n")[0].splitlines()
     return " ".join(lines)
-
-
-def _kind(kind: type) -> str:
-    return kind.__name__

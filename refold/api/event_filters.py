@@ -36,7 +36,7 @@ def kinds(*of: type[PipelineEvent]) -> EventFilter:
 
 
 errors_only = kinds(DocumentFailed)
-"""Failures, those that will be tried again included (`event.is_final` tells)."""
+"""Failures, those that will be tried again included (see `event.is_final`)."""
 
 progress_only = kinds(BatchProgress, JobSubmitted, JobPlanned, JobFinished)
 """How far the job is."""

@@ -79,7 +79,7 @@ class Lifetime:
 
     async def _let_go(self, opening: asyncio.Future[None]) -> None:
         await asyncio.wait({opening})
-        opening.exception()  # asked for, so that it is not told a second time
+        opening.exception()  # asked for, so that asyncio does not report it a second time
         await asyncio.to_thread(self._close)
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ RETRY_S = 0.05
 class Session:
     """Runs commands. In a cluster every command asks the servers itself.
 
-    The embedded engine takes the data folder when nobody owns it, else forwards to the owner.
+    The embedded engine takes the data folder when no process owns it, else forwards to the owner.
 
     A forwarded command whose owner ends takes the folder and goes on; a command that starts something
     carries an id chosen by its caller (`job_id`), so a retry resumes it instead of starting it twice.

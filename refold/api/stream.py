@@ -68,9 +68,9 @@ class EventStream:
         return is_near
 
     def _reached_the_end(self) -> None:
-        """What was unread were others' events, or the consumer has them: whoever was held back looks again.
+        """What was unread were others' events, or the consumer has them: what was held back looks again.
 
-        A job whose planning broke off does not finish before somebody plans it again: its reader is told why.
+        A job whose planning broke off does not finish before it is planned again: its reader gets the error.
         """
         if self._was_far:
             self._engine.readers.caught_up()
@@ -106,7 +106,7 @@ class EventStream:
                 for begin in range(0, len(batch), self._buffer_size):
                     self._put(batch[begin : begin + self._buffer_size])
             self._put(None)
-        except BaseException as error:  # noqa: BLE001 - the consumer must be told
+        except BaseException as error:  # noqa: BLE001 - the consumer must get it
             self._put(error)
 
     def _put(self, item: _Pumped) -> None:
@@ -130,7 +130,7 @@ class _Progress:
         self._first: Meta | None = None
 
     def after(self, recorded: Recorded) -> BatchProgress | None:
-        """The progress to tell after `recorded`, if one is due."""
+        """The progress to report after `recorded`, if one is due."""
         event = recorded.event
         self._first = self._first or event.meta
         self._position = self._position.joined(

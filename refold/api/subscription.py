@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from refold.engine.group_positions import GroupPositions
+from refold.engine.engine import GroupPositions
 from schemas.errors import UsageError
 from schemas.events import TOPICS, PipelineEvent
 from schemas.positions import Position, TopicPartition
@@ -37,16 +37,10 @@ class Subscription:
     handled once the next one is asked for. With a group that is stored, so a consumer that comes back under the same
     name goes on there and sees what it was handling once more: at least once, never less.
 
-    Args:
-        log: Where the events are.
-        topics: Names of topics; all if empty.
-        after: Where to begin; None: where the group has come to, else at the beginning of what is kept.
-        group: Where the group's position is kept, and its name; None without a group.
-        stop: Set by whoever closes the log.
+    Args (the others: `Pipeline.subscribe`):
+        group: Where the group's position is kept, and its name.
+        stop: Set before the log is closed.
         check: Raises what has stopped the pipeline; called between waits.
-
-    Raises:
-        UsageError: a topic is not known.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ def _help_hint(error: TyperException) -> str:
 
 
 def _unforeseen(error: BaseException) -> FatalError:
-    """What nobody translated where it happened, as a line for a person."""
+    """An error that was not translated where it happened, as a line for a person."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFull(f"{error.filename or 'the data folder'}: {error.strerror}", hint="free some space and go on")
     hint = "this is a bug; please report it with what REFOLD_LOG_LEVEL=debug shows"

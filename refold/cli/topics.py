@@ -86,7 +86,7 @@ def apply(
 
 
 def _client(servers: str | None, client: list[str] | None) -> dict[str, str]:
-    """The client's settings, or none if nobody said where Kafka is."""
+    """The client's settings, or none if no address of Kafka was given."""
     settings = {"bootstrap.servers": servers} if servers else {}
     for setting in client or ():
         key, equals, value = setting.partition("=")

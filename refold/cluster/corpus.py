@@ -87,7 +87,7 @@ def open_corpus(settings: Settings) -> Corpus:
     """
     try:
         return _opened(settings)
-    except TransientError as exc:  # whoever runs may try again; who begins has nothing yet
+    except TransientError as exc:  # a process that runs may try again; one that begins has nothing yet
         raise UnreachableError(str(exc), op="open", subject=exc.subject, hint=exc.hint) from exc
 
 

@@ -17,7 +17,7 @@ HOLD_S = 15.0
 
 
 class IndexHeld(TransientError):  # noqa: N818 - a state, as in the error tree
-    """Somebody compares the index with the log."""
+    """The index is being compared with the log."""
 
 
 class HoldLost(TransientError):  # noqa: N818 - as above
@@ -40,7 +40,7 @@ class Holds:
         """Hold `indexes` until the block is left; a batch that is being applied ends first or meanwhile.
 
         Raises:
-            IndexHeld: somebody else holds one of them.
+            IndexHeld: another process holds one of them.
             HoldLost: at the end of the block; the hold did not last to there, so nothing that was seen counts.
             TransientError: at the end of the block; the database cannot tell whether it did.
         """
@@ -79,7 +79,7 @@ class Hold:
         """Return if it has held until now.
 
         Raises:
-            HoldLost: it ran out meanwhile, whether somebody took it then or not.
+            HoldLost: it ran out meanwhile, whether another process took it then or not.
             TransientError: the database cannot be asked.
         """
         self._renew()
@@ -107,7 +107,7 @@ class Hold:
             try:
                 self._renew()
             except TransientError:
-                continue  # it may still be held, which the next renewal tells
+                continue  # it may still be held, which the next renewal shows
 
 
 def _name(index: str) -> str:

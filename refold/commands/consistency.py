@@ -20,7 +20,7 @@ def verify_indexes(engine: Engine, arguments: Mapping[str, Any], emit: Emit, sto
     """Compare both indexes with the log; the comparison itself is written to the log."""
     del emit, stop
     for name in INDEXES:
-        with suppress(FatalError):  # the report tells what is wrong with it; the other one is compared
+        with suppress(FatalError):  # the report says what is wrong with it; the other one is compared
             engine.wait_for(engine.end(), [name])
     parts = engine.parts
     report = engine.compare_indexes(deep=bool(arguments.get("deep")))
@@ -46,7 +46,7 @@ def _report_json(report: IndexReport) -> Json:
 
 
 def rebuild(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
-    """Write views or indexes anew."""
+    """Rebuild views or indexes."""
     del stop
     what = str(arguments.get("what", "all"))
     names = (*SQL_VIEWS, *INDEXES) if what == "all" else (what,)

@@ -1,4 +1,4 @@
-"""Answers in the log, as the public API tells them."""
+"""Answers in the log, as the public API gives them."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ STATUSES: Mapping[type[Answer], str] = {
 
 
 def result_of(answer: Answer, uri: str) -> DocumentResult:
-    """An answer as the public API tells it."""
-    told = DocumentResult(document_id=answer.document_id, uri=uri, status=STATUSES[type(answer)])
+    """An answer as the public API gives it."""
+    result = DocumentResult(document_id=answer.document_id, uri=uri, status=STATUSES[type(answer)])
     match answer:
         case DocumentCompleted():
-            return replace(told, uri=answer.uri, version=answer.version, chunks=answer.chunk_count)
+            return replace(result, uri=answer.uri, version=answer.version, chunks=answer.chunk_count)
         case DocumentSkipped(reason=SkipReason.UNCHANGED):
-            return replace(told, status="unchanged")
+            return replace(result, status="unchanged")
         case DocumentFailed():
             return replace(
-                told,
+                result,
                 error_class=str(answer.error_class),
                 error_code=answer.error_code,
                 message=answer.message,
                 hint=answer.hint,
             )
         case DocumentRemoved() | VectorsAdded():
-            return replace(told, version=answer.version)
+            return replace(result, version=answer.version)
         case _:
-            return told
+            return result
 
 
 def searchable_results(

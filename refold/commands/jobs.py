@@ -48,7 +48,7 @@ def pause_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: th
 
 
 def resume_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: threading.Event) -> Json:
-    """A paused job goes on; who owns the folder only for this waits until it has finished."""
+    """A paused job goes on; an owner that took the folder only for this waits until it has finished."""
     del emit
     job = _unfinished(engine, arguments)
     said = _say(engine, job, JobResumed)
@@ -68,7 +68,7 @@ def cancel_job(engine: Engine, arguments: Mapping[str, Any], emit: Emit, stop: t
 
 
 def job_json(job: JobState) -> Json:
-    """A job as results tell it."""
+    """A job as results show it."""
     return {
         "job_id": job.job_id,
         "status": str(job.status),

@@ -120,7 +120,7 @@ def _wait_for_job(engine: Engine, job: JobState, stop: threading.Event, names: C
 
 
 def _work_on(engine: Engine, job: JobState) -> None:
-    """See to it that somebody works on `job`: here, where this engine is the one that works."""
+    """Make sure that `job` is worked on: here, where this engine is the one that works."""
     work = engine.work()
     if engine.parts.location.folder is not None:
         work.resume(job)

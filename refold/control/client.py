@@ -31,10 +31,10 @@ class OwnerAway(TransientError):  # noqa: N818 - a state, as in the error tree
 def forward(folder: Path, call: Call, on_event: Callable[[Json], None], stop: threading.Event | None = None) -> Json:
     """The owner's result of `call`; its events go to `on_event` as they come.
 
-    Once `stop` is set the owner is told that the caller wants to leave, and is given the time to answer.
+    Once `stop` is set the owner learns that the caller wants to leave, and gets the time to answer.
 
     Raises:
-        OwnerAway: nobody listens, or the connection ended without an answer.
+        OwnerAway: no owner listens, or the connection ended without an answer.
         RemoteError: the owner's answer is an error.
         UsageError: the call is too long.
     """
@@ -75,7 +75,7 @@ def _ended(folder: Path, error: Exception | None = None) -> OwnerAway:
 
 @contextlib.contextmanager
 def _told_when(stop: threading.Event, connection: socket.socket) -> Iterator[None]:
-    """Within the block, shut the sending side of `connection` once `stop` is set: all that an owner is ever told."""
+    """Within the block, shut the sending side of `connection` once `stop` is set: the owner learns no more of it."""
     is_over = threading.Event()
 
     def watch() -> None:

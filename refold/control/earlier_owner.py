@@ -1,4 +1,4 @@
-"""What an owner of the release before leaves out of its answers, put in: nobody's command fails for an upgrade."""
+"""What an owner of the release before leaves out of its answers, put in: no command fails because of an upgrade."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from refold.control.messages import Json
 
 
 def completed(command: str, result: Json) -> Json:
-    """The result of `command` with what this release tells beside; an owner of this release has told it all."""
+    """The result of `command` with what this release adds; an owner of this release has given it all."""
     complete = _COMPLETIONS.get(command)
     return result if complete is None else complete(result)
 

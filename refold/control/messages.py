@@ -74,7 +74,7 @@ def error_message(error: RefoldError) -> Json:
 
 
 class Interrupted(TransientError):  # noqa: N818 - a state, as in the error tree
-    """The wait was ended from outside; what was asked for goes on when somebody works on the folder."""
+    """The wait was ended from outside; what was asked for goes on with the next work on the folder."""
 
 
 class RemoteError(RefoldError):
@@ -91,7 +91,7 @@ EXIT_CODES: tuple[tuple[type[RefoldError], int], ...] = (
     (errors.UnreachableError, 3),
     (errors.MachineError, 4),
     (errors.FatalError, 4),
-    (ArtifactDamaged, 4),  # it fails one document and stops nothing, but whoever asked for it is told of damage
+    (ArtifactDamaged, 4),  # it fails one document and stops nothing, but its caller has to learn of the damage
     (errors.RefoldError, 1),
 )
 """The exit code of an error: of the first class here that it is."""

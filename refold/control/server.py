@@ -24,13 +24,7 @@ Handler = Callable[[Call, Emit, threading.Event], Json]
 
 
 class ControlServer:
-    """Answers calls on the folder's socket, each in a thread of its own.
-
-    Args:
-        folder: The data folder.
-        handler: Runs a call.
-        access: Who may call.
-    """
+    """Answers calls on the socket of the data folder, by `handler`, each in a thread of its own."""
 
     def __init__(self, folder: Path, handler: Handler, *, access: FolderAccess = FolderAccess.USER) -> None:
         self._folder = folder
@@ -119,13 +113,13 @@ class ControlServer:
             return {"result": dict(self._handler(call, emit, caller_left))}
         except RefoldError as error:
             return error_message(error)
-        except BaseException as error:  # noqa: BLE001 - the caller must be told, of a panic too; the owner goes on
+        except BaseException as error:  # noqa: BLE001 - the caller gets an answer, after a panic too; the owner goes on
             _log.exception("call failed")
             return error_message(FatalError(f"internal error: {error!r}", hint="this is a bug; please report it"))
 
 
 def _bound(path: Path, mode: int) -> socket.socket:
-    """A socket at `path` that nobody else may connect to than `mode` says, from the first moment on."""
+    """A socket at `path` that only those may connect to whom `mode` names, from the first moment on."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with contextlib.suppress(OSError):  # Linux makes the file with the mode of the socket; elsewhere it is refused

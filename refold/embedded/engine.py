@@ -76,7 +76,7 @@ class EmbeddedEngine(Engine):
         self.began_at = self.end()
         outdated = [name for name in SQL_VIEWS if self.parts.views.sql(name).is_outdated]
         if outdated:
-            self.listen()  # that may take minutes: other commands see that somebody is there, and wait
+            self.listen()  # that may take minutes: other commands see that there is an owner, and wait
         for name in outdated:
             super().rebuild_view(name)
         for name in INDEXES:
@@ -93,7 +93,7 @@ class EmbeddedEngine(Engine):
         runner.start()
 
     def _has_operations(self) -> bool:
-        """Whether the log was told anything of its indexes; a new one stays empty until work begins, for an import."""
+        """Whether the log holds anything about its indexes; a new one stays empty until work begins, for an import."""
         return bool(self.parts.log.end(self.parts.log.partitions("operations")))
 
     def _tell_generation(self, view: AnyIndex) -> None:
@@ -113,11 +113,11 @@ class EmbeddedEngine(Engine):
         return [*views, *(status for status in indexes if status is not None)]
 
     def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
-        """Write an index anew, whatever state it is in."""
+        """Write an index again, whatever state it is in."""
         return self._running.indexes[name].rebuild(on_progress)
 
     def rebuild_view(self, name: str) -> Position:
-        """Build a SQL view anew; what had stopped following the log with it goes on. One view after the other."""
+        """Rebuild a SQL view; if its runner had stopped, a new one follows the log. One view after the other."""
         with self._rebuild_lock:
             position = super().rebuild_view(name)
             if self._running.runners[name].progress.stop_error is not None:
@@ -164,7 +164,7 @@ class EmbeddedEngine(Engine):
         """Process documents from now on, and plan jobs; the same work for everybody who asks.
 
         Raises:
-            UsageError: the engine is closed, or about to be: what is begun now nobody would end.
+            UsageError: the engine is closed, or about to be: what is begun now would never be ended.
         """
         with self._work_lock:
             if self._has_ended.is_set():
@@ -179,7 +179,7 @@ class EmbeddedEngine(Engine):
             return self._running.work.plannings
 
     def drain(self) -> None:
-        """Finish or give back what is in work; see the base class."""
+        """Finish or give back documents in progress; see the base class."""
         if self._running.work is not None:
             self._running.work.stop()
             self.wait_for(self.end(), SQL_VIEWS)
@@ -190,18 +190,18 @@ class EmbeddedEngine(Engine):
         return self._running.work is not None
 
     def is_quiet(self) -> bool:
-        """Whether nothing is in work here that will write to the log soon."""
+        """Whether no document is in progress here that will write to the log soon."""
         work = self._running.work
         return work is None or work.is_idle
 
     def fail(self, error: RefoldError) -> None:
-        """Something met an error that must stop the engine; whoever waits is told by `check`."""
+        """Something met an error that must stop the engine; `check` raises it."""
         self._running.failure = self._running.failure or error
 
     def check(self) -> None:
         """Raise what has stopped the engine or a view, or an index for want of space, if anything has.
 
-        A damaged index stops nobody else: whoever waits for it is told.
+        A damaged index stops nothing else: only waiting for it raises.
         """
         if self._running.failure is not None:
             raise self._running.failure
@@ -230,7 +230,7 @@ class EmbeddedEngine(Engine):
     # -- the end
 
     def close(self) -> None:
-        """Release what is in work, let the projections store where they are, and let go of everything; idempotent."""
+        """Release documents in progress, let projections store where they are, and let go of everything; idempotent."""
         self._has_ended.set()
         with self._work_lock:  # work that is just beginning is ended with the rest
             running, self._running = self._running, _Running()
@@ -246,9 +246,5 @@ class EmbeddedEngine(Engine):
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._loop_thread.join()
             self.loop.close()
-            self._close_stores()
-
-    def _close_stores(self) -> None:
-        self.parts.views.close()
-        self.parts.artifacts.close()
-        self.parts.log.close()
+            for opened in (self.parts.views, self.parts.artifacts, self.parts.log):
+                opened.close()

@@ -20,7 +20,7 @@ from schemas.positions import Position
 
 
 class KeptIndex:
-    """One index, whatever state it is in: opening it never fails, and what is wrong is told to whoever needs it.
+    """One index, whatever state it is in: opening it never fails; what is wrong is raised where the index is needed.
 
     Args:
         view: The index.
@@ -50,16 +50,17 @@ class KeptIndex:
     def open(self) -> bool:
         """Open the index and let it follow the log; whether this has made its first generation.
 
-        One that was never written to its end is written anew, in a thread.
+        One that was never written to its end is written again, in a thread.
         """
         try:
             is_first = self._view.open()
-        except RefoldError:  # the view keeps it, and tells everybody
+        except RefoldError:  # the view keeps it, and raises it where it is needed
             return False
         if self._view.generation.is_live:
             self._follow()
         else:
-            self._view.set_aside(self._unfinished())
+            unfinished = f"the {self._view.name} index was not written to its end"
+            self._view.set_aside(IndexForeign(unfinished, op="open index", hint=self._hint))
             self._is_being_written = True
             self._finishing = threading.Thread(target=self._finish, name=f"rebuild-{self._view.name}", daemon=True)
             self._finishing.start()
@@ -105,7 +106,7 @@ class KeptIndex:
         return error if isinstance(error, DiskFull) else None
 
     def wait_for(self, position: Position, *, timeout_s: float) -> None:
-        """Return when the index has reached `position`; a damaged one that is being written anew is waited for.
+        """Return when the index has reached `position`; a damaged one that is being rewritten is waited for.
 
         Raises:
             NotThereYet: it has not in time.
@@ -119,7 +120,7 @@ class KeptIndex:
             )
 
     def rebuild(self, on_progress: Callable[[int], None]) -> RebuildReport:
-        """Write the index anew, whatever state it is in; a second one that is asked for meanwhile begins afterwards.
+        """Write the index again, whatever state it is in; a second rebuild asked for meanwhile begins afterwards.
 
         Raises:
             PoisonError: a version cannot be written.
@@ -175,9 +176,6 @@ class KeptIndex:
         if damage is not None and not self._is_being_written:
             raise damage.with_traceback(None)
         return runner
-
-    def _unfinished(self) -> RefoldError:
-        return IndexForeign(f"the {self._view.name} index was not written to its end", op="open index", hint=self._hint)
 
     def _told(self, exc: BaseException) -> RefoldError:
         return error_of(exc, op="keep index", subject=f"the {self._view.name} index", hint=self._hint)

@@ -19,7 +19,7 @@ from streams.logs.sqlite.log import SqliteLog
 def accept_lost_events(folder: DataFolder, *, clock: Callable[[], datetime]) -> Mapping[str, int]:
     """Take the log of `folder`, which the caller owns, as it is, and return how many events of each topic it has lost.
 
-    Everything that is folded from the log is made anew at the next opening. The loss is told until the last of these
+    Everything that is folded from the log is rebuilt at the next opening. The loss is reported until the last of these
     steps is done, so whoever dies in between begins again:
 
     1. the log reads to its end,

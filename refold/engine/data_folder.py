@@ -162,7 +162,7 @@ class Ownership:
         """Become the owner, waiting up to `wait_s`, or until `stop`.
 
         Raises:
-            DataFolderLocked: somebody else still owns it.
+            DataFolderLocked: another process still owns it.
         """
         stop = stop or threading.Event()
         deadline = time.monotonic() + wait_s

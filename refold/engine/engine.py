@@ -1,4 +1,4 @@
-"""What a command works on: one corpus, wherever it is kept and whoever runs its projections."""
+"""What a command works on: one corpus, wherever it is kept and whichever process runs its projections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from projections.manifest.view import ManifestView
 from projections.search.search import Search
 from projections.sql.view import SqlView, rebuild_sql_view
 from projections.stage_results.view import StageResultsView
-from refold.engine.group_positions import GroupPositions
 from refold.engine.planning_thread import PlanningThread
 from refold.engine.readers import Readers
 from refold.settings.settings import Settings
@@ -39,7 +38,7 @@ from streams.planning.planner import Planner
 from streams.source import Source
 
 CATCH_UP_TIMEOUT_S = 600.0
-"""A projection is waited for; one that has not arrived after this long is told as an error."""
+"""A projection is waited for; one that has not arrived after this long is an error."""
 
 AnyIndex = IndexView[VectorBackend] | IndexView[KeywordBackend]
 
@@ -49,6 +48,19 @@ INDEXES = ("vector", "keyword")
 
 class NotThereYet(TransientError):  # noqa: N818 - a state, as in the error tree
     """A projection has not reached the asked position in time."""
+
+
+class GroupPositions(Protocol):
+    """Durable positions in one log, by the name of a group of subscribers: in a file, or in Kafka. Thread-safe."""
+
+    def get(self, group: str) -> Position | None:
+        """How far `group` has come; None for one that has never handled anything."""
+
+    def put(self, group: str, position: Position) -> None:
+        """`group` has handled everything before `position`; durable when this returns."""
+
+    def close(self) -> None:
+        """Let go of what is open; idempotent."""
 
 
 class Work(Protocol):
@@ -142,7 +154,7 @@ class Engine(ABC):
         self.readers = Readers()
         self.began_at = Position()  # how far the log was when this engine began to follow it, if it does
         self.ends_with: threading.Event | None = None
-        """Set by whoever runs one command and then closes the engine: what stops the command, and with it all else."""
+        """Set by a caller that runs one command and then closes the engine: what stops the command stops all else."""
 
     def __enter__(self) -> Self:
         self.open()
@@ -157,7 +169,7 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End what is in work and let go of everything; idempotent."""
+        """End everything under way and let go of it all; idempotent."""
 
     @abstractmethod
     def listen(self) -> None:
@@ -201,10 +213,10 @@ class Engine(ABC):
 
     @abstractmethod
     def rebuild_index(self, name: str, on_progress: Callable[[int], None]) -> RebuildReport:
-        """Write an index anew from the log and the artifacts; `on_progress` is told how many documents are done."""
+        """Rebuild an index from the log and the artifacts; `on_progress` gets the number of documents done."""
 
     def rebuild_view(self, name: str) -> Position:
-        """Build a SQL view anew beside the one that is read, and return how far it is."""
+        """Rebuild a SQL view beside the one that is read, and return how far it is."""
         return rebuild_sql_view(self.parts.log, self.parts.projections[name], self.parts.views.sql(name))
 
     def compare_indexes(self, *, deep: bool) -> VerifyReport:
@@ -224,7 +236,7 @@ class Engine(ABC):
 
     @abstractmethod
     def group_positions(self) -> GroupPositions:
-        """How far each group of subscribers has come; closed by whoever asks for it."""
+        """How far each group of subscribers has come; closed by the caller."""
 
     # -- work
 
@@ -244,7 +256,7 @@ class Engine(ABC):
 
     @abstractmethod
     def drain(self) -> None:
-        """Finish or give back what is in work here, so that the log and the SQL views know of it; `close` is next."""
+        """Finish or give back documents in progress, so that the log and the SQL views know of it; `close` is next."""
 
     @abstractmethod
     def check(self) -> None:

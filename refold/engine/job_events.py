@@ -88,7 +88,7 @@ class JobEvents:
 
 
 def beginning_of(engine: Engine, job_id: JobId) -> Position:
-    """A position before all events of an unfinished job; found by counting back, for clocks may have been set."""
+    """A position before all events of an unfinished job; found by counting back, because clocks may have been set."""
     rows, seen = engine.parts.views.jobs.unfinished()
     taken = next((row.counts.taken for row in rows if row.job_id == job_id), None)
     log = engine.parts.log

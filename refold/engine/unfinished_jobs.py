@@ -13,11 +13,11 @@ from streams.source import Source
 from streams.sources.local.folder import FolderOptions
 
 _GOES_ON = (JobStatus.PLANNING, JobStatus.RUNNING)
-"""A job that somebody has paused or cancelled is nobody else's to go on with."""
+"""A job that was paused or cancelled is not to be gone on with by another ingest."""
 
 
 def job_of_row(row: JobState, location: Location) -> Job:
-    """The job as its JobSubmitted told it; the data folder, which no scan enters, may have moved since."""
+    """The job as its JobSubmitted describes it; the data folder, which no scan enters, may have moved since."""
     options = FolderOptions.from_parameters(row.parameters)
     if location.folder is not None:
         options = replace(options, never_enter=location.never_enter)
@@ -81,7 +81,7 @@ def jobs_of_ingest(engine: Engine, asked: OpenedJob) -> Iterator[FollowedJob]:
 def unfinished_like(engine: Engine, job: Job) -> JobState | None:
     """The oldest unfinished job of the same sources and rules, under way or interrupted; None if there is none.
 
-    In a cluster only one whose requests are all in the log: whether the planner of another still lives, nobody knows.
+    In a cluster only one whose requests are all in the log: whether the planner of another still lives cannot be known.
     One that a reader in this process sets the pace of is left to it: the reader may be who waits for this ingest.
     """
     rows, _ = engine.parts.views.jobs.unfinished()

@@ -20,7 +20,7 @@ LOCK: Final = ".lock"
 def locked(folder: Path, *, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Hold `folder`, made if it is not there, until the block is left; then it goes again if it is empty.
 
-    Waits for whoever holds it, after a call of `on_wait`. A holder that is killed holds it no more; the servers that it
+    Waits for its holder, after a call of `on_wait`. A holder that is killed holds it no more; the servers that it
     has started do not inherit the lock.
 
     Raises:

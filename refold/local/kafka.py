@@ -60,7 +60,7 @@ def _address(port: int) -> str:
 
 
 def _answers(port: int) -> bool:
-    """Whether the broker tells its metadata; without the client, whether it accepts connections."""
+    """Whether the broker gives its metadata; without the client, whether it accepts connections."""
     try:
         from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above

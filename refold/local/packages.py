@@ -93,7 +93,7 @@ def _making(folder: Path) -> Iterator[Path]:
     try:
         making.chmod(0o755)  # servers of other users read it
         yield making
-        with contextlib.suppress(OSError):  # somebody else was faster
+        with contextlib.suppress(OSError):  # another process was faster
             making.rename(folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)

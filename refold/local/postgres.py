@@ -1,4 +1,4 @@
-"""PostgreSQL: a cluster of its own, for loopback only, trusting whoever is on this machine."""
+"""PostgreSQL: a cluster of its own, for loopback only, trusting all users of this machine."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def _forget_dead_postmaster(note: Path) -> None:
         pid = int(note.read_text().split(maxsplit=1)[0])
     except (OSError, ValueError, IndexError):
         return
-    told = subprocess.run(["ps", "-o", "stat=,comm=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
-    state, _, program = told.stdout.strip().partition(" ")
+    said = subprocess.run(["ps", "-o", "stat=,comm=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
+    state, _, program = said.stdout.strip().partition(" ")
     if state.startswith("Z") or Path(program.strip()).name not in {"postgres", "postmaster"}:
         note.unlink()
 

@@ -1,4 +1,4 @@
-"""The garbage collector in a process of refold's own; in somebody else's it stays as it is."""
+"""The garbage collector in a process of refold's own; in another program's process it stays as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a forked child must not keep, for it would be held as long as the child lives.
+"""What a forked child must not keep, because it would be held as long as the child lives.
 
 A lock of flock(2) belongs to the open file that parent and child share: the owner's, and those that index libraries
 keep on their folders. A connection ends when the last descriptor of it is closed. O_CLOEXEC concerns programs that are
@@ -32,7 +32,7 @@ def forget(descriptor: int) -> None:
 
 
 def withhold_folder(folder: Path) -> None:
-    """The same for every descriptor of a file below `folder`, whoever opened it."""
+    """The same for every descriptor of a file below `folder`, no matter what opened it."""
     _folders[str(folder.resolve())] += 1
 
 
@@ -42,7 +42,7 @@ def forget_folder(folder: Path) -> None:
 
 
 def _let_go() -> None:
-    """In a child: replaced, not closed, for whatever object holds the number will close it once more."""
+    """In a child: replaced, not closed, because the object that holds the number will close it once more."""
     withheld = {*_sockets, *_below([name for name, count in _folders.items() if count > 0])}
     _sockets.clear()
     _folders.clear()

@@ -16,7 +16,7 @@ ARENAS: Final = 2
 """Arenas of the process, as in the pool's processes: threads wait for each other now and then, and keep less apart."""
 
 TRIM_EVERY_S: Final = 2.0
-"""A trim takes some milliseconds, in which whoever allocates waits."""
+"""A trim takes some milliseconds, during which threads that allocate wait."""
 
 MAPPED_FROM_BYTES: Final = 256 * 1024
 """Blocks from this size on are mapped one by one and go back when they are freed; glibc raises the bound by itself, up

@@ -18,12 +18,7 @@ _log = ProcessLogger(__name__)
 
 
 def prepare(*, log_level: str, engine: str) -> None:
-    """Set up collector, allocator and log of this process, once, before an engine is opened.
-
-    Args:
-        log_level: What is logged from: debug, info, warning or error.
-        engine: What the log's first line gives as the engine.
-    """
+    """Set up collector, allocator and log of this process, once, before `engine`, which the log names, is opened."""
     collect_seldom()
     limit_arenas()
     log_from(log_level)

@@ -66,7 +66,7 @@ class ClusterSettings(BaseModel):
 
     @field_serializer("kafka")
     def _mask(self, kafka: Mapping[str, str]) -> dict[str, str]:
-        """What `refold config show` tells of the client's settings."""
+        """What `refold config show` shows of the client's settings."""
         return {name: MASK if _is_secret(name) else value for name, value in kafka.items()}
 
 

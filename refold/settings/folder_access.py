@@ -31,11 +31,11 @@ class FolderAccess(StrEnum):
 
     @property
     def socket_mode(self) -> int:
-        """Of the socket where the owner answers: whoever may write to it commands the corpus."""
+        """Of the socket where the owner answers: all who may write to it command the corpus."""
         return self.folder_mode & 0o660
 
     def make_folder(self, path: Path) -> None:
-        """Make `path` and what is missing above it; nobody can enter it who may not, at no moment."""
+        """Make `path` and what is missing above it; at no moment can anyone enter it who may not."""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.mkdir(mode=self.folder_mode)

@@ -168,7 +168,7 @@ class Settings(BaseSettings):
 
     @property
     def agreed(self) -> Mapping[str, Any]:
-        """What a forwarded command tells the owner of its settings."""
+        """What a forwarded command sends the owner of its settings."""
         return self.model_dump(mode="json", include={*AGREED, *PLANNING})
 
 

@@ -23,8 +23,7 @@ from refold.cluster.corpus import Corpus
 from refold.cluster.holds import Holds
 from refold.control.messages import Interrupted
 from refold.engine.assembly import planning_threads_of
-from refold.engine.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, NotThereYet, Parts
-from refold.engine.group_positions import GroupPositions
+from refold.engine.engine import CATCH_UP_TIMEOUT_S, INDEXES, SQL_VIEWS, Engine, GroupPositions, NotThereYet, Parts
 from refold.engine.planning_threads import PlanningThreads
 from schemas.errors import FatalError
 from schemas.positions import Position
@@ -60,7 +59,7 @@ class ClientEngine(Engine):
         self._work: PlanningThreads | None = None
 
     def open(self) -> None:
-        """Nothing: the indexes are opened by whoever asks how they are, and most commands do not."""
+        """Nothing: the indexes are opened by asking how they are, and most commands do not ask."""
 
     def close(self) -> None:
         """End planning and let go of every connection."""
@@ -74,7 +73,7 @@ class ClientEngine(Engine):
         """Nothing: other commands reach the servers by themselves."""
 
     def index_states(self) -> Mapping[str, IndexState]:
-        """How each index is; one that was rebuilt, or is back, is opened anew by asking."""
+        """How each index is; one that was rebuilt, or is back, is opened again by asking."""
         for name in INDEXES:
             if name in self._errors or not self._is_current(name):
                 self._reopen(name)
@@ -209,7 +208,7 @@ class ClientEngine(Engine):
         return self._work
 
     def drain(self) -> None:
-        """Nothing is in work here: workers go on without this process."""
+        """Nothing: workers go on without this process."""
 
     @property
     def works_unasked(self) -> bool:
@@ -217,7 +216,7 @@ class ClientEngine(Engine):
         return True
 
     def check(self) -> None:
-        """Nothing runs here that could stop; a server that is away is told by whoever asks it."""
+        """Nothing runs here that could stop; a server that is away is an error of the call that needs it."""
 
 
 def _standing(report: VerifyReport) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ class KeeperWatch:
         """Go on waiting.
 
         Raises:
-            UnreachableError: nobody has kept the projection for `patience_s`.
+            UnreachableError: the projection had no keeper for `patience_s`.
         """
         now_s = self._monotonic()
         if now_s - self._looked_at_s < LOOK_EVERY_S:

@@ -27,7 +27,7 @@ class HealthServer:
     """Answers GET and HEAD of three paths, each in a thread of its own.
 
     - ``/healthz`` gives 200 while the process lives.
-    - ``/readyz`` gives 200, or 503 and one reason a line; also where the reasons cannot be told.
+    - ``/readyz`` gives 200, or 503 and one reason a line; also where the reasons cannot be found.
     - ``/metrics`` gives what `registry` collects, in Prometheus's text format.
 
     Args:
@@ -98,7 +98,7 @@ class _Page:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # whoever hangs on an answer must not hold up the end of the process
+    block_on_close = False  # a client that hangs on an answer must not hold up the end of the process
 
 
 def _readiness(reasons: Sequence[str]) -> _Page:

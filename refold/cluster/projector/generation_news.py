@@ -1,4 +1,4 @@
-"""Tells the log of an index's generation, once it holds anything else: an empty log stays empty for imports."""
+"""Reports an index's generation to the log, once that holds anything else: an empty log stays empty for imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.log import EventLog
 class GenerationNews:
     """Appends GenerationCreated and GenerationPromoted of `generation`, unless they are there; `step` is cheap.
 
-    A rebuild tells of its generation itself, and so does an imported log of those that it had.
+    A rebuild reports its generation itself, and an imported log has reported those that it had.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class GenerationNews:
         self._is_told = False
 
     def step(self) -> None:
-        """Tell it, if it is time."""
+        """Report it, if it is time."""
         if self._is_told or not self._has_work():
             return
         if not self._is_known():

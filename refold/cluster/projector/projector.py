@@ -31,11 +31,7 @@ class Projector:
     its holder gives it up: the next one goes on where the view stands. Two that believe to hold the same one do no
     harm: the view's position is compared and set.
 
-    Args:
-        leases: Where it is agreed who keeps what.
-        holder: This process, unlike any other.
-        makers: Opens the view of each projection.
-        monotonic: Seconds that only grow.
+    `leases` say who keeps what; `holder` names this process, unlike any other.
     """
 
     def __init__(

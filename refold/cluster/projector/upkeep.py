@@ -58,18 +58,14 @@ class Upkeep:
     @property
     def error(self) -> Exception | None:
         """Why it stopped; None while it goes on."""
-        if self._error is not None:
-            return self._error
         kept = self._kept
-        return kept.runner.progress.stop_error if kept is not None else None
+        return self._error or (kept.runner.progress.stop_error if kept is not None else None)
 
     @property
     def trouble(self) -> Exception | None:
         """Why it stopped, or what it is trying again; None while all is well."""
-        if self._error is not None:
-            return self._error
         kept = self._kept
-        return kept.runner.progress.error if kept is not None else None
+        return self._error or (kept.runner.progress.error if kept is not None else None)
 
     @property
     def standstill(self) -> str | None:

@@ -72,7 +72,7 @@ def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
     holds = Holds(corpus.database)
     view, projection = corpus.index(name, before_writing=lambda: holds.refuse(name)), corpus.projections[name]
     view.open()
-    if not view.generation.is_live:  # somebody has asked for a rebuild
+    if not view.generation.is_live:  # a rebuild was asked for
         finish_rebuild(
             view,
             projection,

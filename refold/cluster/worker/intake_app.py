@@ -57,13 +57,10 @@ class CommittedTransport(driver.Transport):
 
 
 def intake_app(*, group: str, topic: str, client: Mapping[str, str], slots: SlotSet) -> faust.App:
-    """An application that owns the slots of the partitions it is assigned; `failure_of` tells why it stopped.
+    """An application that owns the slots of the partitions it is assigned.
 
-    Args:
-        group: The consumer group, which is the application's id.
-        topic: The full name of topic `requests`.
-        client: librdkafka's settings; servers, TLS and SASL are taken from them.
-        slots: Takes and gives up slots.
+    `group` is its consumer group and id, `topic` the full name of `requests`; of `client`, librdkafka's settings, it
+    takes servers, TLS and SASL.
     """
     app = faust.App(
         group,
@@ -95,7 +92,7 @@ def _deliver(app: faust.App, topic: str, slots: SlotSet, deliveries: Deliveries)
         async for event in manual.events():
             number, offset = event.message.partition, event.message.offset
             if not slots.owns(number):
-                continue  # whoever owns it reads it again
+                continue  # its owner reads it again
             deliveries.add(number, offset, partial(manual.ack, event))
             slots.delivered(number)
             await deliveries.room(number)

@@ -14,7 +14,7 @@ BEAT_S: Final = 1.0
 
 
 class LoopPulse:
-    """Feels the pulse of `loop`, which `does` something that people are told, from `begin` until the loop stops."""
+    """Feels the pulse of `loop`, which `does` something (said to people), from `begin` until the loop stops."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, *, does: str, monotonic: Callable[[], float] = time.monotonic

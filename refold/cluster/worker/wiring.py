@@ -20,7 +20,7 @@ from streams.slot.workload import Workload
 class WorkerParts:
     """The slots of a worker and what they share.
 
-    The construction waits until a projector has made the views that slots read. `written` is told what slots write.
+    The construction waits until a projector has made the views that slots read. `written` gets what slots write.
     """
 
     def __init__(self, corpus: Corpus, *, written: Callable[[Sequence[DocumentEvent]], None] = uncounted) -> None:
