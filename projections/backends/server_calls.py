@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TypeVar
 
 from projections.index.backend import IndexedChunk
-from schemas.errors import PoisonError, TransientError
+from schemas.errors import MachineError, PoisonError, RefoldError, TransientError, UsageError
 
 ResultT = TypeVar("ResultT")
 
@@ -22,6 +23,20 @@ SEARCH_TIMEOUT_S = 10.0
 
 PATIENCE_S = 60.0
 """After this a call is not tried again: enough for two without an answer. The writer gets the error, and goes on."""
+
+BUSY = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+"""The same request may pass later."""
+
+_FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 LOOK_EVERY_S = 1.0
 """How often a reader checks that the index is still the one that was opened: one small request."""
@@ -93,6 +108,17 @@ class Looks:
     def expire(self) -> None:
         """A call failed."""
         self._due_s = -math.inf
+
+
+def error_of_status(status: int | str, said: str, *, op: str, name: str, index: str, access: str) -> RefoldError:
+    """What it means that a server answers with `status` and `said`; `access` is what lets a client in there."""
+    if status in BUSY:
+        return TransientError(said, op=op, subject=name, hint="refold doctor")
+    if status in _FORBIDDEN:
+        return UsageError(said, op=op, subject=name, hint=f"check {access} on the server")
+    if status in _REFUSED and op == "upsert":
+        return BatchRefused(said, op=op, subject=name, hint="refold status")
+    return MachineError(said, op=op, subject=name, hint=f"refold doctor, or else refold rebuild {index}")
 
 
 def one_line(said: object) -> str:

@@ -91,15 +91,16 @@ def vector_home(cluster: ClusterSettings, index: VectorIndex, *, database: SqlEn
 
     def collections(url: str) -> GenerationStore[Any]:
         from projections.backends.qdrant.generations import QdrantGenerations  # noqa: PLC0415 - slow to import
+        from projections.backends.qdrant.server import QdrantServer  # noqa: PLC0415 - as above
 
-        return QdrantGenerations(
+        server = QdrantServer(
             url=url,
             prefix=prefix,
-            dim=index.spec.dim or 0,
             api_key=key.get_secret_value() if key else None,
             grpc_port=cluster.qdrant_grpc_port,
             search_timeout_s=cluster.search_timeout_s,
         )
+        return QdrantGenerations(server, dim=index.spec.dim or 0)
 
     store = DeferredGenerations(GenerationNames(prefix, index.spec.name).pattern, partial(collections, cluster.qdrant))
     return IndexHome(index.spec, log_id=log_id, store=store, database=database)
@@ -113,8 +114,10 @@ def keyword_home(cluster: ClusterSettings, index: KeywordIndex, *, database: Sql
 
     def indexes(url: str) -> GenerationStore[Any]:
         from projections.backends.opensearch.generations import OpenSearchGenerations  # noqa: PLC0415 - slow to import
+        from projections.backends.opensearch.server import OpenSearchServer  # noqa: PLC0415 - as above
 
-        return OpenSearchGenerations(url=url, prefix=prefix, search_timeout_s=cluster.search_timeout_s)
+        server = OpenSearchServer(url=url, prefix=prefix, search_timeout_s=cluster.search_timeout_s)
+        return OpenSearchGenerations(server)
 
     location = GenerationNames(prefix, index.spec.name).pattern
     store = DeferredGenerations(location, partial(indexes, cluster.opensearch.get_secret_value()))

@@ -64,7 +64,7 @@ def _postgres(cluster: ClusterSettings) -> str:
 
 
 def _opensearch(cluster: ClusterSettings) -> str:
-    from projections.backends.opensearch.errors import connect  # noqa: PLC0415 - an extra
+    from projections.backends.opensearch.server import connect  # noqa: PLC0415 - an extra
 
     if cluster.opensearch is None:
         raise UsageError("no address is set", hint="OPENSEARCH_URL")
@@ -74,7 +74,7 @@ def _opensearch(cluster: ClusterSettings) -> str:
 
 
 def _qdrant(cluster: ClusterSettings) -> str:
-    from projections.backends.qdrant.errors import connect  # noqa: PLC0415 - an extra
+    from projections.backends.qdrant.server import connect  # noqa: PLC0415 - an extra
 
     if cluster.qdrant is None:
         raise UsageError("no address is set", hint="QDRANT_URL")

@@ -60,14 +60,14 @@ class OpenSearchServer:
 
     def __init__(self, folder: Path) -> None:
         self._where = on_opensearch(folder)
-        self._client = OpenSearch([self._where["url"]])
-        self.alias = f"{self._where['prefix']}-keyword"
+        self._client = OpenSearch([self._where.url])
+        self.alias = f"{self._where.prefix}-keyword"
 
     def store(self) -> OpenSearchGenerations:
-        return OpenSearchGenerations(**self._where)
+        return OpenSearchGenerations(self._where)
 
     def names(self) -> set[str]:
-        return set(self._client.indices.get(index=f"{self._where['prefix']}*"))
+        return set(self._client.indices.get(index=f"{self._where.prefix}*"))
 
     def make(self, name: str) -> None:
         self._client.indices.create(index=name)
@@ -76,7 +76,7 @@ class OpenSearchServer:
         self._client.indices.delete(index=name)
 
     def alias_stands_on(self) -> set[str]:
-        found = self._client.indices.get_alias(index=f"{self._where['prefix']}*")
+        found = self._client.indices.get_alias(index=f"{self._where.prefix}*")
         return {name for name, index in found.items() if self.alias in index["aliases"]}
 
     def point(self, alias: str, name: str) -> None:
@@ -109,18 +109,18 @@ class QdrantServer:
 
     def __init__(self, folder: Path) -> None:
         self._where = on_qdrant(folder)
-        self._client = QdrantClient(self._where["url"], check_compatibility=False)
-        self.alias = f"{self._where['prefix']}-vector"
+        self._client = QdrantClient(self._where.url, check_compatibility=False)
+        self.alias = f"{self._where.prefix}-vector"
 
     def store(self) -> QdrantGenerations:
-        return QdrantGenerations(**self._where)
+        return QdrantGenerations(self._where, dim=HashedWords.dim)
 
     def names(self) -> set[str]:
         names = {one.name for one in self._client.get_collections().collections}
-        return {name for name in names if name.startswith(self._where["prefix"])}
+        return {name for name in names if name.startswith(self._where.prefix)}
 
     def make(self, name: str) -> None:
-        vectors = models.VectorParams(size=self._where["dim"], distance=models.Distance.DOT)
+        vectors = models.VectorParams(size=HashedWords.dim, distance=models.Distance.DOT)
         self._client.create_collection(name, vectors_config=vectors)
 
     def drop(self, name: str) -> None:

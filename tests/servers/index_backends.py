@@ -13,17 +13,17 @@ from contextlib import ExitStack
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from projections.backends.folder import FolderGenerations
 from projections.backends.memory.vectors import FlatVectorBackend
 from projections.backends.memory.words import MemoryKeywordBackend
 from projections.backends.opensearch.backend import OpenSearchKeywordBackend
 from projections.backends.opensearch.generations import OpenSearchGenerations
+from projections.backends.opensearch.server import OpenSearchServer
 from projections.backends.qdrant.backend import QdrantVectorBackend
 from projections.backends.qdrant.edge import QdrantEdgeVectorBackend
-from projections.backends.qdrant.errors import IN_MEMORY
 from projections.backends.qdrant.generations import QdrantGenerations
+from projections.backends.qdrant.server import IN_MEMORY, QdrantServer
 from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.index.backend import IndexBackend
 from tests.servers.leftovers import drop_collections, drop_indexes
@@ -76,15 +76,14 @@ def qdrant_address() -> str:
     return stack.enter_context(qdrant_over_http())
 
 
-def on_qdrant(directory: Path) -> dict[str, Any]:
+def on_qdrant(directory: Path) -> QdrantServer:
     """How the server is reached, and what an index in `directory` is called there."""
-    where = {"url": qdrant_address(), "grpc_port": qdrant_grpc_port()}
-    return {**where, "prefix": prefix_of(directory), "dim": HashedWords.dim}
+    return QdrantServer(url=qdrant_address(), grpc_port=qdrant_grpc_port(), prefix=prefix_of(directory))
 
 
-def on_opensearch(directory: Path) -> dict[str, Any]:
+def on_opensearch(directory: Path) -> OpenSearchServer:
     """How the server is reached, and what an index in `directory` is called there."""
-    return {"url": address_of("opensearch"), "prefix": prefix_of(directory)}
+    return OpenSearchServer(url=address_of("opensearch"), prefix=prefix_of(directory))
 
 
 def prefix_of(directory: Path) -> str:
@@ -104,16 +103,16 @@ def drop_leftovers() -> None:
 
 
 def _open_opensearch(directory: Path, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
-    return ClearedOpenSearch(generation, create=create, **on_opensearch(directory))
+    return ClearedOpenSearch(generation, on_opensearch(directory), create=create)
 
 
 def _open_qdrant(directory: Path, generation: str, *, create: bool) -> QdrantVectorBackend:
-    return ClearedQdrant(generation, create=create, **on_qdrant(directory))
+    return ClearedQdrant(generation, on_qdrant(directory), create=create, dim=HashedWords.dim)
 
 
 def _open_local_qdrant(directory: Path, generation: str, *, create: bool) -> QdrantVectorBackend:
-    prefix = prefix_of(directory)
-    return QdrantVectorBackend(generation, create=create, dim=HashedWords.dim, url=IN_MEMORY, prefix=prefix)
+    server = QdrantServer(url=IN_MEMORY, prefix=prefix_of(directory))
+    return QdrantVectorBackend(generation, server, create=create, dim=HashedWords.dim)
 
 
 _OPENED_BY: dict[str, Callable[..., IndexBackend]] = {
@@ -131,7 +130,7 @@ class ClearedOpenSearchGenerations(OpenSearchGenerations):
     """Leaves nothing on the server when a generation is closed."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(**on_opensearch(directory))
+        super().__init__(on_opensearch(directory))
         self._directory = directory
 
     def open(self, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
@@ -142,7 +141,7 @@ class ClearedQdrantGenerations(QdrantGenerations):
     """Leaves nothing on the server when a generation is closed."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(**on_qdrant(directory))
+        super().__init__(on_qdrant(directory), dim=HashedWords.dim)
         self._directory = directory
 
     def open(self, generation: str, *, create: bool) -> QdrantVectorBackend:

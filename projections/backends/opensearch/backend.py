@@ -18,15 +18,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from projections.backends.matching import admission, is_unicode
-from projections.backends.opensearch.errors import (
-    BUSY,
-    TIMEOUT_S,
-    disk_full,
-    is_disk_full,
-    item_refusal,
-    mapped_opensearch_errors,
-    whole,
-)
+from projections.backends.opensearch.errors import disk_full, is_disk_full, item_refusal, mapped_opensearch_errors
 from projections.backends.opensearch.generation import OpenSearchGeneration
 from projections.backends.opensearch.index import (
     CHUNK_ID,
@@ -41,8 +33,9 @@ from projections.backends.opensearch.index import (
     search_query,
     unchecked,
 )
+from projections.backends.opensearch.server import TIMEOUT_S, OpenSearchServer, whole
 from projections.backends.ranking import best
-from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries, refusal, write_or_halve
+from projections.backends.server_calls import BUSY, refusal, write_or_halve
 from projections.index.backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk
 from projections.index.words import parse_query
 from schemas.errors import PoisonError, TransientError
@@ -71,11 +64,8 @@ class OpenSearchKeywordBackend:
 
     Args:
         generation: The id in the index's mark.
+        server: Where it is.
         create: Whether to begin an empty index; an earlier one of the same name is deleted.
-        url: Of the server, with user and password if it asks for them.
-        prefix: What the names of this pipeline's indexes begin with, lower-case; nobody else's do on this server.
-        search_timeout_s: For each request of a search, and for opening.
-        retries: How a server that is busy is waited for.
 
     Raises:
         IndexForeign: there is no index of that name that holds this generation.
@@ -83,19 +73,8 @@ class OpenSearchKeywordBackend:
         UnreachableError: the server does not answer.
     """
 
-    def __init__(
-        self,
-        generation: str,
-        *,
-        create: bool,
-        url: str,
-        prefix: str,
-        search_timeout_s: float = SEARCH_TIMEOUT_S,
-        retries: Retries | None = None,
-    ) -> None:
-        self._there = OpenSearchGeneration(
-            generation, url=url, prefix=prefix, search_timeout_s=search_timeout_s, retries=retries or Retries()
-        )
+    def __init__(self, generation: str, server: OpenSearchServer, *, create: bool) -> None:
+        self._there = OpenSearchGeneration(generation, server)
         self._name, self._client = self._there.name, self._there.client
         self._is_closed = False
         self._is_dirty = False

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from projections.backends.folder import FolderMark, check_ours, foreign
 from projections.backends.generation_names import GenerationNames
-from projections.backends.opensearch.errors import IF_THERE, connect, mapped_opensearch_errors, marks
+from projections.backends.opensearch.errors import mapped_opensearch_errors
 from projections.backends.opensearch.index import LAYOUT, Json, index_body
-from projections.backends.server_calls import PATIENCE_S, Looks, Retries
+from projections.backends.opensearch.server import IF_THERE, OpenSearchServer, connect, marks
+from projections.backends.server_calls import PATIENCE_S, Looks
 from projections.index.backend import IndexForeign
 from schemas.errors import TransientError
 
@@ -25,17 +26,16 @@ class OpenSearchGeneration:
         name: Its name.
         alias: By which it is written to.
         mark: What its mapping's `_meta` must say.
-        search_timeout_s: For each request of a search.
     """
 
-    def __init__(self, generation: str, *, url: str, prefix: str, search_timeout_s: float, retries: Retries) -> None:
-        self.name = GenerationNames(prefix, "keyword").of(generation)
+    def __init__(self, generation: str, server: OpenSearchServer) -> None:
+        self.name = GenerationNames(server.prefix, "keyword").of(generation)
         self.alias = f"{self.name}-writes"
         self.mark = FolderMark(index="keyword", generation=generation, backend="opensearch", layout=LAYOUT)
-        self.client = connect(url)
-        self.search_timeout_s = search_timeout_s
-        self._retries = retries
-        self._looks = Looks(monotonic=retries.monotonic)
+        self.client = connect(server.url)
+        self.search_timeout_s = server.search_timeout_s
+        self._retries = server.retries
+        self._looks = Looks(monotonic=server.retries.monotonic)
 
     def create(self) -> None:
         """Begin an empty one; an earlier one of refold's of that name is deleted.

@@ -10,8 +10,8 @@ from typing import TypeVar
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
 from projections.backends.opensearch.backend import OpenSearchKeywordBackend
-from projections.backends.opensearch.errors import IF_THERE, connect, mapped_opensearch_errors, marks
-from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
+from projections.backends.opensearch.errors import mapped_opensearch_errors
+from projections.backends.opensearch.server import IF_THERE, OpenSearchServer, connect, marks
 from schemas.extras import extra
 
 with extra("opensearch"):
@@ -21,38 +21,16 @@ ResultT = TypeVar("ResultT")
 
 
 class OpenSearchGenerations:
-    """Generations in the indexes ``{prefix}-keyword-g<number>``; the alias ``{prefix}-keyword`` is on the live one.
+    """Generations in the indexes ``{prefix}-keyword-g<number>``; the alias ``{prefix}-keyword`` is on the live one."""
 
-    Args:
-        url: Of the server, with user and password if it asks for them.
-        prefix: What the names of this pipeline's indexes begin with, lower-case; nobody else's do on this server.
-        search_timeout_s: For each request of a search, and for opening.
-        retries: How a server that is busy is waited for.
-    """
-
-    def __init__(
-        self,
-        *,
-        url: str,
-        prefix: str,
-        search_timeout_s: float = SEARCH_TIMEOUT_S,
-        retries: Retries | None = None,
-    ) -> None:
-        self._names = GenerationNames(prefix, "keyword")
+    def __init__(self, server: OpenSearchServer) -> None:
+        self._server = server
+        self._names = GenerationNames(server.prefix, "keyword")
         self.location = self._names.pattern
-        self._retries = retries or Retries()
-        self._connect = partial(connect, url)
-        self._open = partial(
-            OpenSearchKeywordBackend,
-            url=url,
-            prefix=prefix,
-            search_timeout_s=search_timeout_s,
-            retries=self._retries,
-        )
 
     def open(self, generation: str, *, create: bool) -> OpenSearchKeywordBackend:
         """The index of `generation`; see the port, and for errors the backend."""
-        return self._open(generation, create=create)
+        return OpenSearchKeywordBackend(generation, self._server, create=create)
 
     def drop_others(self, spared: str | None) -> None:
         """Delete every index of this kind but that of `spared`; those that refold did not make stay.
@@ -80,13 +58,13 @@ class OpenSearchGenerations:
 
     @contextmanager
     def _connected(self) -> Iterator[OpenSearch]:
-        with closing(self._connect()) as client:
+        with closing(connect(self._server.url)) as client:
             yield client
 
     def _call(self, op: str, call: Callable[[], ResultT], generation: str = "any") -> ResultT:
         mark = FolderMark(index=self._names.index, generation=generation, backend="opensearch", layout="")
         mapped_errors = partial(mapped_opensearch_errors, op, mark, self._names.alias, opens=True)
-        return self._retries.run(call, mapped_errors=mapped_errors)
+        return self._server.retries.run(call, mapped_errors=mapped_errors)
 
 
 def _indexes_of(client: OpenSearch, alias: str) -> list[str]:

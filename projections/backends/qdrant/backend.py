@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from projections.backends.matching import Admission, admission, is_unicode
-from projections.backends.qdrant.collection import QdrantCollection
-from projections.backends.qdrant.errors import GRPC_PORT
 from projections.backends.qdrant.filter import FilterablePacker, server_filter
+from projections.backends.qdrant.generation import QdrantGeneration
 from projections.backends.qdrant.payload import DOCUMENT, ORDINAL, stored_in
+from projections.backends.qdrant.server import QdrantServer
 from projections.backends.ranking import GROWTH, best
-from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries, write_or_halve
+from projections.backends.server_calls import write_or_halve
 from projections.index.backend import Filters, IndexedChunk, IndexEntry, ScoredChunk, Vector, foreign_entry
 from projections.index.chunk_ids import is_chunk_id
 from projections.index.vectors import checked_rows, vector_digest
@@ -63,14 +63,9 @@ class QdrantVectorBackend:
 
     Args:
         generation: The id in the collection's mark.
+        server: Where it is.
         create: Whether to begin an empty index; an earlier one of the same name is deleted.
         dim: Length of the vectors.
-        url: Of the server, or IN_MEMORY.
-        prefix: What the names of this pipeline's collections begin with; nobody else's do on this server.
-        api_key: If the server asks for one.
-        grpc_port: Of the server, which is spoken to by gRPC; None for HTTP only.
-        search_timeout_s: For each request of a search, and for opening; in whole seconds.
-        retries: How a server that is busy is waited for.
 
     Raises:
         IndexForeign: there is no collection of that name that holds this generation.
@@ -78,31 +73,10 @@ class QdrantVectorBackend:
         UnreachableError: the server does not answer.
     """
 
-    def __init__(
-        self,
-        generation: str,
-        *,
-        create: bool,
-        dim: int,
-        url: str,
-        prefix: str,
-        api_key: str | None = None,
-        grpc_port: int | None = GRPC_PORT,
-        search_timeout_s: float = SEARCH_TIMEOUT_S,
-        retries: Retries | None = None,
-    ) -> None:
+    def __init__(self, generation: str, server: QdrantServer, *, create: bool, dim: int) -> None:
         self.dim = dim
         self._is_closed = False
-        self._there = QdrantCollection(
-            generation,
-            dim=dim,
-            url=url,
-            prefix=prefix,
-            api_key=api_key,
-            grpc_port=grpc_port,
-            search_timeout_s=search_timeout_s,
-            retries=retries or Retries(),
-        )
+        self._there = QdrantGeneration(generation, server, dim=dim)
         (self._there.create if create else self._there.check)()
 
     def check_mark(self) -> None:

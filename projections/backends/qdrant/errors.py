@@ -1,17 +1,15 @@
-"""A connection to a Qdrant server, and what its client raises (gRPC, HTTP or local mode) in refold's own words."""
+"""What Qdrant's client raises (by gRPC, by HTTP or in local mode), as errors of refold's."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, cast
 
 from projections.backends.folder import FolderMark, foreign
-from projections.backends.server_calls import BatchRefused, one_line
-from schemas.errors import MachineError, RefoldError, TransientError, UnreachableError, UsageError
+from projections.backends.server_calls import error_of_status, one_line
+from schemas.errors import RefoldError, TransientError, UnreachableError
 from schemas.extras import extra
 
 with extra("qdrant"):
@@ -30,18 +28,6 @@ _STATUS_OF_GRPC = {
     StatusCode.OUT_OF_RANGE: HTTPStatus.BAD_REQUEST,
 }
 """Any other is an INTERNAL_SERVER_ERROR."""
-
-_BUSY = frozenset(
-    {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
-_FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
 @contextmanager
@@ -73,7 +59,8 @@ def mapped_qdrant_errors(op: str, mark: FolderMark, name: str, *, opens: bool) -
             raise foreign(mark, name, "there is no collection") from exc
         if opens and _is_unanswered(exc):
             raise _unreachable(exc, op, name) from exc
-        raise _error(status, f"Qdrant: {_said(exc)}", op, name) from exc
+        said, access = f"Qdrant: {_said(exc)}", "the key and its rights"
+        raise error_of_status(status, said, op=op, name=name, index=mark.index, access=access) from exc
 
 
 def _status_of(exc: Exception) -> int:
@@ -111,76 +98,3 @@ def _is_unanswered(exc: Exception) -> bool:
 def _unreachable(exc: Exception, op: str, name: str) -> UnreachableError:
     said = f"Qdrant does not answer: {_said(exc)}"
     return UnreachableError(said, op=op, subject=name, hint="start it, or correct its address in the settings")
-
-
-def _error(status: int, said: str, op: str, name: str) -> RefoldError:
-    if status in _BUSY:
-        return TransientError(said, op=op, subject=name, hint="refold doctor")
-    if status in _FORBIDDEN:
-        return UsageError(said, op=op, subject=name, hint="check the key and its rights on the server")
-    if status in _REFUSED and op == "upsert":
-        return BatchRefused(said, op=op, subject=name, hint="refold status")
-    return MachineError(said, op=op, subject=name, hint="refold doctor, or else refold rebuild vector")
-
-
-with extra("qdrant"):
-    from qdrant_client import QdrantClient, models
-
-IN_MEMORY = ":memory:"
-"""The `url` of what goes with its connection: the driver's local mode, one process and one call at a time."""
-
-GRPC_PORT = 6334
-"""Where servers listen for gRPC, as a rule."""
-
-MARK = "refold"
-"""Where in a collection's metadata it is said what it is."""
-
-TIMEOUT_S = 30
-"""For an answer to what is written; the driver takes whole seconds."""
-
-CHANNEL_OPTIONS: Mapping[str, int] = {
-    "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.min_reconnect_backoff_ms": 1_000,  # so long may an attempt take
-    "grpc.max_reconnect_backoff_ms": 1_000,
-    "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 5_000,
-}
-"""A server that comes back is noticed within a second, where gRPC's own waits double up to two minutes; one that went
-without a word is given up while a call waits for it, where the system would wait a quarter of an hour."""
-
-REPLAY_POLL_S = 0.05
-"""How often a server that replays its log is asked how far it is."""
-
-
-def connect(url: str, *, api_key: str | None, grpc_port: int | None, timeout_s: float = TIMEOUT_S) -> QdrantClient:
-    """The driver for the server at `url`, by HTTP only if `grpc_port` is None; it connects at its first call."""
-    if url == IN_MEMORY:
-        return QdrantClient(IN_MEMORY)
-    return QdrantClient(
-        url=url,
-        api_key=api_key,
-        prefer_grpc=grpc_port is not None,
-        grpc_port=grpc_port or 0,
-        grpc_options=dict(CHANNEL_OPTIONS),
-        timeout=math.ceil(timeout_s),
-        check_compatibility=False,  # it would connect, and print a warning; the mark tells what matters
-    )
-
-
-def described(client: QdrantClient, name: str) -> models.CollectionInfo | None:
-    """What the server says of the collection `name`; None where there is no collection."""
-    return client.get_collection(name) if client.collection_exists(name) else None
-
-
-def mark_in(info: models.CollectionInfo) -> dict[str, Any]:
-    """The mark of a collection: empty where it has none."""
-    return cast("dict[str, Any]", (info.config.metadata or {}).get(MARK, {}))
-
-
-def unreplayed(info: models.CollectionInfo) -> int:
-    """Operations that the server has acknowledged and does not show yet; 0 where it does not tell (before 1.18).
-
-    After a crash a server of 1.18 answers before it has replayed its log.
-    """
-    queue = info.update_queue
-    return 0 if queue is None else queue.length

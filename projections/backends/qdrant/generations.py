@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from projections.backends.folder import FolderMark
 from projections.backends.generation_names import GenerationNames
 from projections.backends.qdrant.backend import QdrantVectorBackend
-from projections.backends.qdrant.errors import GRPC_PORT, connect, described, mapped_qdrant_errors, mark_in
-from projections.backends.server_calls import SEARCH_TIMEOUT_S, Retries
+from projections.backends.qdrant.errors import mapped_qdrant_errors
+from projections.backends.qdrant.server import QdrantServer, described, mark_in
 from schemas.extras import extra
 
 with extra("qdrant"):
@@ -23,45 +23,18 @@ ResultT = TypeVar("ResultT")
 class QdrantGenerations:
     """Generations in the collections ``{prefix}-vector-g<number>``; the alias ``{prefix}-vector`` is on the live one.
 
-    Args:
-        url: Of the server.
-        prefix: What the names of this pipeline's collections begin with; nobody else's do on this server.
-        dim: Length of the vectors.
-        api_key: If the server asks for one.
-        grpc_port: Of the server, which is spoken to by gRPC; None for HTTP only.
-        search_timeout_s: For each request of a search, and for opening; in whole seconds.
-        retries: How a server that is busy is waited for.
+    Vectors are of length `dim`.
     """
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        prefix: str,
-        dim: int,
-        api_key: str | None = None,
-        grpc_port: int | None = GRPC_PORT,
-        search_timeout_s: float = SEARCH_TIMEOUT_S,
-        retries: Retries | None = None,
-    ) -> None:
-        self._names = GenerationNames(prefix, "vector")
+    def __init__(self, server: QdrantServer, *, dim: int) -> None:
+        self._server = server
+        self._dim = dim
+        self._names = GenerationNames(server.prefix, "vector")
         self.location = self._names.pattern
-        self._retries = retries or Retries()
-        self._connect = partial(connect, url, api_key=api_key, grpc_port=grpc_port)
-        self._open = partial(
-            QdrantVectorBackend,
-            dim=dim,
-            url=url,
-            prefix=prefix,
-            api_key=api_key,
-            grpc_port=grpc_port,
-            search_timeout_s=search_timeout_s,
-            retries=self._retries,
-        )
 
     def open(self, generation: str, *, create: bool) -> QdrantVectorBackend:
         """The collection of `generation`; see the port, and for errors the backend."""
-        return self._open(generation, create=create)
+        return QdrantVectorBackend(generation, self._server, create=create, dim=self._dim)
 
     def drop_others(self, spared: str | None) -> None:
         """Delete every collection of this index but that of `spared`; those that refold did not make stay.
@@ -99,10 +72,10 @@ class QdrantGenerations:
 
     @contextmanager
     def _connected(self) -> Iterator[QdrantClient]:
-        with closing(self._call("connect", self._connect)) as client:
+        with closing(self._call("connect", self._server.connect)) as client:
             yield client
 
     def _call(self, op: str, call: Callable[[], ResultT], generation: str = "any") -> ResultT:
         mark = FolderMark(index=self._names.index, generation=generation, backend="qdrant", layout="")
         mapped_errors = partial(mapped_qdrant_errors, op, mark, self._names.alias, opens=True)
-        return self._retries.run(call, mapped_errors=mapped_errors)
+        return self._server.retries.run(call, mapped_errors=mapped_errors)

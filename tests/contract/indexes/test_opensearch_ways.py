@@ -14,8 +14,9 @@ import pytest
 
 from projections.backends.folder import FolderMark
 from projections.backends.opensearch.backend import OpenSearchKeywordBackend
-from projections.backends.opensearch.errors import TIMEOUT_S, item_refusal
+from projections.backends.opensearch.errors import item_refusal
 from projections.backends.opensearch.index import LAYOUT
+from projections.backends.opensearch.server import TIMEOUT_S, OpenSearchServer
 from projections.backends.server_calls import Retries
 from schemas.errors import TransientError, UnreachableError
 from schemas.ids import ChunkId
@@ -63,7 +64,7 @@ def url(server: AilingServer) -> Iterator[str]:
 
 
 def opened(url: str, **more: Any) -> OpenSearchKeywordBackend:
-    return OpenSearchKeywordBackend("g1", create=False, url=url, prefix="refold-test", **more)
+    return OpenSearchKeywordBackend("g1", OpenSearchServer(url=url, prefix="refold-test", **more), create=False)
 
 
 def test_a_server_that_hangs_ends_a_search_at_its_time_limit(server: AilingServer, url: str) -> None:

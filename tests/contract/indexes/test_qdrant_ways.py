@@ -27,8 +27,9 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from projections.backends.folder import FolderMark
 from projections.backends.qdrant.backend import QdrantVectorBackend
-from projections.backends.qdrant.errors import MARK, TIMEOUT_S, connect, mapped_qdrant_errors
+from projections.backends.qdrant.errors import mapped_qdrant_errors
 from projections.backends.qdrant.filter import PAYLOAD_INDEXES
+from projections.backends.qdrant.server import MARK, TIMEOUT_S, QdrantServer, connect
 from projections.backends.server_calls import Retries
 from projections.index.backend import ScoredChunk
 from schemas.errors import MachineError, TransientError, UnreachableError, UsageError
@@ -52,11 +53,11 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def where(url: str) -> dict[str, Any]:
-    return {"url": url, "prefix": f"refold-test-{uuid4().hex[:8]}", "dim": HashedWords.dim, "grpc_port": None}
+    return {"url": url, "prefix": f"refold-test-{uuid4().hex[:8]}", "grpc_port": None}
 
 
 def opened(where: dict[str, Any], *, create: bool, **more: Any) -> QdrantVectorBackend:
-    return QdrantVectorBackend("g1", create=create, **{**where, **more})
+    return QdrantVectorBackend("g1", QdrantServer(**{**where, **more}), create=create, dim=HashedWords.dim)
 
 
 @pytest.fixture
@@ -190,7 +191,7 @@ def test_a_channel_comes_back_soon_after_an_outage() -> None:
 
 def test_a_server_that_hangs_ends_a_search_at_its_time_limit() -> None:
     with qdrant_process() as (url, process):
-        where: dict[str, Any] = {"url": url, "prefix": "refold-test", "dim": HashedWords.dim, "grpc_port": None}
+        where: dict[str, Any] = {"url": url, "prefix": "refold-test", "grpc_port": None}
         backend = opened(where, create=True, search_timeout_s=1)
         backend.upsert(chunks_of(REPORT, 3))
         assert len(search(backend, 5)) == 3

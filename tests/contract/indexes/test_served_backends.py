@@ -15,13 +15,16 @@ import pytest
 from opensearchpy import OpenSearch
 
 from projections.backends.opensearch.backend import OpenSearchKeywordBackend
+from projections.backends.opensearch.server import OpenSearchServer
 from projections.backends.qdrant.backend import QdrantVectorBackend
+from projections.backends.qdrant.server import QdrantServer
 from projections.backends.server_calls import Retries
 from projections.index.backend import IndexForeign
 from schemas.errors import PoisonError, RefoldError, TransientError, UnreachableError, UsageError
 from schemas.ids import ChunkId
 from tests.servers.index_backends import INDEX_OF, SERVED_BACKENDS, SERVED_QDRANT, on_opensearch, on_qdrant, prefix_of
 from tests.servers.run import address_of
+from tests.worlds.index import HashedWords
 from tests.worlds.index_chunks import chunk_of, chunks_of, contents_of, digests_of, find, ids_of
 
 REPORT = "folder:docs/report.md"
@@ -37,16 +40,16 @@ def name(request: pytest.FixtureRequest) -> str:
 def opened(name: str, folder: Path, generation: str = "g1", *, create: bool = False) -> Served:
     """A generation on the server."""
     if name == "opensearch":
-        return OpenSearchKeywordBackend(generation, create=create, **on_opensearch(folder))
-    return QdrantVectorBackend(generation, create=create, **on_qdrant(folder))
+        return OpenSearchKeywordBackend(generation, on_opensearch(folder), create=create)
+    return QdrantVectorBackend(generation, on_qdrant(folder), create=create, dim=HashedWords.dim)
 
 
 def at_address(name: str, url: str, retries: Retries) -> Served:
     """An index on the server at `url`."""
-    where: dict[str, Any] = {"create": True, "url": url, "prefix": "refold-test", "retries": retries}
+    where: dict[str, Any] = {"url": url, "prefix": "refold-test", "retries": retries}
     if name == "opensearch":
-        return OpenSearchKeywordBackend("g1", **where)
-    return QdrantVectorBackend("g1", dim=8, grpc_port=None, **where)
+        return OpenSearchKeywordBackend("g1", OpenSearchServer(**where), create=True)
+    return QdrantVectorBackend("g1", QdrantServer(grpc_port=None, **where), create=True, dim=8)
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,16 @@ import httpx
 import pytest
 
 from projections.backends.qdrant.backend import QdrantVectorBackend
+from projections.backends.qdrant.server import QdrantServer
 from schemas.errors import UnreachableError
 from tests.servers.qdrant import qdrant_over_http
 from tests.worlds.index import HashedWords
 from tests.worlds.index_chunks import chunks_of
 
-WHERE: dict[str, Any] = {"prefix": "refold-test", "dim": HashedWords.dim, "grpc_port": None}
+
+def opened(url: str, *, create: bool) -> QdrantVectorBackend:
+    server = QdrantServer(url=url, prefix="refold-test", grpc_port=None)
+    return QdrantVectorBackend("g1", server, create=create, dim=HashedWords.dim)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +29,8 @@ def url() -> Iterator[str]:
 
 
 def test_what_one_client_writes_another_finds(url: str) -> None:
-    writer = QdrantVectorBackend("g1", create=True, url=url, **WHERE)
-    reader = QdrantVectorBackend("g1", create=False, url=url, **WHERE)
+    writer = opened(url, create=True)
+    reader = opened(url, create=False)
 
     writer.upsert(chunks_of("folder:docs/report.md", 3))
 
@@ -65,4 +69,4 @@ def test_it_is_gone_after_its_block() -> None:
         assert urlsplit(url).port
 
     with pytest.raises(UnreachableError):
-        QdrantVectorBackend("g1", create=True, url=url, **WHERE)
+        opened(url, create=True)

@@ -11,18 +11,18 @@ from typing import Any, TypeVar
 
 from projections.backends.folder import FolderMark, check_ours, foreign
 from projections.backends.generation_names import GenerationNames
-from projections.backends.qdrant.errors import (
+from projections.backends.qdrant.errors import mapped_qdrant_errors
+from projections.backends.qdrant.filter import PAYLOAD_INDEXES
+from projections.backends.qdrant.server import (
     IN_MEMORY,
     MARK,
     REPLAY_POLL_S,
-    connect,
+    QdrantServer,
     described,
-    mapped_qdrant_errors,
     mark_in,
     unreplayed,
 )
-from projections.backends.qdrant.filter import PAYLOAD_INDEXES
-from projections.backends.server_calls import PATIENCE_S, Looks, Retries
+from projections.backends.server_calls import PATIENCE_S, Looks
 from schemas.errors import TransientError, UsageError
 from schemas.extras import extra
 
@@ -32,7 +32,7 @@ with extra("qdrant"):
 ResultT = TypeVar("ResultT")
 
 
-class QdrantCollection:
+class QdrantGeneration:
     """The collection ``{prefix}-vector-{generation}``, not opened yet: see `create` and `check`.
 
     Attributes:
@@ -40,32 +40,20 @@ class QdrantCollection:
         mark: What its metadata must say.
         client: For writing and for reading much.
         reader: For what a search asks; gives up sooner.
-        is_local: Whether it is in the driver's local mode, which nobody else can reach.
+        is_local: Whether it is in the driver's local mode, which no other process can reach.
     """
 
-    def __init__(
-        self,
-        generation: str,
-        *,
-        dim: int,
-        url: str,
-        prefix: str,
-        api_key: str | None,
-        grpc_port: int | None,
-        search_timeout_s: float,
-        retries: Retries,
-    ) -> None:
-        self.name = GenerationNames(prefix, "vector").of(generation)
+    def __init__(self, generation: str, server: QdrantServer, *, dim: int) -> None:
+        self.name = GenerationNames(server.prefix, "vector").of(generation)
         self.mark = FolderMark(index="vector", generation=generation, backend="qdrant", layout=f"1 dim={dim}")
-        self.is_local = url == IN_MEMORY
+        self.is_local = server.url == IN_MEMORY
         self._dim = dim
-        self._retries = retries
-        self._search_timeout_s = search_timeout_s
-        self._looks = Looks(monotonic=retries.monotonic)
+        self._retries = server.retries
+        self._search_timeout_s = server.search_timeout_s
+        self._looks = Looks(monotonic=server.retries.monotonic)
         self._lock: AbstractContextManager[Any] = Lock() if self.is_local else nullcontext()
-        opens = partial(connect, url, api_key=api_key, grpc_port=grpc_port)
-        self.client: QdrantClient = self.call("open index", opens, opens=True)
-        self.reader: QdrantClient = self.client if self.is_local else opens(timeout_s=search_timeout_s)
+        self.client: QdrantClient = self.call("open index", server.connect, opens=True)
+        self.reader = self.client if self.is_local else server.connect(timeout_s=server.search_timeout_s)
 
     def create(self) -> None:
         """Begin an empty one; an earlier one of refold's of that name is deleted.
