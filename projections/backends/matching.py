@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,8 @@ Admission = Callable[[DocumentAttributes], bool]
 
 _WILDCARD = re.compile(r"\*|\?|\[!?\]?[^\]]*\]")
 """What is not literal in an fnmatch pattern; a bracket that is never closed is."""
+
+_MIN_I64, _MAX_I64 = -(2**63), 2**63 - 1
 
 
 def admission(filters: Filters | None) -> Admission:
@@ -37,6 +40,30 @@ def admission(filters: Filters | None) -> Admission:
 def literals_of(glob: str) -> Sequence[str]:
     """The texts between the wildcards of `glob`: what matches begins with the first and holds the others in order."""
     return _WILDCARD.split(glob)
+
+
+def unchecked(filters: Filters | None) -> Filters | None:
+    """What of `filters` a keyword index leaves to be checked on what it found: the patterns of uris."""
+    return filters and Filters(uri_prefix=filters.uri_prefix, uri_glob=filters.uri_glob)
+
+
+def modified_bounds(filters: Filters) -> tuple[int, int] | None:
+    """The first and the last moment that `filters` let pass, as integers of 64 bits; None if none can."""
+    first = _MIN_I64 if filters.modified_from_ns is None else filters.modified_from_ns
+    last = _MAX_I64 if filters.modified_to_ns is None else filters.modified_to_ns - 1
+    if first > _MAX_I64 or last < _MIN_I64:
+        return None
+    return max(first, _MIN_I64), min(last, _MAX_I64)
+
+
+def modified_range(filters: Filters) -> tuple[float | None, float | None] | None:
+    """The same as floats, which distinguish moments by a few hundred nanoseconds only; None where all pass."""
+    if filters.modified_from_ns is None and filters.modified_to_ns is None:
+        return None
+    return (
+        None if filters.modified_from_ns is None else math.nextafter(float(filters.modified_from_ns), -math.inf),
+        None if filters.modified_to_ns is None else math.nextafter(float(filters.modified_to_ns), math.inf),
+    )
 
 
 def is_unicode(filters: Filters) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
-from projections.index.backend import IndexedChunk
+from projections.index.backend import IndexedChunk, refused_chunk
 from schemas.errors import MachineError, PoisonError, RefoldError, TransientError, UsageError
 
 ResultT = TypeVar("ResultT")
@@ -136,17 +136,7 @@ def write_or_halve(chunks: Sequence[IndexedChunk], write: Callable[[Sequence[Ind
         write(chunks)
     except BatchRefused as exc:
         if len(chunks) == 1:
-            raise refusal(chunks[0], str(exc)) from exc
+            raise refused_chunk(chunks[0], f"is refused: {exc}") from exc
         middle = len(chunks) // 2
         write_or_halve(chunks[:middle], write)
         write_or_halve(chunks[middle:], write)
-
-
-def refusal(chunk: IndexedChunk, said: str) -> PoisonError:
-    """The error for a `chunk` that the server refuses, saying why."""
-    return PoisonError(
-        f"chunk {chunk.ordinal} of version {chunk.version} is refused: {said}",
-        op="upsert",
-        subject=chunk.attributes.uri,
-        hint=f"refold ingest --force {chunk.attributes.uri}",
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from projections.consistency.report import VerifyReport
@@ -46,7 +46,11 @@ def rewrite_drafts(
     documents: Mapping[str, Collection[DocumentId]], *, pipeline_id: str, now: datetime, cause: str
 ) -> list[Draft]:
     """What asks indexes, by name, to write documents again; parked versions among them are tried again."""
-    asked = [(name, some) for name, ids in documents.items() for some in _runs(sorted(ids), REPAIR_DOCUMENTS)]
+    asked = [
+        (name, sorted(ids)[start : start + REPAIR_DOCUMENTS])
+        for name, ids in documents.items()
+        for start in range(0, len(ids), REPAIR_DOCUMENTS)
+    ]
     return [
         Draft(
             "operations",
@@ -63,7 +67,3 @@ def rewrite_drafts(
 
 def _meta(kind: type, ordinal: int, *, pipeline_id: str, now: datetime, cause: str) -> Meta:
     return Meta(event_id=event_id_of(cause, kind.__name__, ordinal), occurred_at=now, pipeline_id=pipeline_id)
-
-
-def _runs(document_ids: Sequence[DocumentId], size: int) -> Iterable[Sequence[DocumentId]]:
-    return (document_ids[start : start + size] for start in range(0, len(document_ids), size))

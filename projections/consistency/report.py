@@ -60,19 +60,8 @@ class IndexReport:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """All counts by name."""
-        return {
-            "expected": self.expected,
-            "missing": self.missing,
-            "orphaned": self.orphaned,
-            "stale": self.stale,
-            "corrupt": self.corrupt,
-            "foreign": self.foreign,
-            "parked": self.parked,
-            "awaiting": self.awaiting,
-            "misserved": self.misserved,
-            "unreadable": self.unreadable,
-        }
+        """All counts by name: the fields that are numbers."""
+        return {name: value for name in self.__slots__ if isinstance(value := getattr(self, name), int)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import FatalError
+from schemas.errors import FatalError, PoisonError
 from schemas.ids import ChunkId, DocumentId
 
 Vector = NDArray[np.float32]
@@ -46,6 +46,16 @@ class IndexedChunk:
     text_hash: str
     attributes: DocumentAttributes
     vector: Vector | None = None
+
+
+def refused_chunk(chunk: IndexedChunk, why: str) -> PoisonError:
+    """The error for a `chunk` that an index never takes in."""
+    return PoisonError(
+        f"chunk {chunk.ordinal} of version {chunk.version} {why}",
+        op="upsert",
+        subject=chunk.attributes.uri,
+        hint=f"refold ingest --force {chunk.attributes.uri}",
+    )
 
 
 @dataclass(frozen=True, slots=True)

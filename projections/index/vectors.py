@@ -8,8 +8,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from projections.index.backend import IndexedChunk
-from schemas.errors import PoisonError
+from projections.index.backend import IndexedChunk, refused_chunk
 
 
 def checked_rows(chunks: Sequence[IndexedChunk], dim: int) -> NDArray[np.float32]:
@@ -21,23 +20,14 @@ def checked_rows(chunks: Sequence[IndexedChunk], dim: int) -> NDArray[np.float32
     rows = np.empty((len(chunks), dim), "<f4")
     for row, chunk in zip(rows, chunks, strict=True):
         if chunk.vector is None or chunk.vector.shape != (dim,):
-            raise _refusal(chunk, f"no vector of length {dim}")
+            raise refused_chunk(chunk, f"has no vector of length {dim}")
         row[:] = chunk.vector
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
-        raise _refusal(chunks[int(np.argmin(finite))], "a vector with numbers that are not finite")
+        raise refused_chunk(chunks[int(np.argmin(finite))], "has a vector with numbers that are not finite")
     return rows
 
 
 def vector_digest(row: NDArray[np.float32]) -> str:
     """SHA-256 of a row of little-endian float32, in hex."""
     return sha256(row.tobytes()).hexdigest()
-
-
-def _refusal(chunk: IndexedChunk, what: str) -> PoisonError:
-    return PoisonError(
-        f"chunk {chunk.ordinal} of version {chunk.version} has {what}",
-        op="upsert",
-        subject=chunk.attributes.uri,
-        hint=f"refold ingest --force {chunk.attributes.uri}",
-    )

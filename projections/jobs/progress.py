@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from projections.jobs.entries import JobState
+from projections.jobs.tables import COUNTS
 from projections.jobs.view import JobsView
 from schemas.events import BatchProgress, JobFinished, JobOutcome, Meta
 from schemas.ids import EventId, JobId, event_id_of
@@ -160,13 +161,4 @@ def _is_done(job: JobState) -> bool:
 
 
 def _counts_of(job: JobState) -> Mapping[str, int]:
-    counts = job.counts
-    return {
-        "completed": counts.completed,
-        "skipped": counts.skipped,
-        "failed": counts.failed,
-        "removed": counts.removed,
-        "cancelled": counts.cancelled,
-        "reindexed": counts.reindexed,
-        "chunks": counts.chunks,
-    }
+    return {name: getattr(job.counts, name) for name in COUNTS if name != "taken"}

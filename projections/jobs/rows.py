@@ -166,13 +166,7 @@ class JobDocumentRows:
     def stages(self) -> Sequence[RowValues]:
         """Increments per job and stage."""
         return [
-            {
-                "job_id": job_id,
-                "stage": stage,
-                "documents": totals["documents"],
-                "cached": totals["cached"],
-                "duration_ms": totals["duration_ms"],
-            }
+            {"job_id": job_id, "stage": stage, **totals}  # documents, cached, duration_ms
             for (job_id, stage), totals in self._stages.items()
         ]
 

@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, or_, select
 
 from projections.manifest.tables import ManifestTables
-from projections.sql.dialects import SCAN_ROWS
-from projections.sql.lookups import rows_among
+from projections.sql.dialects import SCAN_ROWS, rows_among
 from projections.sql.store import Snapshot
 from projections.sql.values import json_of, mapping_of, optional_moment_of, optional_values_of, value_of
 from schemas.events import DocumentCompleted, Finding, Priority

@@ -56,21 +56,13 @@ def parse_filter(text: str) -> Filters:
     return parse(value)
 
 
-def _modified_from(value: str) -> Filters:
-    return Filters(modified_from_ns=_moment_ns(value))
-
-
-def _modified_to(value: str) -> Filters:
-    return Filters(modified_to_ns=_moment_ns(value))
-
-
 _FIELDS: Mapping[str, Callable[[str], Filters]] = {
     "uri=": lambda value: Filters(uri_glob=value),
     "uri^=": lambda value: Filters(uri_prefix=value),
     "source=": lambda value: Filters(source=value),
     "media_type=": lambda value: Filters(media_type=value),
-    "modified>=": _modified_from,
-    "modified<": _modified_to,
+    "modified>=": lambda value: Filters(modified_from_ns=_moment_ns(value)),
+    "modified<": lambda value: Filters(modified_to_ns=_moment_ns(value)),
 }
 
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 
-from projections.index.backend import Filters, IndexForeign, KeywordBackend, ScoredChunk, Vector, VectorBackend
+from projections.index.backend import Filters, IndexForeign, KeywordBackend, VectorBackend
 from projections.index.view.view import IndexView
 from projections.search.fusion import fuse
 from projections.search.hits import Hit, HitReader, Unreadable
@@ -147,22 +147,14 @@ class Search:
         asks: dict[str, _Ask] = {}
         if mode is not SearchMode.KEYWORD:
             vector = self._embedder().embed([query])[0]
-            asks[self._vector.name] = partial(self._nearest, vector, filters)
+            asks[self._vector.name] = lambda wanted: visible_hits(
+                self._vector, lambda backend, limit: backend.search(vector, limit=limit, filters=filters), wanted=wanted
+            )
         if mode is not SearchMode.VECTOR:
-            asks[self._keyword.name] = partial(self._wordiest, query, filters)
+            asks[self._keyword.name] = lambda wanted: visible_hits(
+                self._keyword, lambda backend, limit: backend.search(query, limit=limit, filters=filters), wanted=wanted
+            )
         return asks
-
-    def _nearest(self, vector: Vector, filters: Filters | None, wanted: int) -> VisibleHits:
-        def ask(backend: VectorBackend, limit: int) -> Sequence[ScoredChunk]:
-            return backend.search(vector, limit=limit, filters=filters)
-
-        return visible_hits(self._vector, ask, wanted=wanted)
-
-    def _wordiest(self, query: str, filters: Filters | None, wanted: int) -> VisibleHits:
-        def ask(backend: KeywordBackend, limit: int) -> Sequence[ScoredChunk]:
-            return backend.search(query, limit=limit, filters=filters)
-
-        return visible_hits(self._keyword, ask, wanted=wanted)
 
     def _run(
         self, asks: Mapping[str, _Ask], limit: int, without: Mapping[str, RefoldError]

@@ -8,19 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    MetaData,
-    Table,
-    Text,
-    case,
-    or_,
-    select,
-)
+from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, Table, Text, Update, case, or_, select
 
 from projections.sql.clock import MICROS, database_now_us
 from projections.sql.dialects import insert_absent
@@ -73,23 +61,22 @@ class Leases:
         """
         with writing(self._database, name, op="take lease") as connection:
             now_us = database_now_us(connection)
-            if self._is_first(connection, name, holder, now_us):
+            first = {"name": name, "holder": holder, "token": 1, "until_us": self._until_us(now_us)}
+            if insert_absent(connection, LEASES, first):
                 return Lease(name, holder, 1)
             return self._taken_over(connection, name, holder, now_us)
 
     def renew(self, lease: Lease) -> bool:
         """Hold `lease` for another `duration_s`; False if it was lost, also where nobody has taken it since."""
-        held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
         with writing(self._database, lease.name, op="renew lease") as connection:
             now_us = database_now_us(connection)
-            renewed = LEASES.update().where(*held, LEASES.c.until_us > now_us)
-            return connection.execute(renewed.values(until_us=self._until_us(now_us))).rowcount == 1
+            renewed = _update_of(lease).where(LEASES.c.until_us > now_us).values(until_us=self._until_us(now_us))
+            return connection.execute(renewed).rowcount == 1
 
     def release(self, lease: Lease) -> None:
         """Give `lease` up at once; harmless if it was lost."""
-        held = [LEASES.c.name == lease.name, LEASES.c.holder == lease.holder, LEASES.c.token == lease.token]
         with writing(self._database, lease.name, op="release lease") as connection:
-            connection.execute(LEASES.update().where(*held).values(until_us=0))
+            connection.execute(_update_of(lease).values(until_us=0))
 
     def holders(self) -> dict[str, str]:
         """Who holds what now."""
@@ -101,27 +88,17 @@ class Leases:
     def _until_us(self, now_us: int) -> int:
         return now_us + int(self.duration_s * MICROS)
 
-    def _is_first(self, connection: Connection, name: str, holder: str, now_us: int) -> bool:
-        row = {"name": name, "holder": holder, "token": 1, "until_us": self._until_us(now_us)}
-        return insert_absent(connection, LEASES, row)
-
     def _taken_over(self, connection: Connection, name: str, holder: str, now_us: int) -> Lease | None:
         c = LEASES.c
         is_own = (c.holder == holder) & (c.until_us > now_us)
-        taken = (
-            LEASES.update()
-            .where(c.name == name, or_(c.until_us <= now_us, c.holder == holder))
-            .values(
-                holder=holder,
-                token=_plus_one_unless(is_own),
-                until_us=self._until_us(now_us),
-            )
-        )
+        token = c.token + case((is_own, 0), else_=1)
+        free = LEASES.update().where(c.name == name, or_(c.until_us <= now_us, c.holder == holder))
+        taken = free.values(holder=holder, token=token, until_us=self._until_us(now_us))
         if connection.execute(taken).rowcount != 1:
             return None
-        token = connection.execute(select(c.token).where(c.name == name)).scalar_one()
-        return Lease(name, holder, int(token))
+        return Lease(name, holder, int(connection.execute(select(c.token).where(c.name == name)).scalar_one()))
 
 
-def _plus_one_unless(is_own: ColumnElement[bool]) -> ColumnElement[int]:
-    return LEASES.c.token + case((is_own, 0), else_=1)
+def _update_of(lease: Lease) -> Update:
+    is_it = (LEASES.c.name == lease.name) & (LEASES.c.holder == lease.holder) & (LEASES.c.token == lease.token)
+    return LEASES.update().where(is_it)

@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, select
 
 from projections.sql.counted import not_counted
-from projections.sql.dialects import SCAN_ROWS, upsert
-from projections.sql.lookups import rows_among
+from projections.sql.dialects import SCAN_ROWS, rows_among, upsert
 from projections.sql.store import Snapshot
 from projections.sql.values import json_of, value_of
 from projections.sql.view import SqlView

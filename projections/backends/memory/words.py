@@ -4,59 +4,33 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 
-from projections.backends.folder import FolderMark, foreign
+from projections.backends.folder import FolderMark
 from projections.backends.matching import admission
+from projections.backends.memory.chunks import ChunksInMemory
 from projections.backends.ranking import ranked
-from projections.index.backend import Filters, IndexedChunk, IndexEntry, ScoredChunk
+from projections.index.backend import Filters, IndexedChunk, ScoredChunk
 from projections.index.words import Query, parse_query, words
 from schemas.ids import ChunkId
 
 K1 = 1.2
 B = 0.75
 
-BATCH_IDS = 1_000
-
 Places = Mapping[ChunkId, Sequence[int]]
 """Where a word or phrase begins in the chunks that hold it, counted in words."""
 
 
-class MemoryKeywordBackend:
-    """Postings with positions in dictionaries; about ten times the texts' own size.
-
-    Args:
-        directory: Named in errors only.
-        generation: Named in errors only.
-        create: Must be true: what an earlier instance held went with its process.
-
-    Raises:
-        IndexForeign: `create` is false.
-    """
+class MemoryKeywordBackend(ChunksInMemory):
+    """Postings with positions in dictionaries; about ten times the texts' own size. See `ChunksInMemory`."""
 
     def __init__(self, directory: Path, generation: str, *, create: bool) -> None:
-        if not create:
-            mark = FolderMark(index="keyword", generation=generation, backend="memory", layout="")
-            raise foreign(mark, str(directory), "there is an index that was only in memory")
-        self._lock = Lock()
-        self._pending: dict[ChunkId, IndexedChunk | None] = {}
-        self._chunks: dict[ChunkId, IndexedChunk] = {}
+        mark = FolderMark(index="keyword", generation=generation, backend="memory", layout="")
+        super().__init__(directory, mark, create=create)
         self._lengths: dict[ChunkId, int] = {}
         self._total_length = 0
         self._postings: defaultdict[str, dict[ChunkId, list[int]]] = defaultdict(dict)
-
-    def check_mark(self) -> None:
-        """Nothing: nobody else can reach this memory."""
-
-    def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
-        """Write `chunks`; see the port."""
-        self._pending.update((chunk.chunk_id, chunk) for chunk in chunks)
-
-    def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
-        """Delete by id."""
-        self._pending.update(dict.fromkeys(chunk_ids))
 
     def flush(self) -> None:
         """Make everything so far visible; durable it never is."""
@@ -66,37 +40,6 @@ class MemoryKeywordBackend:
                 if chunk is not None:
                     self._add(chunk)
             self._pending.clear()
-
-    def scan_ids(self) -> Iterator[Sequence[ChunkId]]:
-        """All ids, in batches."""
-        with self._lock:
-            chunk_ids = list(self._chunks)
-        for start in range(0, len(chunk_ids), BATCH_IDS):
-            yield chunk_ids[start : start + BATCH_IDS]
-
-    def read(self, chunk_ids: Sequence[ChunkId]) -> Sequence[IndexEntry]:
-        """What is held under `chunk_ids`."""
-        with self._lock:
-            found = [self._chunks[chunk_id] for chunk_id in dict.fromkeys(chunk_ids) if chunk_id in self._chunks]
-        return [
-            IndexEntry(chunk.chunk_id, chunk.document_id, chunk.version, chunk.ordinal, chunk.text_hash)
-            for chunk in found
-        ]
-
-    def count(self) -> int:
-        """How many chunks are there."""
-        return len(self._chunks)
-
-    def vacuum(self) -> None:
-        """Nothing: `flush` leaves no deleted chunk behind."""
-
-    def size_bytes(self) -> int:
-        """Zero: nothing is on disk."""
-        return 0
-
-    def close(self) -> None:
-        """Flush."""
-        self.flush()
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` best chunks, best first, equal scores by chunk id; what matches: `projections/index/words.py`."""

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar, cast
 
-from projections.backends.matching import admission, is_unicode
+from projections.backends.matching import admission, is_unicode, unchecked
 from projections.backends.opensearch.errors import disk_full, is_disk_full, item_refusal, mapped_opensearch_errors
 from projections.backends.opensearch.generation import OpenSearchGeneration
 from projections.backends.opensearch.index import (
@@ -31,12 +31,11 @@ from projections.backends.opensearch.index import (
     entry_of,
     scored_chunk,
     search_query,
-    unchecked,
 )
 from projections.backends.opensearch.server import TIMEOUT_S, OpenSearchServer, whole
 from projections.backends.ranking import best
-from projections.backends.server_calls import BUSY, refusal, write_or_halve
-from projections.index.backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk
+from projections.backends.server_calls import BUSY, write_or_halve
+from projections.index.backend import Filters, IndexedChunk, IndexEntry, IndexForeign, ScoredChunk, refused_chunk
 from projections.index.words import parse_query
 from schemas.errors import PoisonError, TransientError
 from schemas.ids import ChunkId
@@ -254,7 +253,7 @@ class OpenSearchKeywordBackend:
             lines += [{"index": {"_id": chunk.chunk_id}}, document_of(chunk)]
         for chunk, item in zip(chunks, self._bulk("upsert", lines), strict=True):
             if (said := item_refusal(item)) is not None:
-                raise refusal(chunk, said)
+                raise refused_chunk(chunk, f"is refused: {said}")
 
     def _bulk(self, op: str, lines: Sequence[Json]) -> Sequence[Json]:
         """What the server says of each item; all are sent again if it was too busy for one."""

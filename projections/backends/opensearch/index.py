@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from projections.backends.facets import facets_of, wanted_facets
-from projections.backends.matching import literals_of
+from projections.backends.matching import literals_of, modified_bounds
 from projections.index.backend import DocumentAttributes, Filters, IndexedChunk, IndexEntry, ScoredChunk, foreign_entry
 from projections.index.chunk_ids import is_chunk_id
 from projections.index.words import WORDS_VERSION, Query, words
@@ -56,12 +56,8 @@ _MOST_WILDCARDS = 20
 
 _WILDCARD_SPECIAL = re.compile(r"[*?\\]")
 
-_MIN_I64, _MAX_I64 = -(2**63), 2**63 - 1
-
 OURS: Json = {"exists": {"field": CHUNK_ID}}
 """Documents that say a chunk's id, as all do that refold writes."""
-
-_NOTHING: Json = {"match_none": {}}
 
 
 def index_body(mark: Mapping[str, str], *, alias: str) -> Json:
@@ -135,11 +131,6 @@ def attributes_of(hit: Json) -> DocumentAttributes:
     return DocumentAttributes(uri=hit["_source"].get(URI, ""))
 
 
-def unchecked(filters: Filters | None) -> Filters | None:
-    """What of `filters` has to be checked on what `search_query` found, by its `attributes_of`."""
-    return filters and Filters(uri_prefix=filters.uri_prefix, uri_glob=filters.uri_glob)
-
-
 def search_query(query: Query, filters: Filters | None) -> Json:
     """`query` within `filters`; uri patterns let too much pass at times."""
     filtered = [] if filters is None else _filter_clauses(filters)
@@ -179,7 +170,7 @@ def _filter_clauses(filters: Filters) -> list[Json]:
     if filters.uri_glob is not None:
         clauses.append(_uri({"wildcard": {URI: _pattern(literals_of(filters.uri_glob))}}))
     if filters.modified_from_ns is not None or filters.modified_to_ns is not None:
-        clauses.append(_modified(filters.modified_from_ns, filters.modified_to_ns))
+        clauses.append(_modified(filters))
     return clauses
 
 
@@ -200,9 +191,8 @@ def _escaped(literal: str) -> str:
     return _WILDCARD_SPECIAL.sub(r"\\\g<0>", literal)
 
 
-def _modified(from_ns: int | None, to_ns: int | None) -> Json:
-    first = _MIN_I64 if from_ns is None else from_ns
-    last = _MAX_I64 if to_ns is None else to_ns - 1
-    if first > _MAX_I64 or last < _MIN_I64:
-        return _NOTHING
-    return {"range": {MODIFIED: {"gte": max(first, _MIN_I64), "lte": min(last, _MAX_I64)}}}
+def _modified(filters: Filters) -> Json:
+    bounds = modified_bounds(filters)
+    if bounds is None:
+        return {"match_none": {}}
+    return {"range": {MODIFIED: {"gte": bounds[0], "lte": bounds[1]}}}

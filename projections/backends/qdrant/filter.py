@@ -8,11 +8,10 @@ that a pattern with no literal but in its middle (``*draft*``) costs a second at
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from projections.backends.facets import facets_of, term_of, wanted_facets
-from projections.backends.matching import literals_of
+from projections.backends.matching import literals_of, modified_range
 from projections.backends.qdrant.payload import MODIFIED, Packer
 from projections.index.backend import DocumentAttributes, Filters, IndexedChunk
 from schemas.extras import extra
@@ -68,8 +67,9 @@ def server_filter(filters: Filters | None) -> models.Filter | None:
     ending = None if filters.uri_glob is None else _ending_asked(filters.uri_glob)
     if ending is not None:
         conditions.append(_ends_in(ending))
-    if filters.modified_from_ns is not None or filters.modified_to_ns is not None:
-        conditions.append(_modified_within(filters.modified_from_ns, filters.modified_to_ns))
+    if (modified := modified_range(filters)) is not None:
+        within = models.Range(gte=modified[0], lte=modified[1])
+        conditions.append(models.FieldCondition(key=MODIFIED, range=within))
     return models.Filter(must=conditions) if conditions else None
 
 
@@ -107,14 +107,3 @@ def _folders(uri: str) -> list[str]:
 
 def _holds(field: str, term: str) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchValue(value=term))
-
-
-def _modified_within(from_ns: int | None, to_ns: int | None) -> models.FieldCondition:
-    # Compared as floats, which tell nanoseconds apart by a few hundred only.
-    return models.FieldCondition(
-        key=MODIFIED,
-        range=models.Range(
-            gte=None if from_ns is None else math.nextafter(float(from_ns), -math.inf),
-            lte=None if to_ns is None else math.nextafter(float(to_ns), math.inf),
-        ),
-    )

@@ -8,14 +8,13 @@ was found is checked exactly (`projections/backends/matching.py`).
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import qdrant_edge as qe
 
-from projections.backends.matching import literals_of
+from projections.backends.matching import literals_of, modified_range
 from projections.index.backend import DocumentAttributes, Filters, IndexedChunk
 from schemas.ids import DocumentId
 
@@ -95,8 +94,9 @@ def native_filter(filters: Filters | None) -> qe.Filter | None:
         first, *others = literals_of(filters.uri_glob)
         conditions += [_uri_begins(first), *(_holds(_inner(other)) for other in others if other)]
     conditions += [_holds(pair) for pair in _pairs(filters)]
-    if filters.modified_from_ns is not None or filters.modified_to_ns is not None:
-        conditions.append(_modified_within(filters.modified_from_ns, filters.modified_to_ns))
+    if (modified := modified_range(filters)) is not None:
+        within = qe.RangeFloat(gte=modified[0], lte=modified[1])
+        conditions.append(qe.FieldCondition(key=MODIFIED, range=within))
     return qe.Filter(must=conditions) if conditions else None
 
 
@@ -142,14 +142,3 @@ def _uri_begins(prefix: str) -> qe.FieldCondition:
 
 def _holds(part: str) -> qe.FieldCondition:
     return qe.FieldCondition(key=DOCUMENT, match=qe.MatchSubstring(part))
-
-
-def _modified_within(from_ns: int | None, to_ns: int | None) -> qe.FieldCondition:
-    # Compared as floats, which tell nanoseconds apart by a few hundred only.
-    return qe.FieldCondition(
-        key=MODIFIED,
-        range=qe.RangeFloat(
-            gte=None if from_ns is None else math.nextafter(float(from_ns), -math.inf),
-            lte=None if to_ns is None else math.nextafter(float(to_ns), math.inf),
-        ),
-    )

@@ -26,7 +26,7 @@ from projections.backends.folder import (
     mapped_driver_errors,
     open_folder,
 )
-from projections.backends.matching import Admission, admission
+from projections.backends.matching import Admission, admission, unchecked
 from projections.backends.ranking import best
 from projections.backends.tantivy.schema import (
     CHUNK_ID,
@@ -39,7 +39,6 @@ from projections.backends.tantivy.schema import (
     split_at_spaces,
     stored_chunk,
     tantivy_query,
-    unchecked,
 )
 from projections.index.backend import Filters, IndexedChunk, IndexEntry, ScoredChunk
 from projections.index.words import parse_query

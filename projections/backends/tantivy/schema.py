@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tantivy
 
-from projections.backends.matching import is_unicode, literals_of
+from projections.backends.matching import is_unicode, literals_of, modified_bounds
 from projections.index.backend import DocumentAttributes, Filters, IndexedChunk, IndexEntry
 from projections.index.words import WORDS_VERSION, Query, spaced_words
 from schemas.ids import ChunkId, DocumentId
@@ -39,8 +39,6 @@ _MAX_PREFIX_LENGTH = 200
 """Characters of a uri that surely stay below _MAX_STATES."""
 
 _SPECIAL = frozenset(r"\.+*?()|[]{}^$#&-~")
-
-_MIN_I64, _MAX_I64 = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +103,6 @@ def tantivy_query(query: Query, filters: Filters | None, of: tantivy.Schema) -> 
     return tantivy.Query.boolean_query([(tantivy.Occur.Must, one) for one in (scored, *unscored)])
 
 
-def unchecked(filters: Filters | None) -> Filters | None:
-    """What of `filters` has to be checked on what `tantivy_query` found, by its `attributes_of`."""
-    return filters and Filters(uri_prefix=filters.uri_prefix, uri_glob=filters.uri_glob)
-
-
 def attributes_of(stored: StoredChunk) -> DocumentAttributes:
     """The attributes that `unchecked` filters look at."""
     return DocumentAttributes(uri=stored.uri)
@@ -144,7 +137,7 @@ def _filter_queries(filters: Filters, of: tantivy.Schema) -> list[tantivy.Query]
     if filters.uri_glob is not None:
         queries.append(_uri_query(literals_of(filters.uri_glob), of))
     if filters.modified_from_ns is not None or filters.modified_to_ns is not None:
-        queries.append(_modified_query(filters.modified_from_ns, filters.modified_to_ns, of))
+        queries.append(_modified_query(filters, of))
     return queries
 
 
@@ -159,10 +152,8 @@ def _escaped(literal: str) -> str:
     return "".join(f"\\{character}" if character in _SPECIAL else character for character in literal)
 
 
-def _modified_query(from_ns: int | None, to_ns: int | None, of: tantivy.Schema) -> tantivy.Query:
-    first = _MIN_I64 if from_ns is None else from_ns
-    last = _MAX_I64 if to_ns is None else to_ns - 1
-    if first > _MAX_I64 or last < _MIN_I64:
+def _modified_query(filters: Filters, of: tantivy.Schema) -> tantivy.Query:
+    bounds = modified_bounds(filters)
+    if bounds is None:
         return tantivy.Query.empty_query()
-    bounds = (max(first, _MIN_I64), min(last, _MAX_I64))
     return tantivy.Query.range_query(of, MODIFIED, tantivy.FieldType.Integer, *bounds)

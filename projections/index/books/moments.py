@@ -37,11 +37,8 @@ def next_moment(connection: Connection, generation_key: int, *, now_us: int) -> 
 def keep_moments(connection: Connection, generation_key: int) -> None:
     """Write down the latest moment of a generation that an earlier release wrote, which kept it in its rows only."""
     if connection.execute(_LAST, {"of_key": generation_key}).scalar_one_or_none() is None:
-        upsert(
-            connection,
-            MOMENTS,
-            [{"generation_key": generation_key, "last_us": _last_served(connection, generation_key)}],
-        )
+        last_us = _last_served(connection, generation_key)
+        upsert(connection, MOMENTS, [{"generation_key": generation_key, "last_us": last_us}])
 
 
 def _last_served(connection: Connection, generation_key: int) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from projections.index.books.tables import PARKED
 from projections.index.changes import ServeVersion
-from projections.sql.dialects import PARAMETERS_PER_STATEMENT, upsert
+from projections.sql.dialects import portions, upsert
 from projections.sql.values import json_of, value_of
 from schemas.ids import DocumentId
 
@@ -38,13 +38,10 @@ def read_parked(
     query = select(PARKED).where(PARKED.c.generation_key == generation_key).order_by(PARKED.c.document_id)
     if document_ids is None:
         return {row.document_id: _parked(row) for row in connection.execute(query)}
-    wanted = list(document_ids)
     return {
         row.document_id: _parked(row)
-        for start in range(0, len(wanted), PARAMETERS_PER_STATEMENT)
-        for row in connection.execute(
-            query.where(PARKED.c.document_id.in_(wanted[start : start + PARAMETERS_PER_STATEMENT]))
-        )
+        for ids in portions(document_ids)
+        for row in connection.execute(query.where(PARKED.c.document_id.in_(ids)))
     }
 
 

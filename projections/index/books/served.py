@@ -12,8 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, 
 from projections.index.books.latest_versions import LatestVersion
 from projections.index.books.tables import SERVED
 from projections.index.changes import ServeVersion
-from projections.sql.dialects import upsert
-from projections.sql.lookups import rows_among
+from projections.sql.dialects import rows_among, upsert
 from projections.sql.values import json_of, value_of
 from schemas.events import ArtifactRef
 from schemas.ids import DocumentId

@@ -23,15 +23,10 @@ def stray_chunks(
     """
     stray: dict[tuple[DocumentId, int], list[ChunkId]] = {}
     wanted = set(document_ids)
-    for entry in read_entries(backend, without(actual_ids(backend), _booked_ids(books))):
+    for entry in read_entries(backend, without(all_ids(backend)[0], _booked_ids(books))):
         if entry.document_id in wanted:
             stray.setdefault((entry.document_id, entry.version), []).append(entry.chunk_id)
     return [Garbage(document_id, version, pack(ids), now_us) for (document_id, version), ids in stray.items()]
-
-
-def actual_ids(backend: IndexBackend) -> IdArray:
-    """The ids of all chunks that are really there."""
-    return all_ids(backend)[0]
 
 
 def all_ids(backend: IndexBackend) -> tuple[IdArray, Sequence[ChunkId]]:

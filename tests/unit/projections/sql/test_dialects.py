@@ -13,8 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from projections.jobs.tables import job_tables
 from projections.manifest.tables import manifest_tables
-from projections.sql.dialects import PARAMETERS_PER_STATEMENT, insert_absent, portions, upsert
-from projections.sql.lookups import rows_among
+from projections.sql.dialects import PARAMETERS_PER_STATEMENT, insert_absent, portions, rows_among, upsert
 from projections.sql.store import POSITIONS, VIEWS
 from projections.stage_results.tables import stage_tables
 from tests.servers.sql_views import DATABASES
