@@ -80,7 +80,7 @@ class FolderMark:
 
 @contextmanager
 def open_folder(directory: Path, mark: FolderMark, *, create: bool) -> Iterator[Path]:
-    """The path of the driver's files in `directory`; to be opened, or if `create` written anew, within the block.
+    """The path of the driver's files in `directory`; opened, or if `create` written from scratch, within the block.
 
     The mark is removed first and written last, so a folder that was being made when the process died is foreign.
 

@@ -16,10 +16,10 @@ from schemas.errors import MachineError, PoisonError, RefoldError, TransientErro
 ResultT = TypeVar("ResultT")
 
 LONGEST_WAIT_S = 5.0
-"""However long a server asks to be left alone: its index has a heartbeat to keep up."""
+"""At most, however long a server asks to be left alone: its index has a heartbeat to keep up."""
 
 SEARCH_TIMEOUT_S = 10.0
-"""For a search's requests, and for opening an index: somebody waits for the answer."""
+"""For a search's requests, and for opening an index: a person waits for the answer."""
 
 PATIENCE_S = 60.0
 """After this a call is not tried again: enough for two without an answer. The writer gets the error, and goes on."""
@@ -87,7 +87,7 @@ class Retries:
 class Looks:
     """Says when it is time to look again whether an index is still the one that was opened.
 
-    Between two looks a server may have been started again, or the index made anew by somebody; a call that failed makes
+    Between two looks the server may have been restarted, or the index made again by others; a call that failed makes
     the next look due at once.
     """
 
@@ -102,7 +102,7 @@ class Looks:
         return self._monotonic() >= self._due_s
 
     def note(self) -> None:
-        """Somebody looked, and all was well."""
+        """It was looked at, and all was well."""
         self._due_s = self._monotonic() + self._every_s
 
     def expire(self) -> None:

@@ -1,1 +1,1 @@
-"""Whether an index agrees with the log, and how it is written anew."""
+"""Whether an index agrees with the log, and how it is rebuilt."""

@@ -8,7 +8,6 @@ from itertools import islice
 
 from projections.index.backend import IndexBackend, IndexedChunk, IndexEntry
 from projections.index.books.latest_versions import LatestVersion
-from projections.index.changes import ServeVersion
 from projections.index.contents import digest_of, indexed_chunks, load_blobs, slices
 from projections.index.view.home import OpenIndex
 from projections.index.view.view import IndexView
@@ -64,17 +63,9 @@ def _check_page(
     for some in slices([version for version in live if version is not None]):
         blobs = load_blobs(some, artifacts)
         for version in some:
-            chunks = _chunks(version, blobs, artifacts, dim=dim)
-            if chunks is None:
+            try:
+                chunks = indexed_chunks(version, blobs, artifacts, dim=dim)
+            except PoisonError:
                 yield version.document_id, None
             else:
                 yield version.document_id, differing(chunks, opened.backend.read([one.chunk_id for one in chunks]))
-
-
-def _chunks(
-    version: ServeVersion, blobs: Mapping[str, bytes], artifacts: ArtifactStore, *, dim: int | None
-) -> Sequence[IndexedChunk] | None:
-    try:
-        return indexed_chunks(version, blobs, artifacts, dim=dim)
-    except PoisonError:
-        return None

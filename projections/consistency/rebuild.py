@@ -1,4 +1,4 @@
-"""Writes an index anew from the log and its artifacts; nothing is parsed or embedded for it."""
+"""Writes an index from scratch, from the log and its artifacts; nothing is parsed or embedded for it."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def rebuild_index(
     """Write the index of `view`, which need not be open, again up to the end of the log, and serve that.
 
     What is served goes on beside it, and is dropped once the new generation stands; after an error it is all there is.
-    Whoever applies changes to `view` meets a PositionConflict at the end, and begins again where it stands then, as a
-    runner does. What grows with documents is kept in `scratch`, a folder on a disk. `on_progress` is told how many
-    documents were applied, batch by batch.
+    What applies changes to `view` meets a PositionConflict at the end, and begins again where it stands then, as a
+    runner does. What grows with documents is kept in `scratch`, a folder on a disk. `on_progress` is called with the
+    number of documents applied, batch by batch.
 
     Raises:
         PoisonError: a version cannot be written.

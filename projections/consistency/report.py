@@ -30,7 +30,7 @@ class IndexReport:
         orphaned: Chunks that no event ever spoke of.
         stale: Chunks of superseded or removed versions that are not about to be deleted.
         corrupt: Chunks whose entry is not what their artifact says; only a deep check finds them.
-        foreign: What somebody else put into it; no search shows it.
+        foreign: What others put into it; no search shows it.
         parked: Documents whose latest version could not be applied.
         awaiting: Documents whose latest version has no vectors of the index's embedder.
         misserved: Documents that the index believes to be at another version than the log says: only a rebuild helps.

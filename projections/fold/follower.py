@@ -90,7 +90,7 @@ class Follower(Generic[ChangeT]):
 
     @property
     def is_displaced(self) -> bool:
-        """Whether the view stands elsewhere than it was left: somebody else has moved it, or set it back."""
+        """Whether the view stands elsewhere than it was left: another writer has moved it, or it was set back."""
         return self._view.position() != self._stored
 
     def begin(self) -> None:
@@ -130,7 +130,7 @@ class Follower(Generic[ChangeT]):
         """Apply what is joined and store the position.
 
         Raises:
-            PositionConflict: somebody else has moved the view.
+            PositionConflict: another writer has moved the view.
         """
         if self._read != self._stored:
             self._view.apply(self._changes, self._stored, self._read)

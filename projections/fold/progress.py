@@ -82,7 +82,7 @@ class Progress:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for a position."""
+        """Whether a caller waits for a position."""
         return self._waiting_count > 0
 
     def begin(self) -> None:
@@ -117,7 +117,7 @@ class Progress:
             self._changed.notify_all()
 
     def pause(self, seconds: float, *, unless: Callable[[], bool]) -> None:
-        """Let time pass, cut short once somebody waits for a position, or by `interrupt` where `unless` holds."""
+        """Let time pass, cut short once a caller waits for a position, or by `interrupt` where `unless` holds."""
         with self._changed:
             self._changed.wait_for(lambda: self.is_awaited or unless(), seconds)
             self._beat()

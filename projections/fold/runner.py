@@ -41,7 +41,7 @@ class Runner(Generic[ChangeT]):
 
     A view that cannot be written for now is tried again; any other error, a library's panic too, stops the runner and
     stays in its status. When another writer has moved the view, or its position was set back, the runner goes on from
-    where the view stands; when another has begun it anew, GenerationGone stops the runner, and the view has to be
+    where the view stands; when another has begun it again, GenerationGone stops the runner, and the view has to be
     opened again.
 
     Attributes:
@@ -120,7 +120,7 @@ class Runner(Generic[ChangeT]):
     def wait_for(self, position: Position, timeout_s: float) -> bool:
         """Whether the view has reached `position` (its own topics of it), waiting up to `timeout_s`.
 
-        Nothing lingers while somebody waits.
+        Nothing lingers while a caller waits.
 
         Raises:
             RefoldError: what stopped the runner before.
@@ -202,7 +202,7 @@ class Runner(Generic[ChangeT]):
             raise PositionConflict(op="follow", subject=self._projection.name)
 
     def _linger(self) -> None:
-        """Wait for more events before reading, unless somebody waits for a position; less if nothing is in flight."""
+        """Wait for more events before reading, unless a caller waits for a position; less if nothing is in flight."""
         began_s = self._monotonic()
         while not self.progress.is_awaited and not self._stopping.is_set():
             linger_s = self._joining.linger_s * (QUIET_SHARE if self._is_quiet() else 1.0)

@@ -17,7 +17,7 @@ class PositionConflict(FatalError):  # noqa: N818 - a state, as in the error tre
 
 
 class GenerationGone(PositionConflict):
-    """What this writer builds is no more: another process has begun it anew. To go on, the view is opened again."""
+    """What this writer builds is gone: another process has begun it again. To go on, the view is opened again."""
 
 
 class View(Protocol, Generic[ChangeT_contra, EntryT_co]):

@@ -120,7 +120,7 @@ class IndexBackend(Protocol):
         """Called before each turn of writing: the index is still the one that was opened.
 
         Raises:
-            IndexForeign: it was deleted, or deleted and made again by somebody else; nothing may be written then.
+            IndexForeign: it was deleted, or deleted and made again by others; nothing may be written then.
         """
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
@@ -159,7 +159,7 @@ class VectorBackend(IndexBackend, Protocol):
     def search(self, vector: Vector, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` most similar chunks, best first; fewer only if there are no more.
 
-        A chunk that is there all the time is not left out because others are deleted meanwhile.
+        A chunk that is there all the time is not left out because others are deleted during the search.
         """
 
 

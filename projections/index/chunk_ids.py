@@ -37,7 +37,7 @@ def packed_ids_of(document_id: DocumentId, version: int, chunk_count: int) -> by
 
 
 def is_chunk_id(one: str) -> bool:
-    """Whether `one` can be a chunk's id: what somebody else puts into an index may bear any."""
+    """Whether `one` can be a chunk's id: what others put into an index may have any."""
     return _UUID.fullmatch(one) is not None
 
 

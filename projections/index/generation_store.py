@@ -21,7 +21,7 @@ class GenerationStore(Protocol[BackendT_co]):
         """Where that is, for error messages."""
 
     def open(self, generation: str, *, create: bool) -> BackendT_co:
-        """The index of `generation`, made anew if `create`.
+        """The index of `generation`, made from scratch if `create`.
 
         Raises:
             IndexForeign: there is no index of `generation`, or something else stands in its place.

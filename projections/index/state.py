@@ -12,7 +12,7 @@ class Condition(StrEnum):
     """How an index is.
 
     ``open``: searched and at the end of the log. ``behind``: searched, and the log is ahead of it. ``being_written``:
-    a new generation of it is being written; the old one is searched meanwhile if it stands. ``damaged``: it cannot be
+    a new generation of it is being written; until then the old one is searched if it stands. ``damaged``: it cannot be
     opened, or what follows the log with it has stopped.
     """
 

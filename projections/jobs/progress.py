@@ -16,7 +16,7 @@ from schemas.positions import Position
 from streams.log import Draft, EventLog
 
 PROGRESS_EVERY_ANSWERS = 100
-"""A BatchProgress at the latest after so many answers: one event per hundred is no weight in the log."""
+"""A BatchProgress at the latest after so many answers: one event per hundred adds little to the log."""
 
 PROGRESS_EVERY_S = 2.0
 """Or after so many seconds, if there is any new answer: what a person watching a job takes for alive."""
@@ -141,7 +141,7 @@ class JobProgress:
 
 
 def _duration_ms(submitted_at: datetime | None, now: datetime) -> int:
-    """How long a job took; 0 where whoever submitted it has a clock that goes before this one."""
+    """How long a job took; 0 where the clock of its submitter is ahead of this one."""
     return max(0, int((now - submitted_at) / timedelta(milliseconds=1))) if submitted_at else 0
 
 

@@ -156,7 +156,7 @@ class JobDocumentRows:
         return [{"job_id": job_id, **{name: counts[name] for name in names}} for job_id, counts in self._counts.items()]
 
     def requests(self) -> Sequence[RowValues]:
-        """A row for each request that was taken or answered; null where the batch does not tell."""
+        """A row for each request that was taken or answered; null where the batch does not say."""
         return list(self._requests.values())
 
     def skips(self) -> Sequence[RowValues]:

@@ -30,7 +30,7 @@ DEPTH_PER_HIT = 3
 NOTHING: Mapping[str, RefoldError] = {}
 
 MAX_RUNS = 8
-"""How often a query runs before it is given up because documents switch meanwhile."""
+"""How often a query runs before it is given up because documents keep switching."""
 
 
 class SearchMode(StrEnum):
@@ -45,10 +45,10 @@ class SearchMode(StrEnum):
 class SearchAnswer:
     """The hits, best first, and how far the log was in each index that answered.
 
-    `unavailable` says by index why one of the two did not: the hits are the other's then. Whoever waited before it
-    asked says so: `parked` are the documents that an index could not apply, where a position was waited for; `behind`
-    how many events an index was still behind what the log held when its owner began. `unreadable` are documents that
-    belong among the hits and cannot be shown, for their texts are lost or damaged.
+    `unavailable` says by index why one of the two did not: the hits are the other's then. `unreadable` are documents
+    that belong among the hits and cannot be shown, because their texts are lost or damaged. A caller that waited first
+    adds the rest: `parked` are the documents that an index could not apply, where a position was waited for; `behind`
+    how many events an index was still behind what the log held when its owner began.
     """
 
     hits: Sequence[Hit]

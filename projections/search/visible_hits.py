@@ -51,7 +51,7 @@ GROWTH = 4
 
 
 class DocumentsMoved(Exception):  # noqa: N818 - a state that makes a query run again; it never leaves a search
-    """Documents switched versions faster than the query could tell what it saw."""
+    """Documents switched versions faster than the query could decide what it saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def visible_hits(
 ) -> VisibleHits:
     """The best `wanted` hits that may be shown, fewer if there are no more; `ask` searches for a number of hits.
 
-    Of a document that switches meanwhile only the newer version's hits stay.
+    Of a document that switches during the query only the newer version's hits stay.
 
     Raises:
         DocumentsMoved: the query has to run again.

@@ -149,7 +149,7 @@ CHECKPOINT_PAGES = 4_000
 """Pages (16 MiB) the write-ahead log grows before it is folded into the file, which is what syncs the disk."""
 
 POOL_SIZE = 2
-"""Connections kept per engine: its runner's, and one for what is asked meanwhile."""
+"""Connections kept per engine: its runner's, and one for queries at the same time."""
 
 POOL_OVERFLOW = 6
 """Connections beside them while more is asked at once. A process has an engine per view and one for the indexes, and a

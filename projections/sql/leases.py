@@ -29,7 +29,7 @@ LEASES = Table(
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What somebody holds: `token` is greater than that of every holder before."""
+    """What a holder has: `token` is greater than that of every holder before."""
 
     name: str
     holder: str
@@ -67,7 +67,7 @@ class Leases:
             return self._taken_over(connection, name, holder, now_us)
 
     def renew(self, lease: Lease) -> bool:
-        """Hold `lease` for another `duration_s`; False if it was lost, also where nobody has taken it since."""
+        """Hold `lease` for another `duration_s`; False if it was lost, even if no other has taken it since."""
         with writing(self._database, lease.name, op="renew lease") as connection:
             now_us = database_now_us(connection)
             renewed = _update_of(lease).where(LEASES.c.until_us > now_us).values(until_us=self._until_us(now_us))

@@ -162,7 +162,7 @@ class ViewStore(Generic[TablesT]):
             return (row.version, row.log_id) != (self._version, self._log_id)
 
     def build_beside(self) -> Self:
-        """The same over new, empty tables, which nobody reads before `swap_in`; an unfinished one is dropped."""
+        """The same over new, empty tables, which no reader sees before `swap_in`; an unfinished one is dropped."""
         with writing(self._database, self.name) as connection:
             row = self._row(connection, for_update=True)
             self._drop_all_but(connection, {row.generation})
@@ -243,8 +243,8 @@ class ViewStore(Generic[TablesT]):
         return {"view": self.name, "generation": generation}
 
     def _drop_all_but(self, connection: Connection, generations: Collection[int | None]) -> None:
-        # By name: another version may have had other tables. Whoever still reads some is not waited for: those go
-        # the next time, and their numbers do not come back.
+        # By name: another version may have had other tables. Readers of some are not waited for: those tables go the
+        # next time, and their numbers do not come back.
         for name in inspect(connection).get_table_names():
             found = re.match(rf"{re.escape(self.name)}_(\d+)_", name)
             if found and int(found[1]) not in generations and not is_in_use(connection, name):

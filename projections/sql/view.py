@@ -21,7 +21,7 @@ AnswerT = TypeVar("AnswerT")
 AskedP = ParamSpec("AskedP")
 
 REBUILD_JOINING = Joining(max_changes=5_000)
-"""Larger batches than a runner's, because nobody waits: fewer commits, and a document's events meet in one."""
+"""Larger batches than a runner's, because no caller waits: fewer commits, and a document's events meet in one."""
 
 
 class SqlView(ViewStore[TablesT], Generic[TablesT, ChangeT]):

@@ -4,10 +4,10 @@ One shard, so that BM25's statistics are those of the whole index; a replica whe
 was answered is durable (the server's translog is synced before it answers); `flush` refreshes, so that searches see it.
 Deleted chunks count in BM25's statistics until their segments are merged, as in every Lucene.
 
-The index says in its mapping's `_meta` what it is, from the moment it exists; that is looked at before each turn of
-writing and, once a second, by whoever reads. Writes go by an alias that only refold makes: to an index that was deleted
-meanwhile they fail, where the server would else make an empty one of that name. Documents that somebody else put there
-are foreign: told by `read`, never found.
+The `_meta` of the index's mapping says what it is, from the moment it exists; writers check it before each turn of
+writing, readers once a second. Writes go by an alias that only refold makes: to an index that was deleted they fail,
+where the server would otherwise make an empty one of that name. Documents that others put there are foreign: reported
+by `read`, never found.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ READ_CHUNKS = 1_000
 """Entries read in one call."""
 
 MERGE_TIMEOUT_S = 60.0
-"""For a vacuum, which writes segments anew; one that takes longer goes on on the server."""
+"""For a vacuum, which rewrites segments; one that takes longer continues on the server."""
 
 PIT_KEEP_ALIVE = "2m"
 """How long a scan may pause between two batches."""
@@ -94,7 +94,7 @@ class OpenSearchKeywordBackend:
             for start in range(0, len(chunks), BULK_CHUNKS):
                 write_or_halve(chunks[start : start + BULK_CHUNKS], self._upsert)
         except PoisonError:
-            self.check_mark()  # an index that somebody made anew may refuse everything
+            self.check_mark()  # an index that others have made again may refuse everything
             raise
 
     def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
@@ -140,7 +140,7 @@ class OpenSearchKeywordBackend:
         return int(self._there.call("count", count)["count"])
 
     def vacuum(self) -> None:
-        """Have segments written anew of which a tenth or more is deleted (the server's own measure)."""
+        """Have segments rewritten of which a tenth or more is deleted (the server's own measure)."""
         merge = partial(
             self._client.indices.forcemerge,
             index=self._name,
@@ -165,13 +165,13 @@ class OpenSearchKeywordBackend:
             return
         self._is_closed = True
         try:
-            with suppress(IndexForeign):  # it was dropped meanwhile: there is nothing to show
+            with suppress(IndexForeign):  # it has been dropped: there is nothing to show
                 self.flush()
         finally:
             self._client.close()
 
     def drop(self) -> None:
-        """Delete the index from the server and let go of connections; for a generation that nobody needs any more."""
+        """Delete the index from the server and let go of connections; for a generation that is no longer needed."""
         self._is_closed = True
         self._there.delete()
         self._client.close()

@@ -3,10 +3,11 @@
 What was upserted is in the server's log and visible to searches when the call returns. Qdrant does not sync that log to
 disk at each call: it survives the server's process, not a power cut within seconds; a replica or a repair covers that.
 
-The collection says in its metadata what it is, from the moment it exists; that is looked at before each turn of writing
-and, once a second, by whoever reads. Readers change nothing: a key that may only read is enough for them. Points that
-somebody else put there are foreign: told by `read`, never found. Without a server the same class runs in the driver's
-local mode, in memory, one process and one call at a time: for tests.
+The collection's metadata says what it is, from the moment it exists; writers check it before each turn of writing,
+readers once a second. Readers change nothing: a key that may only read is enough for them. Points that others put there
+are foreign: reported by `read`, never found.
+
+Without a server the same class runs in the driver's local mode (in memory, one process, one call at a time), for tests.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ UNCOUNTED_HITS = 10_000
 """Hits asked for without asking first how many there can be: servers make room for as many as are asked for."""
 
 UNCOUNTED_GROWTH = 1_000
-"""Hits made room for beyond those counted: what is added meanwhile must not push others out."""
+"""Hits asked for beyond those counted: what is added during the search must not push others out."""
 
 POINT_BYTES = 800
-"""What a server keeps of a chunk beside its vector, about: payload, payload indexes and ids (ops/scale.md)."""
+"""What a server keeps of a chunk besides its vector, about: payload, payload indexes and ids (ops/scale.md)."""
 
 _READ_BACK = [DOCUMENT, ORDINAL]
 
@@ -97,7 +98,7 @@ class QdrantVectorBackend:
             for start in range(0, len(last), UPSERT_POINTS):
                 write_or_halve(last[start : start + UPSERT_POINTS], self._upsert)
         except PoisonError:
-            self.check_mark()  # a collection that somebody made anew may refuse everything
+            self.check_mark()  # a collection that others have made again may refuse everything
             raise
 
     def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
@@ -144,10 +145,10 @@ class QdrantVectorBackend:
         return self._there.call("count", lambda: self._there.client.count(self._there.name, exact=True)).count
 
     def vacuum(self) -> None:
-        """Nothing: servers write segments anew by themselves once a fifth of one is deleted."""
+        """Nothing: servers rewrite segments by themselves once a fifth of one is deleted."""
 
     def size_bytes(self) -> int:
-        """Bytes on disk; estimated by dimensions and number of chunks on a server, which does not tell."""
+        """Bytes on disk; on a server, which does not report them, estimated from dimensions and number of chunks."""
         return 0 if self._there.is_local else self.count() * (4 * self.dim + POINT_BYTES)
 
     def close(self) -> None:
@@ -157,7 +158,7 @@ class QdrantVectorBackend:
             self._there.close()
 
     def drop(self) -> None:
-        """Delete the collection from the server and close; for a generation that nobody needs any more."""
+        """Delete the collection from the server and close; for a generation that is no longer needed."""
         if not self._is_closed:
             self._there.delete()
         self.close()

@@ -22,6 +22,7 @@ import shutil
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -40,10 +41,10 @@ from schemas.errors import DiskFull
 from schemas.ids import ChunkId
 
 RESERVE_BYTES = 64 * 1024 * 1024
-"""Free space below which nothing is written: several times what a batch takes, and what others write meanwhile."""
+"""Free space below which nothing is written: several times what a batch and other processes take."""
 
 UPSERT_POINTS = 250
-"""Points written in one call, which no other thread runs beside."""
+"""Points written in one call, during which no other thread runs."""
 
 SCAN_POINTS = 2_000
 """Ids read in one call."""
@@ -58,10 +59,10 @@ NO_GRAPH_KB = 2**40
 """Vectors of a segment, in KiB, from which `optimize` would build a graph: out of reach."""
 
 VACUUM_SHARE = 0.2
-"""Deleted share of a segment from which a vacuum writes it anew."""
+"""Deleted share of a segment from which a vacuum rewrites it."""
 
 VACUUM_MIN_CHUNKS = 1_000
-"""Chunks below which a segment is never written anew: there is little to gain."""
+"""Chunks below which a segment is never rewritten: there is little to gain."""
 
 
 class QdrantEdgeVectorBackend:
@@ -86,7 +87,7 @@ class QdrantEdgeVectorBackend:
             self._shard = (qe.EdgeShard.create if create else qe.EdgeShard.load)(str(data), _config(dim))
 
     def check_mark(self) -> None:
-        """Raise IndexForeign if the folder was deleted or replaced meanwhile: what is written would be lost with it."""
+        """Raise IndexForeign if the folder was deleted or replaced: what is written would be lost with it."""
         check_folder(self._directory, self._mark)
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
@@ -147,7 +148,7 @@ class QdrantEdgeVectorBackend:
             return self._shard.count(qe.CountRequest())
 
     def vacuum(self) -> None:
-        """Write segments anew of which VACUUM_SHARE or more is deleted; raises as `upsert` does."""
+        """Rewrite segments of which VACUUM_SHARE or more is deleted; raises as `upsert` does."""
         self._refuse_if_full()
         with self._mapped_errors("vacuum"):
             self._shard.optimize()
@@ -163,11 +164,7 @@ class QdrantEdgeVectorBackend:
 
     def search(self, vector: Vector, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` most similar chunks, best first, equal scores by chunk id."""
-        query, admits = qe.Query.Nearest(vector.tolist()), admission(filters)
-
-        def admit(point: qe.ScoredPoint) -> ScoredChunk | None:
-            return _hit(point, admits)
-
+        query, admit = qe.Query.Nearest(vector.tolist()), partial(_hit, admits=admission(filters))
         with self._mapped_errors("search"):
             if filters is not None and 0 < limit < UNFILTERED_HITS:
                 found = self._found(query, None, UNFILTERED_HITS)

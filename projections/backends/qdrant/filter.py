@@ -1,4 +1,4 @@
-"""What a Qdrant server keeps beside the payload of `payload.py` to filter by, and filters over it.
+"""What a Qdrant server keeps besides the payload of `payload.py` to filter by, and filters over it.
 
 Servers compare keywords only as a whole. So a uri is found by its folders, which are its beginnings up to a slash, and
 by what it ends in, its name after the last slash and its suffix; the rest of a document by its facets. What a filter
@@ -47,7 +47,7 @@ class FilterablePacker:
         self._terms: dict[int, dict[str, list[str]]] = {}
 
     def payload(self, chunk: IndexedChunk) -> dict[str, object]:
-        """The payload of `chunk`; chunks are all held meanwhile."""
+        """The payload of `chunk`; the caller holds all chunks until it is done."""
         terms = self._terms.get(id(chunk.attributes))
         if terms is None:
             terms = self._terms[id(chunk.attributes)] = _terms(chunk.attributes)

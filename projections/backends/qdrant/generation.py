@@ -105,7 +105,7 @@ class QdrantGeneration:
     def check_mark(self) -> None:
         """Raise unless it is the one that was opened; see the port.
 
-        Payload indexes that are lacking are made: whoever created the collection may have died before it made them.
+        Missing payload indexes are made: the process that created the collection may have died before it made them.
         """
         if self.is_local:
             return

@@ -1,4 +1,4 @@
-"""What qdrant-edge keeps beside a vector, and filters over it.
+"""What qdrant-edge keeps besides a vector, and filters over it.
 
 The driver converts payloads slowly (4 µs a string), so all that the chunks of a document share is one JSON string that
 begins with the uri. Its own filters read that string for prefixes and parts, which lets too much pass at times; what
@@ -44,7 +44,7 @@ class StoredChunk:
 
 
 class Packer:
-    """Makes payloads, packing what the chunks of a document share once; for chunks that are all held meanwhile."""
+    """Makes payloads, packing once what a document's chunks share; the caller holds all chunks until it is done."""
 
     def __init__(self) -> None:
         self._packed: dict[tuple[str, int, int], str] = {}

@@ -75,7 +75,7 @@ def connect(url: str, *, api_key: str | None, grpc_port: int | None, timeout_s: 
         grpc_port=grpc_port or 0,
         grpc_options=dict(CHANNEL_OPTIONS),
         timeout=math.ceil(timeout_s),
-        check_compatibility=False,  # it would connect, and print a warning; the mark tells what matters
+        check_compatibility=False,  # it would connect, and print a warning; the mark says what matters
     )
 
 
@@ -90,7 +90,7 @@ def mark_in(info: models.CollectionInfo) -> dict[str, Any]:
 
 
 def unreplayed(info: models.CollectionInfo) -> int:
-    """Operations that the server has acknowledged and does not show yet; 0 where it does not tell (before 1.18).
+    """Operations that the server has acknowledged and does not show yet; 0 where it does not report them (before 1.18).
 
     After a crash a server of 1.18 answers before it has replayed its log.
     """

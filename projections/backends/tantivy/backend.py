@@ -33,14 +33,13 @@ from projections.backends.tantivy.schema import (
     ENTRY,
     LAYOUT,
     SPACED,
-    attributes_of,
     document_of,
     schema,
     split_at_spaces,
     stored_chunk,
     tantivy_query,
 )
-from projections.index.backend import Filters, IndexedChunk, IndexEntry, ScoredChunk
+from projections.index.backend import DocumentAttributes, Filters, IndexedChunk, IndexEntry, ScoredChunk
 from projections.index.words import parse_query
 from schemas.errors import MachineError
 from schemas.ids import ChunkId
@@ -84,7 +83,7 @@ class TantivyKeywordBackend:
             self._writer: tantivy.IndexWriter | None = self._index.writer(WRITER_HEAP_BYTES, WRITER_THREADS)
 
     def check_mark(self) -> None:
-        """Raise IndexForeign if the folder was deleted or replaced meanwhile: what is written would be lost with it."""
+        """Raise IndexForeign if the folder was deleted or replaced: what is written would be lost with it."""
         check_folder(self._directory, self._mark)
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
@@ -198,7 +197,7 @@ def _entry_at(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> bytes:
 def _hit(searcher: tantivy.Searcher, found: tuple[float, tantivy.DocAddress], admits: Admission) -> ScoredChunk | None:
     score, address = found
     stored = stored_chunk(_entry_at(searcher, address))
-    if not admits(attributes_of(stored)):
+    if not admits(DocumentAttributes(uri=stored.uri)):
         return None
     entry = stored.entry
     return ScoredChunk(entry.chunk_id, entry.document_id, entry.version, entry.ordinal, score)

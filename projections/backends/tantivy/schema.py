@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tantivy
 
 from projections.backends.matching import is_unicode, literals_of, modified_bounds
-from projections.index.backend import DocumentAttributes, Filters, IndexedChunk, IndexEntry
+from projections.index.backend import Filters, IndexedChunk, IndexEntry
 from projections.index.words import WORDS_VERSION, Query, spaced_words
 from schemas.ids import ChunkId, DocumentId
 
@@ -103,11 +103,6 @@ def tantivy_query(query: Query, filters: Filters | None, of: tantivy.Schema) -> 
     return tantivy.Query.boolean_query([(tantivy.Occur.Must, one) for one in (scored, *unscored)])
 
 
-def attributes_of(stored: StoredChunk) -> DocumentAttributes:
-    """The attributes that `unchecked` filters look at."""
-    return DocumentAttributes(uri=stored.uri)
-
-
 def _packed(chunk: IndexedChunk) -> bytes:
     return (
         f"{chunk.chunk_id} {chunk.document_id} {chunk.version} {chunk.ordinal} {chunk.text_hash} {chunk.attributes.uri}"
@@ -115,7 +110,7 @@ def _packed(chunk: IndexedChunk) -> bytes:
 
 
 def _pair(key: str, value: str) -> str:
-    # The length tells where the key ends, whatever characters it holds.
+    # The length says where the key ends, whatever characters it holds.
     return f"{len(key)}:{key}{value}"
 
 

@@ -97,7 +97,7 @@ class IndexBooks:
             return read_served(connection, self._key, document_ids)
 
     def standings(self, document_ids: Collection[DocumentId]) -> Mapping[DocumentId, Standing]:
-        """The same, as much as a search needs to tell which hits to show."""
+        """The same, as much as a search needs to decide which hits to show."""
         with reading(self._database, self._subject) as connection:
             return read_standings(connection, self._key, document_ids)
 

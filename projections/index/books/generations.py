@@ -18,10 +18,10 @@ from projections.sql.transactions import reading, writing
 _ROW = select(GENERATIONS.c.key).where(GENERATIONS.c.key == bindparam("key"))
 
 _HOLD = _ROW.with_for_update(read=True, key_share=True)
-"""Holds up whoever deletes the row, and no one else; in SQLite a transaction that writes is alone anyway."""
+"""Holds up the process that deletes the row, and no other; in SQLite a transaction that writes is alone anyway."""
 
 _END = _ROW.with_for_update()
-"""Waits for those that hold it, before any row is deleted that they may be waiting for."""
+"""Waits for those that hold it, before any row is deleted that they may wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,8 @@ class Generations:
         with reading(self._database, "generations") as connection:
             return _current(connection, index)
 
-    def begin(self, spec: IndexSpec, *, log_id: str) -> Generation:
-        """A new generation of `spec.name` that is being built; all rows of the one before it are gone."""
-        with self.locked(spec.name) as locked:
-            return locked.begin(spec, log_id=log_id)
-
     def promote(self, generation: Generation) -> Generation:
-        """The same generation, live from now on in place of the one before, which whoever closes that one forgets.
+        """The same generation, live from now on in place of the one before, whose rows go when that one is closed.
 
         Raises:
             GenerationGone: it is not there any more.

@@ -1,4 +1,4 @@
-"""The moments at which an index switches versions: numbers that only grow, for searches to tell before from after.
+"""The moments at which an index switches versions: numbers that only grow, so that searches know before from after.
 
 A moment is the time by the writer's clock in microseconds, yet always later than every moment before it: clocks step
 back, and another machine's goes before or behind. A query takes the index's latest moment when it begins; whatever

@@ -49,7 +49,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a search needs of `Served` to tell which hits to show; the rest is read where a hit is shown."""
+    """What a search needs of `Served` to decide which hits to show; the rest is read where a hit is shown."""
 
     version: int | None
     switched_at_us: int

@@ -20,7 +20,8 @@ GENERATIONS = Table(
     Column("dim", Integer),
     Column("log_id", Text, nullable=False),  # of the log it is a fold of
     Index("generations_by_name", "index_name", "generation", unique=True),
-    sqlite_autoincrement=True,  # a key never comes back, so what a zombie writes under an old one is nobody's
+    # A key never comes back: what a zombie writes under an old one belongs to no generation.
+    sqlite_autoincrement=True,
 )
 
 

@@ -33,7 +33,7 @@ class IndexHome(Generic[BackendT_co]):
         spec: Which; one written for another embedder or mapping is refused.
         log_id: Of the log it is a fold of; one of another log is refused.
         store: Holds its generations; on a server other processes may open them too.
-        database: Holds the rows of all indexes; closed by whoever made it.
+        database: Holds the rows of all indexes; its maker closes it.
     """
 
     def __init__(self, spec: IndexSpec, *, log_id: str, store: GenerationStore[BackendT_co], database: Engine) -> None:
@@ -44,9 +44,8 @@ class IndexHome(Generic[BackendT_co]):
 
     @cached_property
     def _generations(self) -> Generations:
-        return Generations(
-            self._database
-        )  # made when it is needed: a database that does not open is the index's trouble
+        # Made at the first use: a database that does not open is an error of the index, not of the process.
+        return Generations(self._database)
 
     def current(self) -> Generation | None:
         """The current generation, live or being built; None before the first."""
@@ -55,7 +54,7 @@ class IndexHome(Generic[BackendT_co]):
     def open(self) -> OpenIndex[BackendT_co]:
         """The current generation; the first one is made here. Of many that open at once, one makes it.
 
-        What was begun beside it, and not written to its end, is dropped.
+        Another one that was begun, and not written to its end, is dropped.
 
         Raises:
             IndexForeign: the index was wiped or another's stands there, or it was written from another log.
@@ -111,7 +110,7 @@ class IndexHome(Generic[BackendT_co]):
         """The same generation, live from now on, instead of what was: it was built to its end.
 
         Raises:
-            GenerationGone: another one was begun meanwhile.
+            GenerationGone: another one has been begun.
         """
         promoted = self._generations.promote(generation)
         self._point_alias(promoted)
@@ -168,5 +167,5 @@ class IndexHome(Generic[BackendT_co]):
 
 
 def rebuild_hint(index: str) -> str:
-    """The command that writes an index anew."""
+    """The command that writes an index from scratch."""
     return f"refold rebuild {index}"

@@ -6,7 +6,7 @@ A batch of changes, folded to each document's final version, is applied in this 
 (2) one SQL transaction: served rows, the superseded versions' ids in garbage, parked versions, the position;
 (3) garbage is deleted by id, once it is older than the longest query.
 
-So a search that runs meanwhile finds the old version or the new one, never neither: what it found is shown if it was
+So a search at the same time finds the old version or the new one, never neither: what it found is shown if it was
 served at any moment of the query. Stopped anywhere and started again, the same batch leads to the same end.
 """
 

@@ -109,20 +109,12 @@ class IndexView(Generic[BackendT_co]):
     def open(self) -> bool:
         """Open the current generation; True if there was none, and the first one was made.
 
-        Raises:
-            IndexForeign: the index was wiped or another's stands there; only a rebuild helps.
-            UsageError: the index was written with another embedder or mapping.
-            MachineError: its files do not open, there is no space, or its driver has panicked.
+        Raises as the home does, and MachineError: files do not open, there is no space, or the driver has panicked.
         """
         return self._open(self._home.open).is_first
 
     def open_to_read(self) -> None:
-        """Open the generation that another process keeps, for searches and comparisons.
-
-        Raises:
-            IndexForeign: there is none, or it is not where it was written.
-            UsageError: it was written with another embedder or mapping.
-        """
+        """Open the generation that another process keeps, for searches and comparisons; raises as the home does."""
         self._open(self._home.open_to_read)
 
     def set_aside(self, error: RefoldError) -> None:
@@ -147,8 +139,8 @@ class IndexView(Generic[BackendT_co]):
     def swap_in(self, beside: IndexView[BackendT_co], *, last: Callable[[], None]) -> None:
         """Serve what `beside` has written from now on, and drop what was served before.
 
-        `last` writes what is still to come, while nothing is applied to this view any more: so nobody is sent back to
-        an earlier position. Whoever applies changes to this view meets a PositionConflict and goes on from there.
+        `last` writes what is still to come, while nothing is applied to this view any more: so no reader is sent back
+        to an earlier position. What applies changes to this view meets a PositionConflict and goes on from there.
         """
         with self._lock:
             last()
@@ -193,7 +185,7 @@ class IndexView(Generic[BackendT_co]):
         A version whose artifacts cannot be read, or that the backend refuses, is parked.
 
         Raises:
-            IndexForeign: the index was deleted or replaced meanwhile; nothing is written to what stands there now.
+            IndexForeign: the index was deleted or replaced; nothing is written to what stands there now.
             PositionConflict: the index does not stand at `expected`; chunks written by then are not served.
             PoisonError: a version would have been parked, and `on_poison` is STOP; nothing was applied.
         """

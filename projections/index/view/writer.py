@@ -34,7 +34,7 @@ class IndexWriter:
     def write(self, versions: Sequence[ServeVersion]) -> Refusals:
         """Write `versions`, one per document; those that can never be written, with the reason.
 
-        A refused one may have been written in part: it is not served, so nobody finds it.
+        A refused one may have been written in part: it is not served, so no search finds it.
         """
         refused: Refusals = {}
         for some in slices(versions):

@@ -15,7 +15,7 @@ from projections.backends.memory.vectors import FlatVectorBackend
 from projections.fold.view import GenerationGone
 from projections.index.books.batch import Bookings
 from projections.index.books.books import IndexBooks
-from projections.index.books.generations import Generations
+from projections.index.books.generations import Generation, Generations
 from projections.index.books.tables import POSITIONS
 from projections.index.changes import VectorIndex
 from projections.index.view.home import IndexHome
@@ -42,10 +42,16 @@ def position_rows(engine: Engine) -> int:
         return int(connection.execute(select(func.count()).select_from(POSITIONS)).scalar_one())
 
 
+def begun(generations: Generations) -> Generation:
+    """A new generation in place of the one before."""
+    with generations.locked(SPEC.name) as locked:
+        return locked.begin(SPEC, log_id="log-a")
+
+
 def test_what_is_written_to_a_generation_that_is_gone_is_refused(engine: Engine) -> None:
     generations = Generations(engine)
-    gone = generations.begin(SPEC, log_id="log-a")
-    generations.begin(SPEC, log_id="log-a")
+    gone = begun(generations)
+    begun(generations)
 
     with pytest.raises(GenerationGone, match="g1 of the vector index is gone"):
         IndexBooks(engine, gone).commit(lambda _: NOTHING, now_us=1, expected=Position(), at=FIRST)
@@ -60,11 +66,11 @@ def test_what_is_written_to_a_generation_that_is_gone_is_refused(engine: Engine)
 
 def test_a_generation_does_not_go_while_something_is_written_to_it(engine: Engine) -> None:
     generations = Generations(engine)
-    generation = generations.begin(SPEC, log_id="log-a")
+    generation = begun(generations)
     happened: list[str] = []
 
     def begin() -> None:
-        generations.begin(SPEC, log_id="log-a")
+        begun(generations)
         happened.append("begun")
 
     beginning = threading.Thread(target=begin)
@@ -101,7 +107,7 @@ def wait_for_a_waiting_transaction(engine: Engine) -> None:
 @pytest.mark.parametrize("engine", ["postgres"], indirect=True)  # SQLite has one writer at a time
 def test_a_promotion_does_not_wait_for_what_is_being_written(engine: Engine) -> None:
     generations = Generations(engine)
-    generation = generations.begin(SPEC, log_id="log-a")
+    generation = begun(generations)
 
     def promote() -> None:
         generations.promote(generation)
@@ -121,7 +127,7 @@ def test_many_that_begin_at_once_begin_one_after_the_other(engine: Engine) -> No
     def begin(_: int) -> str:
         generations = Generations(engine)
         start.wait()
-        return generations.begin(SPEC, log_id="log-a").name
+        return begun(generations).name
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(begin, range(4))) == ["g1", "g2", "g3", "g4"]
