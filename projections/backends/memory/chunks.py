@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 
 from projections.backends.folder import FolderMark, foreign
 from projections.index.backend import IndexedChunk, IndexEntry
-from projections.index.contents import digest_of
 from schemas.ids import ChunkId
 
 BATCH_IDS = 1_000
 
 
 class ChunksInMemory:
-    """Chunks in a dictionary, which `flush` brings up to date.
+    """Chunks in a dictionary, which `flush` brings up to date; `digest_of` is what an entry says of its chunk.
 
     Raises:
         IndexForeign: `create` is false, but what an earlier instance held is gone with its process; the error names
             `directory` and `mark`.
     """
 
-    def __init__(self, directory: Path, mark: FolderMark, *, create: bool) -> None:
+    def __init__(
+        self, directory: Path, mark: FolderMark, *, create: bool, digest_of: Callable[[IndexedChunk], str]
+    ) -> None:
         if not create:
             raise foreign(mark, str(directory), "there is an index that was only in memory")
+        self._digest_of = digest_of
         self._lock = Lock()
         self._pending: dict[ChunkId, IndexedChunk | None] = {}
         self._chunks: dict[ChunkId, IndexedChunk] = {}
@@ -56,7 +58,9 @@ class ChunksInMemory:
         """What is held under `chunk_ids`."""
         with self._lock:
             found = [self._chunks[chunk_id] for chunk_id in dict.fromkeys(chunk_ids) if chunk_id in self._chunks]
-        return [IndexEntry(one.chunk_id, one.document_id, one.version, one.ordinal, digest_of(one)) for one in found]
+        return [
+            IndexEntry(one.chunk_id, one.document_id, one.version, one.ordinal, self._digest_of(one)) for one in found
+        ]
 
     def count(self) -> int:
         """How many chunks are there."""

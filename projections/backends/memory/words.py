@@ -27,7 +27,7 @@ class MemoryKeywordBackend(ChunksInMemory):
 
     def __init__(self, directory: Path, generation: str, *, create: bool) -> None:
         mark = FolderMark(index="keyword", generation=generation, backend="memory", layout="")
-        super().__init__(directory, mark, create=create)
+        super().__init__(directory, mark, create=create, digest_of=lambda chunk: chunk.text_hash)
         self._lengths: dict[ChunkId, int] = {}
         self._total_length = 0
         self._postings: defaultdict[str, dict[ChunkId, list[int]]] = defaultdict(dict)
