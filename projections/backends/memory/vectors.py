@@ -13,8 +13,7 @@ from projections.backends.matching import admission
 from projections.backends.memory.chunks import ChunksInMemory
 from projections.backends.ranking import ranked
 from projections.index.backend import Filters, IndexedChunk, ScoredChunk, Vector
-from projections.index.contents import digest_of
-from projections.index.vectors import checked_rows
+from projections.index.vectors import checked_rows, vector_digest
 
 
 class FlatVectorBackend(ChunksInMemory):
@@ -25,7 +24,9 @@ class FlatVectorBackend(ChunksInMemory):
 
     def __init__(self, directory: Path, generation: str, *, create: bool, dim: int) -> None:
         mark = FolderMark(index="vector", generation=generation, backend="flat", layout=f"dim={dim}")
-        super().__init__(directory, mark, create=create, digest_of=digest_of)
+        super().__init__(
+            directory, mark, create=create, digest_of=lambda chunk: vector_digest(checked_rows([chunk], dim)[0])
+        )
         self.dim = dim
         self._rows: NDArray[np.float32] = np.empty((0, dim), np.float32)
 
