@@ -8,7 +8,7 @@ white space and short names.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -64,9 +64,7 @@ def expanded(schema: Any, definitions: dict[str, Any] | None = None) -> Any:
             return known.get(schema, schema)
         case list():
             return [expanded(branch, known) for branch in schema]
-    made = {key: expanded(schema[key], known) if key in {"items", "values"} else schema[key] for key in schema}
-    if "fields" in schema:
-        made["fields"] = [{**field, "type": expanded(field["type"], known)} for field in schema["fields"]]
+    made = _with_inner(schema, lambda inner: expanded(inner, known))
     if "name" in schema:
         known[schema["name"]] = made
     return made
@@ -84,10 +82,7 @@ def folded(schema: Any, defined: set[str] | None = None) -> Any:
             return name
     if "name" in schema:
         known.add(schema["name"])
-    made = {key: folded(schema[key], known) if key in {"items", "values"} else schema[key] for key in schema}
-    if "fields" in schema:
-        made["fields"] = [{**field, "type": folded(field["type"], known)} for field in schema["fields"]]
-    return made
+    return _with_inner(schema, lambda inner: folded(inner, known))
 
 
 def full_name(name: str, namespace: str) -> str:
@@ -105,16 +100,17 @@ def _canonical(schema: Any, namespace: str) -> Any:
         namespace = name.rpartition(".")[0]
         schema = {**schema, "name": name}
     kept = {key: schema[key] for key in _SCHEMA_KEYS if key in schema}
-    for key in ("items", "values"):
-        if key in kept:
-            kept[key] = _canonical(kept[key], namespace)
     if "fields" in schema:
-        kept["fields"] = [_canonical_field(field, namespace) for field in schema["fields"]]
+        kept["fields"] = [
+            {key: field[key] for key in (*_FIELD_KEYS, "type") if key in field} for field in schema["fields"]
+        ]
+    kept = _with_inner(kept, lambda inner: _canonical(inner, namespace))
     return kept["type"] if kept.keys() == {"type"} and kept["type"] in PRIMITIVES else kept
 
 
-def _canonical_field(field: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    return {
-        **{key: field[key] for key in _FIELD_KEYS if key in field},
-        "type": _canonical(field["type"], namespace),
-    }
+def _with_inner(schema: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    """`schema` with the types that stand directly in it as `convert` makes them."""
+    made = {key: convert(value) if key in {"items", "values"} else value for key, value in schema.items()}
+    if "fields" in schema:
+        made["fields"] = [{**field, "type": convert(field["type"])} for field in schema["fields"]]
+    return made

@@ -91,7 +91,6 @@ class Codec:
         self._monotonic = monotonic
         self._newest = newest(released_schemas() if schemas is None else schemas)
         self._upcasts = upcasts
-        self._compiled: dict[str, CompiledRecord] = {}
         self._writing: dict[type, tuple[bytes, Callable[[Any], str]]] = {}
         self._writers: dict[bytes, WriterSchema] = {}
         self._readers: dict[str, Reader] = {}
@@ -159,7 +158,7 @@ class Codec:
         """What every frame of `kind` begins with, and what writes its body."""
         schema = self._newest[kind.__name__]
         head = MAGIC + self._registry.id_of(schema.record, schema.version).to_bytes(FRAME_BYTES - 1)
-        self._writing[kind] = head, self._compile(schema.record).write
+        self._writing[kind] = head, _compiled(schema).write
         return self._writing[kind]
 
     def _writer(self, head: bytes) -> WriterSchema:
@@ -192,7 +191,7 @@ class Codec:
         elif newest is None or not self._is_kind(writer.record):
             raise _unknown_kind(f"{writer.record} version {writer.version}")
         elif writer.fingerprint == newest.fingerprint:
-            read = self._compile(writer.record).read
+            read = _compiled(newest).read
         else:
             read = self._resolving(writer)
         self._readers[writer.fingerprint] = read
@@ -221,17 +220,10 @@ class Codec:
 
     def _event(self, record: str, row: Row) -> PipelineEvent:
         """The event of a row of the newest version of `record`."""
-        body = BytesIO()
-        schemaless_writer(body, _parsed(self._newest[record]), row)
-        event: PipelineEvent = self._compile(record).read(body.getvalue(), 0)[0]
+        schema, body = self._newest[record], BytesIO()
+        schemaless_writer(body, _parsed(schema), row)
+        event: PipelineEvent = _compiled(schema).read(body.getvalue(), 0)[0]
         return event
-
-    def _compile(self, record: str) -> CompiledRecord:
-        compiled = self._compiled.get(record)
-        if compiled is None:
-            compiled = compile_record(json.loads(self._newest[record].canonical), vars(events))
-            self._compiled[record] = compiled
-        return compiled
 
     def _is_kind(self, record: str) -> bool:
         return record in self._newest and record in _KINDS
@@ -240,7 +232,7 @@ class Codec:
 def check_writable(event: PipelineEvent, *, limit_bytes: int) -> None:
     """Raise UnwritableEvent unless any codec can encode `event`, in a body of at most `limit_bytes`."""
     try:
-        size_bytes = len(_newest_writer(type(event).__name__)(event))
+        size_bytes = len(_compiled(_newest_released()[type(event).__name__]).write(event))
     except _MISFITS as exc:
         raise _unwritable(event, f"holds a value that its schema cannot say: {exc}") from exc
     if size_bytes > limit_bytes:
@@ -248,8 +240,13 @@ def check_writable(event: PipelineEvent, *, limit_bytes: int) -> None:
 
 
 @cache
-def _newest_writer(record: str) -> Callable[[Any], str]:
-    return compile_record(json.loads(newest(released_schemas())[record].canonical), vars(events)).write
+def _newest_released() -> dict[str, WriterSchema]:
+    return newest(released_schemas())
+
+
+@cache
+def _compiled(schema: WriterSchema) -> CompiledRecord:
+    return compile_record(json.loads(schema.canonical), vars(events))
 
 
 def _unwritable(event: PipelineEvent, what: str) -> UnwritableEvent:

@@ -34,15 +34,7 @@ _RELEASE_HINT = "a released schema never changes: restore the file, and put the 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing the gate refuses.
-
-    Attributes:
-        path: The file it stands in.
-        record: The record, or "" where the file does not tell.
-        rule: A short stable name of the rule.
-        message: What is wrong, in one sentence.
-        hint: What to do instead.
-    """
+    """One thing the gate refuses; `record` is "" where the file does not name it, `rule` is a short stable name."""
 
     path: Path
     record: str

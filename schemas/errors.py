@@ -32,26 +32,8 @@ class RefoldError(Exception):
         subject: What it was done to: a path, a uri, a topic.
         position: The log position it happened at, in its compact string form.
         hint: What to do next, if possible as a command.
+        retry_after_s: Of a TransientError: when to try again, if that is known.
     """
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        op: str | None = None,
-        subject: str | None = None,
-        position: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message or (type(self).__doc__ or "").splitlines()[0])
-        self.op = op
-        self.subject = subject
-        self.position = position
-        self.hint = hint
-
-
-class TransientError(RefoldError):
-    """It may pass if tried again."""
 
     def __init__(
         self,
@@ -63,8 +45,16 @@ class TransientError(RefoldError):
         hint: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(message, op=op, subject=subject, position=position, hint=hint)
+        super().__init__(message or (type(self).__doc__ or "").splitlines()[0])
+        self.op = op
+        self.subject = subject
+        self.position = position
+        self.hint = hint
         self.retry_after_s = retry_after_s
+
+
+class TransientError(RefoldError):
+    """It may pass if tried again."""
 
 
 class PoisonError(RefoldError):

@@ -39,8 +39,7 @@ def chunk_id_of(document_id: str, version: int, ordinal: int) -> ChunkId:
 
 def chunk_ids_of(document_id: str, version: int, chunk_count: int) -> list[ChunkId]:
     """The ids of all chunks of a version, by ordinal."""
-    namespace = bytes.fromhex(document_id.replace("-", ""))
-    return [ChunkId(_uuid5(namespace, f"{version}:{ordinal}")) for ordinal in range(chunk_count)]
+    return [chunk_id_of(document_id, version, ordinal) for ordinal in range(chunk_count)]
 
 
 def random_id() -> str:

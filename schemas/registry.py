@@ -33,6 +33,17 @@ class WriterSchema:
     fingerprint: str
 
 
+def require_same(own: WriterSchema, held: WriterSchema, *, where: str, hint: str) -> None:
+    """Raise SchemaConflict if a registry `held` another schema where this release has `own`."""
+    if own.fingerprint != held.fingerprint:
+        raise SchemaConflict(
+            f"{own.record} version {own.version} is registered {where} with another schema",
+            op="compare schemas",
+            subject=own.record,
+            hint=hint,
+        )
+
+
 class SchemaRegistry(Protocol):
     """Gives schemas the 4-byte ids that stand in front of every event, and gives schemas back for ids.
 
@@ -52,10 +63,12 @@ class SchemaRegistry(Protocol):
 
         Raises:
             SchemaNotRegistered: it has none.
+            TransientError: it is not known here yet, and the registry cannot be reached.
         """
 
     def schema_of(self, schema_id: int) -> WriterSchema | None:
         """The schema of that id, or None where there is none.
 
-        Looks again before it says None: another process may have registered it a moment ago.
+        Looks again before it says None: another process may have registered it a moment ago. Raises TransientError as
+        `id_of` does.
         """

@@ -1,4 +1,4 @@
-"""The ports of sources: an adapter scans, a reader reads, a source also says which documents are its own."""
+"""The ports of sources: a source is scanned and says which documents are its own, a reader reads their contents."""
 
 from __future__ import annotations
 
@@ -63,19 +63,6 @@ class Content:
     finding: Finding | None
 
 
-class Adapter(Protocol):
-    """Connects one kind of source, as its planner sees it."""
-
-    name: str
-
-    def scan(self) -> Iterator[Found | Unreadable]:
-        """What the source holds, lazily and without reading contents; each document once.
-
-        Raises:
-            UsageError: the source does not exist.
-        """
-
-
 class ContentReader(Protocol):
     """Reads what the findings of one kind of adapter name, as its workers see it; called by several threads at once."""
 
@@ -88,8 +75,17 @@ class ContentReader(Protocol):
         """
 
 
-class Source(Adapter, Protocol):
-    """One source that is planned as a whole, so that what it no longer holds can be removed."""
+class Source(Protocol):
+    """One source, planned as a whole, so that what it no longer holds can be removed; an adapter connects each kind."""
+
+    name: str
+
+    def scan(self) -> Iterator[Found | Unreadable]:
+        """What the source holds, lazily and without reading contents; each document once.
+
+        Raises:
+            UsageError: the source does not exist.
+        """
 
     @property
     def source_root(self) -> str:

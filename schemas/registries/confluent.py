@@ -13,7 +13,7 @@ from schemas.canonical import canonical_form, fingerprint_of
 from schemas.errors import FatalError, reached_at_start
 from schemas.events import TOPICS
 from schemas.registries.confluent_client import COMPATIBILITY, ConfluentClient
-from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
+from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema, require_same
 
 LARGEST_ID = 2**31 - 1
 """Such registries count in signed 32 bits, from 1."""
@@ -26,8 +26,8 @@ _TOPIC_OF = {kind.__name__: topic for topic, kinds in TOPICS.items() for kind in
 class ConfluentRegistry:
     """The subjects of one corpus in a registry.
 
-    It registers nothing: that is a step of its own when a release is rolled out (`register_schemas`). What it was told
-    once it keeps, so that it goes on while the registry is away; an id it has not seen is then a TransientError.
+    It registers nothing: that is a step of its own when a release is rolled out (`register_schemas`). What it has
+    learnt it keeps, so that it goes on while the registry is away; an id it has not seen is then a TransientError.
 
     Args:
         client: Of the registry; closed with this.
@@ -62,23 +62,14 @@ class ConfluentRegistry:
             raise self._not_registered(missing[0].record, missing[0].version)
 
     def id_of(self, record: str, version: int) -> int:
-        """The id of that schema.
-
-        Raises:
-            SchemaNotRegistered: it has none.
-            TransientError: it is not known here yet, and the registry cannot be reached.
-        """
+        """The id of that schema."""
         known = self._look_up(record, version)
         if known is None:
             raise self._not_registered(record, version)
         return known
 
     def schema_of(self, schema_id: int) -> WriterSchema | None:
-        """The schema of that id, or None where no subject of this corpus has it.
-
-        Raises:
-            TransientError: it is not known here yet, and the registry cannot be reached.
-        """
+        """The schema of that id, or None where no subject of this corpus has it."""
         known = self._by_id.get(schema_id)
         if known is not None or not 0 < schema_id <= LARGEST_ID:
             return known
@@ -107,7 +98,7 @@ class ConfluentRegistry:
     def _keep(self, schema_id: int, schema: WriterSchema) -> WriterSchema:
         own = self._own.get((schema.record, schema.version))
         if own is not None:
-            require_same(own, schema, address=self._client.address)
+            _require_same(own, schema, self._client)
         with self._lock:
             self._by_id[schema_id] = schema
             self._ids[schema.record, schema.version] = schema_id
@@ -177,15 +168,9 @@ def register_schemas(
         ]
 
 
-def require_same(own: WriterSchema, held: WriterSchema, *, address: str) -> None:
-    """Refuse a registry that `held` another schema where this release has `own`."""
-    if own.fingerprint != held.fingerprint:
-        raise SchemaConflict(
-            f"{own.record} version {own.version} is registered at {address} with another schema",
-            op="compare schemas",
-            subject=own.record,
-            hint="use the release that registered it, or install an unmodified refold",
-        )
+def _require_same(own: WriterSchema, held: WriterSchema, client: ConfluentClient) -> None:
+    hint = "use the release that registered it, or install an unmodified refold"
+    require_same(own, held, where=f"at {client.address}", hint=hint)
 
 
 def _subject_of(subjects: Subjects, schema: WriterSchema) -> str:
@@ -199,7 +184,7 @@ def _held(client: ConfluentClient, schema: WriterSchema, subject: str) -> int | 
     held = client.version(subject, schema.version)
     if held is None:
         return None
-    require_same(schema, _schema(schema.record, schema.version, held.text, client=client), address=client.address)
+    _require_same(schema, _schema(schema.record, schema.version, held.text, client=client), client)
     return held.schema_id
 
 
@@ -246,6 +231,6 @@ def _schema(record: str, version: int, text: str, *, client: ConfluentClient) ->
             f"{record} version {version} at {client.address} is no Avro schema: {exc}",
             op="compare schemas",
             subject=record,
-            hint="somebody else writes to the subjects of this corpus: choose another topic prefix",
+            hint="something else writes to the subjects of this corpus: choose another topic prefix",
         ) from exc
     return WriterSchema(record, version, canonical, fingerprint_of(canonical))

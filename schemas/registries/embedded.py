@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from schemas.avro_files import released_schemas
-from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
+from schemas.registry import SchemaNotRegistered, WriterSchema, require_same
 from schemas.sqlite_files import mapped_sqlite_errors, reading_uri
 
 BUSY_TIMEOUT_S = 30.0
@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS schemas (
 """
 _INSERT = "INSERT INTO schemas (record, version, fingerprint, canonical) VALUES (?, ?, ?, ?)"
 _TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schemas'"
+_CONFLICT_HINT = "open this folder with the release that wrote it, or install an unmodified refold"
 _SELECT = "SELECT id, record, version, canonical, fingerprint FROM schemas ORDER BY id"
 
 
@@ -94,13 +95,8 @@ class EmbeddedRegistry:
         ids = {(schema.record, schema.version): schema_id for schema_id, schema in stored.items()}
         for schema in self._schemas:
             schema_id = ids.get((schema.record, schema.version))
-            if schema_id is not None and stored[schema_id].fingerprint != schema.fingerprint:
-                raise SchemaConflict(
-                    f"{schema.record} version {schema.version} is registered in {self._path} with another schema",
-                    op="compare schemas",
-                    subject=schema.record,
-                    hint="open this folder with the release that wrote it, or install an unmodified refold",
-                )
+            if schema_id is not None:
+                require_same(schema, stored[schema_id], where=f"in {self._path}", hint=_CONFLICT_HINT)
         self._by_id, self._ids = stored, ids
 
     @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.avro_files import released_schemas
-from schemas.registry import SchemaConflict, SchemaNotRegistered, WriterSchema
+from schemas.registry import SchemaNotRegistered, WriterSchema, require_same
 
 
 class MemoryRegistry:
@@ -28,13 +28,9 @@ class MemoryRegistry:
             known = len(self._by_id) + 1
             self._ids[schema.record, schema.version] = known
             self._by_id[known] = schema
-        elif self._by_id[known].fingerprint != schema.fingerprint:
-            raise SchemaConflict(
-                f"{schema.record} version {schema.version} is registered with another schema",
-                op="register schema",
-                subject=schema.record,
-                hint="a released schema never changes: put the change into a new version",
-            )
+        else:
+            hint = "a released schema never changes: put the change into a new version"
+            require_same(schema, self._by_id[known], where="here", hint=hint)
         return known
 
     def id_of(self, record: str, version: int) -> int:

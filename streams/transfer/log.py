@@ -42,19 +42,14 @@ class RemembersImports(Protocol):
 
 
 Progress = Callable[[int], None]
-"""Is told now and then how many events were transferred so far."""
+"""Called now and then with the number of events transferred so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What was exported.
+    """What was exported: events per topic, up to the end of the log as it was when the export began.
 
-    Attributes:
-        log_id: The log it comes from.
-        counts: Events per topic.
-        undecodable_count: Records of `requests` that are no events, which an export leaves out.
-        position: Up to where: the end of the log when the export began.
-        size_bytes: Of all files.
+    `undecodable_count` is of records of `requests` that are no events, which an export leaves out.
     """
 
     log_id: str
@@ -235,4 +230,4 @@ def _make_empty(directory: Path) -> None:
 
 
 def _ignore(_count: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""

@@ -18,7 +18,7 @@ with extra("kafka"):
     from confluent_kafka.admin import AdminClient, TopicDescription
 
 CHECK_EVERY_S = 5.0
-"""Between two questions: one that reads on in a topic made anew takes nothing wrong, but may wait for what is there."""
+"""Between two questions: who reads on in a topic that was made again reads nothing wrong, but may wait in vain."""
 
 
 class KafkaIdentity:

@@ -73,9 +73,7 @@ class Files:
         """The whole file; it has to fit into memory.
 
         Raises:
-            SourceTooLarge: it has more than `limit_bytes`.
-            PathNotAllowed: it lies outside the allowed roots, whether it is there or not.
-            SourceGone, SourceUnreadable, SourceUnavailable, SourceChanged: as the port says.
+            PathNotAllowed: it lies outside the allowed roots, whether it is there or not; the rest is the port's.
         """
         file = _OpenFile(finding.uri, self._roots)
         try:
