@@ -63,6 +63,7 @@ class Session:
         )
         if self._settings.engine == "cluster":
             return self._run_here(call, on_event, stop)
+        # The embedded engine: own the folder, or ask its owner, until one of the two has worked.
         self._refuse_missing(command)
         deadline_s = self._monotonic() + self._settings.lock_wait_s
         while True:

@@ -37,10 +37,8 @@ class Subscription:
     handled once the next one is asked for. With a group that is stored, so a consumer that comes back under the same
     name goes on there and sees what it was handling once more: at least once, never less.
 
-    Args (the others: `Pipeline.subscribe`):
-        group: Where the group's position is kept, and its name.
-        stop: Set before the log is closed.
-        check: Raises what has stopped the pipeline; called between waits.
+    `group` is where its position is kept, and its name; `check`, called between waits, raises what has stopped the
+    pipeline. See `Pipeline.subscribe` for the rest.
     """
 
     def __init__(

@@ -80,19 +80,9 @@ def remove_documents(engine: Engine, arguments: Mapping[str, Any], emit: Emit, s
     cause = str(arguments.get("request_id") or random_id())
     asked = removed = 0
     for page in _distinct(engine, selected):
-        answers = ask(
-            engine,
-            [
-                request(
-                    engine,
-                    uri,
-                    request_id=event_id_of(cause, "DocumentRequested", document_id),
-                    action=Action.REMOVE,
-                )
-                for document_id, uri in page
-            ],
-            stop,
-        ).values()
+        ids = {uri: event_id_of(cause, "DocumentRequested", document_id) for document_id, uri in page}
+        requests = [request(engine, uri, request_id=one, action=Action.REMOVE) for uri, one in ids.items()]
+        answers = ask(engine, requests, stop).values()
         asked += len(answers)
         removed += sum(isinstance(answer, DocumentRemoved) for answer in answers)
     wait_for_position(engine, engine.end(), stop)

@@ -82,6 +82,7 @@ def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
             clock=now,
             went_on=went_on,
         )
+    # What is kept is this generation: it is reported to the log, and outdated once another one is current.
     generation = view.generation
     news = GenerationNews(corpus.log, generation, pipeline_id=corpus.pipeline_id, clock=now)
 

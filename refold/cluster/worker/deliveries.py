@@ -22,11 +22,8 @@ class Deliveries:
     """Belongs to one event loop.
 
     An acknowledgement only moves what tools see as lag: what a slot has taken is in the log and in the manifest. A
-    delivery for a slot that is not owned (any more) is dropped: the slot's owner reads it again.
-
-    Args:
-        taken_offset: By slot number, the offset before which the slot has durably taken everything; None if it is not
-            owned.
+    delivery for a slot that is not owned (any more) is dropped: the slot's owner reads it again. `taken_offset` gives,
+    by slot number, the offset before which the slot has durably taken everything; None if it is not owned.
     """
 
     def __init__(self, taken_offset: Callable[[int], int | None]) -> None:
