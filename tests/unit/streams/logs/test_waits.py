@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from threading import Thread
 
+import pytest
+
 from streams.logs.waits import Waits
 
 LONG_S = 60.0
 
 
-def test_a_change_while_the_log_is_asked_is_not_slept_through() -> None:
-    waits, asked = Waits(), []
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Waits that may not sleep."""
+
+    def sleep(timeout_s: float) -> None:
+        raise AssertionError(f"it sleeps for up to {timeout_s} s")
+
+    waits = Waits()
+    monkeypatch.setattr(waits._changed, "wait", sleep)
+    return waits
+
+
+def test_a_change_while_the_log_is_asked_is_not_slept_through(waits: Waits) -> None:
+    asked: list[int] = []
 
     def is_so() -> bool:
         asked.append(1)
@@ -21,9 +35,7 @@ def test_a_change_while_the_log_is_asked_is_not_slept_through() -> None:
     assert waits.until(is_so, LONG_S)
 
 
-def test_a_wake_while_the_log_is_asked_ends_the_wait() -> None:
-    waits = Waits()
-
+def test_a_wake_while_the_log_is_asked_ends_the_wait(waits: Waits) -> None:
     def is_so() -> bool:
         waits.wake()
         return False
