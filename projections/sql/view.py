@@ -1,4 +1,4 @@
-"""A view in SQL tables: what manifest, jobs and stage results have in common; and how it is rebuilt from the log."""
+"""A view in SQL tables: what all of them have in common; and how it is rebuilt from the log."""
 
 from __future__ import annotations
 

@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine as SqlEngine
 
 from projections.index.changes import KEYWORD, VECTOR, KeywordIndex
 from projections.index.view.home import IndexHome
 from projections.index.view.view import IndexView
-from projections.jobs.view import JobsView
-from projections.manifest.view import ManifestView
 from projections.sql.clock import DatabaseClock
-from projections.stage_results.view import StageResultsView
+from projections.sql.view import SqlView
 from refold.cluster.connections import keyword_home, open_artifacts, open_log, open_sql, vector_home
 from refold.engine.assembly import now, projections_of, vector_index_of
 from refold.engine.engine import Opened
@@ -28,6 +26,8 @@ from schemas.ids import random_id
 from streams.artifact_stores.objects import ObjectArtifacts
 from streams.logs.kafka.log import KafkaLog
 from streams.process_log import ProcessLogger
+
+SqlViewT = TypeVar("SqlViewT", bound=SqlView[Any, Any])
 
 _log = ProcessLogger(__name__)
 
@@ -48,17 +48,10 @@ class Corpus(Opened):
         """Where everything is."""
         return self.settings.cluster
 
-    def manifest(self, *, read_only: bool) -> ManifestView:
-        """The manifest's view, with connections of its own that it closes."""
-        return ManifestView(self._sql(read_only=read_only), log_id=self.log.log_id, is_read_only=read_only)
-
-    def jobs(self, *, read_only: bool) -> JobsView:
-        """The jobs' view, in the same way."""
-        return JobsView(self._sql(read_only=read_only), log_id=self.log.log_id, is_read_only=read_only)
-
-    def stage_results(self, *, read_only: bool) -> StageResultsView:
-        """The stage results' view, in the same way."""
-        return StageResultsView(self._sql(read_only=read_only), log_id=self.log.log_id, is_read_only=read_only)
+    def sql_view(self, kind: type[SqlViewT], *, read_only: bool) -> SqlViewT:
+        """A SQL view, with connections of its own that it closes."""
+        database = open_sql(self.cluster, read_only=read_only)
+        return kind(database, log_id=self.log.log_id, is_read_only=read_only)
 
     def index(self, name: str, *, before_writing: Callable[[], None] = lambda: None) -> IndexView[Any]:
         """An index, not open yet; see IndexView."""
@@ -73,9 +66,6 @@ class Corpus(Opened):
     def close(self) -> None:
         """Let go of everything; idempotent."""
         self.closing.close()
-
-    def _sql(self, *, read_only: bool) -> SqlEngine:
-        return open_sql(self.cluster, read_only=read_only)
 
 
 def open_corpus(settings: Settings) -> Corpus:

@@ -125,15 +125,17 @@ def _runner(parts: EmbeddedParts, name: str, is_quiet: Callable[[], bool]) -> Ru
     )
 
 
-def _after_round(parts: EmbeddedParts, name: str) -> Callable[[], object]:
+def _after_round(parts: EmbeddedParts, name: str) -> Callable[[], object] | None:
     """What the thread that keeps a SQL view does besides, whenever it has gone round."""
     match name:
         case "manifest":
             return RequestsTrimmer(parts.log, parts.views.manifest).step
         case "jobs":
             return JobProgress(parts.log, parts.views.jobs, pipeline_id=parts.pipeline_id, clock=now).step
-        case _:
+        case "stage_results":
             return FreedMemory().step
+        case _:
+            return None
 
 
 def _index(parts: EmbeddedParts, name: str, is_quiet: Callable[[], bool]) -> KeptIndex:

@@ -14,11 +14,9 @@ from typing import Any
 from projections.fold.follower import Joining
 from projections.fold.projection import Projection
 from projections.index.changes import KEYWORD, VECTOR, KeywordIndex, VectorIndex
-from projections.jobs.view import JobsProjection
-from projections.manifest.view import ManifestProjection, ManifestView
+from projections.manifest.view import ManifestView
 from projections.search.search import Search
-from projections.stage_results.view import StageResultsProjection
-from refold.engine.engine import Engine, Views
+from refold.engine.engine import SQL_VIEWS, Engine, Views
 from refold.engine.planning_threads import PlanningThreads
 from refold.settings.settings import Settings
 from schemas.ids import JobId
@@ -73,9 +71,7 @@ def vector_index_of(settings: Settings) -> VectorIndex:
 def projections_of(vector: VectorIndex, keyword: KeywordIndex) -> Mapping[str, Projection[Any]]:
     """All projections by name, the two indexes among them."""
     return {
-        "manifest": ManifestProjection(),
-        "jobs": JobsProjection(),
-        "stage_results": StageResultsProjection(),
+        **{name: view.projection for name, view in SQL_VIEWS.items()},
         VECTOR: vector,
         KEYWORD: keyword,
     }

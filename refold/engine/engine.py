@@ -42,7 +42,13 @@ CATCH_UP_TIMEOUT_S = 600.0
 
 AnyIndex = IndexView[VectorBackend] | IndexView[KeywordBackend]
 
-SQL_VIEWS = ("manifest", "jobs", "stage_results")
+SQL_VIEWS: Mapping[str, type[SqlView[Any, Any]]] = {
+    "manifest": ManifestView,
+    "jobs": JobsView,
+    "stage_results": StageResultsView,
+}
+"""The SQL views by the names of their projections, which are fields of `Views`, too."""
+
 INDEXES = ("vector", "keyword")
 
 
@@ -100,7 +106,7 @@ class Views:
 
     def close(self) -> None:
         """Let go of them all."""
-        for view in (self.vector, self.keyword, self.manifest, self.jobs, self.stage_results):
+        for view in (*self.indexes.values(), *map(self.sql, SQL_VIEWS)):
             view.close()
 
 

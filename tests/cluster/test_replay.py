@@ -22,6 +22,7 @@ from projections.sql.leases import Leases
 from refold.cluster.client.engine import ClientEngine
 from refold.cluster.projector.projector import Projector
 from refold.cluster.projector.upkeep import Kept, WentOn
+from refold.engine.engine import SQL_VIEWS
 from refold.engine.trimming import RequestsTrimmer
 from schemas.events import DocumentRequested
 from schemas.positions import Position, TopicPartition
@@ -54,7 +55,7 @@ Rows = Mapping[str, Sequence[tuple[Any, ...]]]
 POSITION_TABLES = ("sql_positions", "index_positions")
 """Where every projection of a corpus stands: rows that are gone mean zero."""
 
-KEPT = ("served", "parked", "generations", "manifest", "jobs", "stage_results")
+KEPT = ("served", "parked", "generations", *SQL_VIEWS)
 """Tables of which nothing may change, or whose names begin so."""
 
 GROWING = ("_taken", "_counted")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from refold.engine.engine import INDEXES, SQL_VIEWS
 from tests.worlds.cluster import ClusterWorld, cluster_world
 
 ROUNDS = 2
@@ -75,4 +76,4 @@ def test_what_a_projector_writes_that_was_given_up_is_never_served(tmp_path: Pat
             assert world.cli("verify", "--deep", "--json").json["consistent"], world.logs()
             world.kill(zombie)
             zombie = other
-        assert set(holders(world)) == {"manifest", "jobs", "stage_results", "vector", "keyword"}
+        assert set(holders(world)) == {*SQL_VIEWS, *INDEXES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from sqlalchemy import Engine, event
 from projections.fold.projection import Projection
 from projections.fold.view import PositionConflict
 from projections.sql.databases import open_sqlite
-from projections.sql.store import ViewMissing, ViewOutdated
+from projections.sql.store import POSITIONS, ViewMissing, ViewOutdated
 from projections.sql.view import SqlView, rebuild_sql_view
 from schemas.errors import DataFolderDamaged, FatalError
 from schemas.events import Action, SkipReason
@@ -156,7 +157,18 @@ def test_events_nobody_needs_still_move_the_position(case: ViewCase) -> None:
     assert view.position() == Position.parse("documents:0=7")
 
 
-def statements_of_one_apply(name: str, recorded: Sequence[Recorded], folder: Path) -> int:
+def test_a_view_whose_position_was_set_back_counts_nothing_twice(case: ViewCase) -> None:
+    name, projection, view, engine = case
+    recorded = a_busy_history().recorded
+    apply(view, projection, recorded)
+    before = rows_of(engine, name)
+    with engine.begin() as connection:
+        connection.execute(POSITIONS.delete().where(POSITIONS.c.view == name))
+    apply(view, projection, recorded)
+    assert rows_of(engine, name) == before, "sums need a table of `projections/sql/counted.py`"
+
+
+def statements_of_one_apply(name: str, recorded: Sequence[Recorded], folder: Path) -> Sequence[str]:
     folder.mkdir()
     engine = open_sqlite(folder / "counted.sqlite")
     projection, make_view = VIEWS[name]
@@ -165,7 +177,7 @@ def statements_of_one_apply(name: str, recorded: Sequence[Recorded], folder: Pat
     event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     apply(view, projection, recorded)
     engine.dispose()
-    return len(statements)
+    return statements
 
 
 def test_a_failure_at_any_statement_of_an_apply_leaves_what_was_there(case: ViewCase, tmp_path: Path) -> None:
@@ -183,7 +195,7 @@ def test_a_failure_at_any_statement_of_an_apply_leaves_what_was_there(case: View
             raise OSError("the connection is gone")
 
     event.listen(engine, "before_cursor_execute", fail_when_counted_down)
-    for nth in range(1, statements_of_one_apply(name, recorded, tmp_path / "counted")):
+    for nth in range(1, len(statements_of_one_apply(name, recorded, tmp_path / "counted"))):
         countdown[0] = nth
         try:
             view.apply(changes, position, at)
@@ -226,14 +238,16 @@ apply(view, projection, recorded[9:])
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_writer_killed_within_an_apply_leaves_what_was_there(database: str, name: str, tmp_path: Path) -> None:
     engine = DATABASES[database](tmp_path)
-    last_table = {"manifest": "history", "jobs": "stages", "stage_results": "results"}[name]
+    statements = statements_of_one_apply(name, a_busy_history().recorded, tmp_path / "counted")
+    writes = re.findall(rf"INTO {name}_1_\w+", "\n".join(statements))
+    assert writes, "a_busy_history has no event for this view: add one to its second half"
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED_CHILD, database, str(tmp_path), name, f"INTO {name}_1_{last_table}"],
+        [sys.executable, "-c", KILLED_CHILD, database, str(tmp_path), name, writes[-1]],
         check=False,
         timeout=60,
         env={**os.environ, "PYTHONPATH": CHILD_PATH},
     )
-    assert killed.returncode == -signal.SIGKILL
+    assert killed.returncode == -signal.SIGKILL, "or the second half of a_busy_history has no event for this view"
     recorded = a_busy_history().recorded
     assert rows_of(engine, name) == applied_elsewhere(name, recorded[:9], tmp_path / "before")
 

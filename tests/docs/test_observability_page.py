@@ -14,6 +14,7 @@ from refold.cluster.health.health import LOOK_EVERY_S, Health
 from refold.cluster.health.metrics import DocumentMetrics, ProjectionMetrics, SlotMetrics
 from refold.cluster.slot_set import SlotStatus
 from refold.cluster.watchdog import PATIENCE_S
+from refold.engine.engine import INDEXES, SQL_VIEWS
 from refold.settings.cluster import ClusterSettings
 from schemas.positions import Position, TopicPartition
 from tests.commands.markdown_blocks import ROOT, code, rows, section
@@ -22,7 +23,7 @@ from tests.samples.histories import NOON, Histories
 PAGE = ROOT / "ops" / "observability.md"
 ALERTS = ROOT / "ops" / "prometheus" / "alerts.yml"
 HEAD = Position({TopicPartition("documents", 0): 9})
-PROJECTIONS = ("manifest", "jobs", "stage_results", "vector", "keyword")
+PROJECTIONS = (*SQL_VIEWS, *INDEXES)
 
 
 def shown() -> dict[str, set[str]]:

@@ -14,6 +14,7 @@ import refold
 from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.fold.panics import Panicked
 from projections.index.backend import IndexedChunk
+from refold.engine.engine import INDEXES, SQL_VIEWS
 from schemas.errors import DiskFull, RefoldError
 from tests.commands.cli_here import CliHere
 from tests.commands.refold_cli import Cli, age
@@ -170,7 +171,7 @@ def test_bookkeeping_that_does_not_open_is_the_trouble_of_the_indexes_alone(cli:
     books.write_bytes(b"not a database at all" * 500)
     told = {one["name"]: one["state"] for one in cli("status", "--json").json["projections"]}
     assert (told["vector"], told["keyword"]) == ("damaged", "damaged")
-    assert set(told) == {"manifest", "jobs", "stage_results", "vector", "keyword"}
+    assert set(told) == {*SQL_VIEWS, *INDEXES}
     assert len(cli("documents", "list", "--json").json["documents"]) == len(WORDS)
     assert "delete" in cli("search", "heron", exit_code=4).stderr
     assert not cli("verify", "--json", exit_code=1).json["consistent"]

@@ -12,11 +12,9 @@ from typing import Any, Protocol
 from sqlalchemy import Engine, MetaData, inspect, select
 
 from projections.fold.projection import Projection
-from projections.jobs.view import JobsProjection, JobsView
-from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql.databases import open_postgres, open_sqlite
 from projections.sql.view import SqlView
-from projections.stage_results.view import StageResultsProjection, StageResultsView
+from refold.engine.engine import SQL_VIEWS
 from schemas.positions import Position
 from streams.log import Recorded
 from tests.samples.histories import position_after
@@ -58,9 +56,7 @@ def drop_schemas() -> None:
 
 
 VIEWS: dict[str, tuple[Projection[Any], Callable[..., SqlView[Any, Any]]]] = {
-    "manifest": (ManifestProjection(), ManifestView),
-    "jobs": (JobsProjection(), JobsView),
-    "stage_results": (StageResultsProjection(), StageResultsView),
+    name: (view.projection, view) for name, view in SQL_VIEWS.items()
 }
 """Every projection with its SQL view."""
 

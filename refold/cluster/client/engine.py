@@ -188,7 +188,7 @@ class ClientEngine(Engine):
 
     def rebuild_view(self, name: str) -> Position:
         """Build a SQL view beside the one that a projector keeps, which goes on from there after the swap."""
-        with closing(getattr(self.parts.corpus, name)(read_only=False)) as view:
+        with closing(self.parts.corpus.sql_view(SQL_VIEWS[name], read_only=False)) as view:
             return rebuild_sql_view(self.parts.log, self.parts.projections[name], view)
 
     def _watch_keeper(self, name: str) -> KeeperWatch:

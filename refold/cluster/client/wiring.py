@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from projections.index.changes import KEYWORD, VECTOR
+from projections.jobs.view import JobsView
+from projections.manifest.view import ManifestView
+from projections.stage_results.view import StageResultsView
 from refold.cluster.awaited_views import once_there
 from refold.cluster.client.engine import ClientEngine, ClientParts
 from refold.cluster.corpus import Corpus, open_corpus
@@ -36,9 +39,9 @@ def _parts(corpus: Corpus) -> ClientParts:
     settings = corpus.settings
     wait_s = settings.lock_wait_s
     views = Views(
-        manifest=once_there(lambda: corpus.manifest(read_only=True), timeout_s=wait_s),
-        jobs=once_there(lambda: corpus.jobs(read_only=True), timeout_s=wait_s),
-        stage_results=once_there(lambda: corpus.stage_results(read_only=True), timeout_s=wait_s),
+        manifest=once_there(lambda: corpus.sql_view(ManifestView, read_only=True), timeout_s=wait_s),
+        jobs=once_there(lambda: corpus.sql_view(JobsView, read_only=True), timeout_s=wait_s),
+        stage_results=once_there(lambda: corpus.sql_view(StageResultsView, read_only=True), timeout_s=wait_s),
         vector=corpus.index(VECTOR),
         keyword=corpus.index(KEYWORD),
     )

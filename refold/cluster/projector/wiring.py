@@ -10,8 +10,11 @@ from projections.consistency.rebuild import finish_rebuild
 from projections.fold.follower import Joining
 from projections.fold.runner import Runner
 from projections.jobs.progress import JobProgress
+from projections.jobs.view import JobsView
+from projections.manifest.view import ManifestView
 from projections.sql.leases import Leases
 from projections.sql.view import SqlView, rebuild_sql_view
+from projections.stage_results.view import StageResultsView
 from refold.cluster.corpus import Corpus
 from refold.cluster.holds import Holds
 from refold.cluster.projector.generation_news import GenerationNews
@@ -19,6 +22,7 @@ from refold.cluster.projector.projector import Projector
 from refold.cluster.projector.touches_trimmer import TouchesTrimmer
 from refold.cluster.projector.upkeep import Kept, Maker, WentOn
 from refold.engine.assembly import SQL_JOINING, now
+from refold.engine.engine import SQL_VIEWS
 from refold.engine.trimming import RequestsTrimmer
 
 INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
@@ -28,44 +32,32 @@ INDEX_JOINING = Joining(max_changes=400, linger_s=0.5)
 def make_projector(corpus: Corpus) -> Projector:
     """A projector of all projections of `corpus`."""
     makers: dict[str, Maker] = {
-        "manifest": partial(_keep_manifest, corpus),
-        "jobs": partial(_keep_jobs, corpus),
-        "stage_results": partial(_keep_stage_results, corpus),
+        **{name: partial(_keep_sql_view, corpus, name) for name in SQL_VIEWS},
         **{name: partial(_keep_index, corpus, name) for name in corpus.homes},
     }
     leases = Leases(corpus.database, duration_s=corpus.cluster.lease_s)
     return Projector(leases, holder=corpus.pipeline_id, makers=makers)
 
 
-def _keep_manifest(corpus: Corpus, went_on: WentOn) -> Kept:
-    view = corpus.manifest(read_only=False)
-    return _kept(corpus, "manifest", view, went_on, after_round=RequestsTrimmer(corpus.log, view).step)
-
-
-def _keep_jobs(corpus: Corpus, went_on: WentOn) -> Kept:
-    view = corpus.jobs(read_only=False)
-    progress = JobProgress(corpus.log, view, pipeline_id=corpus.pipeline_id, clock=now)
-    return _kept(corpus, "jobs", view, went_on, after_round=progress.step)
-
-
-def _keep_stage_results(corpus: Corpus, went_on: WentOn) -> Kept:
-    view = corpus.stage_results(read_only=False)  # of all projections the one that the least is waiting for
-    return _kept(corpus, "stage_results", view, went_on, after_round=TouchesTrimmer(corpus.artifacts).step)
-
-
-def _kept(
-    corpus: Corpus,
-    name: str,
-    view: SqlView[Any, Any],
-    went_on: WentOn,
-    *,
-    after_round: Callable[[], object] | None = None,
-) -> Kept:
-    projection = corpus.projections[name]
+def _keep_sql_view(corpus: Corpus, name: str, went_on: WentOn) -> Kept:
+    view, projection = corpus.sql_view(SQL_VIEWS[name], read_only=False), corpus.projections[name]
     if view.is_outdated:
         rebuild_sql_view(corpus.log, projection, view, went_on=went_on)
+    after_round = _after_round(corpus, view)
     runner = Runner(corpus.log, projection, view, joining=SQL_JOINING[name], clock=now, after_round=after_round)
     return Kept(runner, view.close)
+
+
+def _after_round(corpus: Corpus, view: SqlView[Any, Any]) -> Callable[[], object] | None:
+    match view:
+        case ManifestView():
+            return RequestsTrimmer(corpus.log, view).step
+        case JobsView():
+            return JobProgress(corpus.log, view, pipeline_id=corpus.pipeline_id, clock=now).step
+        case StageResultsView():  # nothing waits for it but work that it may save
+            return TouchesTrimmer(corpus.artifacts).step
+        case _:
+            return None
 
 
 def _keep_index(corpus: Corpus, name: str, went_on: WentOn) -> Kept:

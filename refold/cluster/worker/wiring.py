@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
+from projections.manifest.view import ManifestView
+from projections.stage_results.view import StageResultsView
 from refold.cluster.awaited_views import once_there
 from refold.cluster.corpus import Corpus
 from refold.cluster.slot_set import SlotSet
@@ -27,8 +29,8 @@ class WorkerParts:
         settings = corpus.settings
         self._written = written
         self._corpus = corpus
-        self._states = once_there(lambda: corpus.manifest(read_only=True))
-        self._results = once_there(lambda: corpus.stage_results(read_only=True))
+        self._states = once_there(lambda: corpus.sql_view(ManifestView, read_only=True))
+        self._results = once_there(lambda: corpus.sql_view(StageResultsView, read_only=True))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="attempts", daemon=True)
         self._thread.start()

@@ -16,6 +16,7 @@ from qdrant_client import QdrantClient
 
 from projections.sql.databases import open_postgres
 from refold.cluster.client.engine import ClientEngine
+from refold.engine.engine import SQL_VIEWS
 from streams.log import TOPIC_NAMES
 from streams.logs.kafka.names import KafkaNames
 from tests.servers import run as servers
@@ -70,8 +71,7 @@ def _postgres(address: str, world: ClusterWorld) -> dict[str, int]:
     with engine.connect() as connection:
         sizes = {str(name): int(size) for name, size in connection.exec_driver_sql(_TABLES)}
     engine.dispose()
-    views = ("manifest", "jobs", "stage_results")
-    return {part: sum(found) for part, found in _grouped(sizes, views) if found}
+    return {part: sum(found) for part, found in _grouped(sizes, SQL_VIEWS) if found}
 
 
 def _grouped(sizes: Mapping[str, int], views: Collection[str]) -> Iterator[tuple[str, list[int]]]:

@@ -11,11 +11,9 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from projections.jobs.tables import job_tables
-from projections.manifest.tables import manifest_tables
 from projections.sql.dialects import PARAMETERS_PER_STATEMENT, insert_absent, portions, rows_among, upsert
 from projections.sql.store import POSITIONS, VIEWS
-from projections.stage_results.tables import stage_tables
+from refold.engine.engine import SQL_VIEWS
 from tests.servers.sql_views import DATABASES
 
 SCORES = Table(
@@ -118,7 +116,7 @@ def test_rows_are_found_among_any_number_of_keys_once_each(engine: Engine, count
     assert sorted(rows) == [("go", f"p{n}", n) for n in range(min(count, 10))]
 
 
-@pytest.mark.parametrize("tables", [manifest_tables, job_tables, stage_tables, lambda _: None])
+@pytest.mark.parametrize("tables", [*(view.tables for view in SQL_VIEWS.values()), lambda _: None])
 def test_every_table_and_index_can_be_made_in_postgresql(tables: Any) -> None:
     made = tables(1)
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
