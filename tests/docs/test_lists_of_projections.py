@@ -33,17 +33,19 @@ def lists() -> Iterator[tuple[Path, int, str]]:
 def test_a_line_that_lists_the_projections_lists_them_all() -> None:
     found = list(lists())
     assert len(found) > 5
-    assert [
+    short = [
         f"{path}:{number} does not name {view}"
         for path, number, line in found
         for view in SQL_VIEWS
         if not names(line, view)
-    ] == []
+    ]
+    assert not short, "\n".join(short)
 
 
 def test_the_page_of_the_data_folder_names_the_file_of_each_view() -> None:
     drawn = (ROOT / "ops" / "data-folder.md").read_text()
-    assert [view for view in SQL_VIEWS if f"── {view}.sqlite " not in drawn] == []
+    for view in SQL_VIEWS:
+        assert f"── {view}.sqlite " in drawn, "its tree of files does not show the file of this view"
 
 
 def test_each_sql_view_is_a_field_of_views_and_has_a_joining() -> None:
@@ -51,4 +53,4 @@ def test_each_sql_view_is_a_field_of_views_and_has_a_joining() -> None:
     assert kinds.keys() == {*SQL_VIEWS, *INDEXES}
     assert {name: kinds[name] for name in SQL_VIEWS} == SQL_VIEWS
     assert [view.projection.name for view in SQL_VIEWS.values()] == list(SQL_VIEWS)
-    assert SQL_JOINING.keys() == SQL_VIEWS.keys()
+    assert SQL_JOINING.keys() == SQL_VIEWS.keys(), "a line in SQL_JOINING (refold/engine/assembly.py) is missing"
