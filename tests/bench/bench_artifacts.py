@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 from streams.artifact_stores.local import LocalArtifacts
+from tests.worlds.waiting import timed
 
 DOCUMENTS = 3_000
 DOCUMENTS_PER_SYNC = 100
@@ -28,13 +27,13 @@ def run() -> dict[str, Any]:
     documents = [[rng.randbytes(size_bytes) for size_bytes in BLOB_BYTES] for _ in range(DOCUMENTS)]
     with TemporaryDirectory() as place:
         store = LocalArtifacts(Path(place, "artifacts"), clock=lambda: datetime.now(UTC))
-        new_s, refs = _timed(lambda: _put_all(store, documents))
-        again_s, _ = _timed(lambda: _put_all(store, documents))
+        new_s, refs = timed(lambda: _put_all(store, documents))
+        again_s, _ = timed(lambda: _put_all(store, documents))
         rng.shuffle(refs)
-        together_s, _ = _timed(
+        together_s, _ = timed(
             lambda: [store.get_many(refs[start : start + READ_REFS]) for start in range(0, len(refs), READ_REFS)]
         )
-        singly_s, _ = _timed(lambda: [store.get(ref) for ref in refs[:READ_REFS]])
+        singly_s, _ = timed(lambda: [store.get(ref) for ref in refs[:READ_REFS]])
         store.close()
         stored_bytes = sum(path.stat().st_size for path in Path(place).rglob("*") if path.is_file())
     return {
@@ -54,12 +53,6 @@ def _put_all(store: LocalArtifacts, documents: list[list[bytes]]) -> list[Any]:
         if number % DOCUMENTS_PER_SYNC == 0:
             store.sync()
     return refs
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = perf_counter()
-    result = work()
-    return perf_counter() - start, result
 
 
 if __name__ == "__main__":

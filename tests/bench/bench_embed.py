@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import wordllama
 
 from streams.stages.embed import load_embedder
+from tests.worlds.waiting import timed
 
 CHUNKS = 2_000
 CHUNK_CHARS = 1_000
@@ -24,11 +24,11 @@ def run() -> dict[str, Any]:
     texts = list(islice(_texts(), CHUNKS))
     package = Path(wordllama.__file__).parent
     itself = wordllama.WordLlama.load(cache_dir=package, disable_download=True)
-    own_load_s, embedder = _timed(lambda: load_embedder("wordllama-256"))
+    own_load_s, embedder = timed(lambda: load_embedder("wordllama-256"))
     batches = [texts[start : start + BATCH_CHUNKS] for start in range(0, len(texts), BATCH_CHUNKS)]
-    unseen_s, _ = _timed(lambda: [embedder.embed(batch) for batch in batches])
-    seen_s, _ = _timed(lambda: [embedder.embed(batch) for batch in batches])
-    itself_s, _ = _timed(lambda: itself.embed(texts, norm=True))
+    unseen_s, _ = timed(lambda: [embedder.embed(batch) for batch in batches])
+    seen_s, _ = timed(lambda: [embedder.embed(batch) for batch in batches])
+    itself_s, _ = timed(lambda: itself.embed(texts, norm=True))
     return {
         "input": {"chunks": len(texts), "characters": sum(map(len, texts)), "batch_chunks": BATCH_CHUNKS},
         "load_s": round(own_load_s, 3),
@@ -45,12 +45,6 @@ def _texts() -> Iterator[str]:
     for file in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         text = file.read_text(encoding="utf-8", errors="replace")
         yield from (text[start : start + CHUNK_CHARS] for start in range(0, len(text), CHUNK_CHARS))
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = perf_counter()
-    result = work()
-    return perf_counter() - start, result
 
 
 if __name__ == "__main__":

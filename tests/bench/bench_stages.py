@@ -10,10 +10,10 @@ import os
 import pydoc
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 import psutil
@@ -25,6 +25,7 @@ from streams.attempts.task import StageAnswer, StageTask
 from streams.attempts.work import StageWork
 from streams.stages.embed import load_embedder
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
+from tests.worlds.waiting import timed
 
 TINY_DOCUMENTS = 2_000
 DOCUMENTS_OF_A_KIND = 150
@@ -38,12 +39,12 @@ def run() -> dict[str, Any]:
     tiny = [StageTask(media_type="text/plain", content=b"document %d" % number) for number in range(TINY_DOCUMENTS)]
     real = _real_tasks()
     try:
-        start_s, _ = _timed(lambda: pool.run(tiny[0]))
+        start_s, _ = timed(lambda: pool.run(tiny[0]))
         _through(pool, tiny[:50])
-        tiny_pool_s, _ = _timed(lambda: _through(pool, tiny))
-        tiny_bare_s, _ = _timed(lambda: [work.answer(task) for task in tiny])
+        tiny_pool_s, _ = timed(lambda: _through(pool, tiny))
+        tiny_bare_s, _ = timed(lambda: [work.answer(task) for task in tiny])
         before_s, main_before_s = _pool_cpu_s(pool), process_time()
-        real_s, answers = _timed(lambda: _through(pool, real))
+        real_s, answers = timed(lambda: _through(pool, real))
         pool_cpu_s, main_cpu_s = _pool_cpu_s(pool) - before_s, process_time() - main_before_s
     finally:
         pool.close()
@@ -87,12 +88,6 @@ def _through(pool: StagePool, tasks: Sequence[StageTask]) -> list[StageAnswer]:
 
 def _pool_cpu_s(pool: StagePool) -> float:
     return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pool.pids)
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = perf_counter()
-    result = work()
-    return perf_counter() - start, result
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,19 +30,11 @@ from streams.logs.kafka.read import ReadStalled
 from tests.samples.histories import Histories, drafts_of
 from tests.servers.kafka_corpora import KafkaCorpora, kafka_corpora, uris_of
 from tests.worlds.cluster import ClusterWorld, cluster_world
+from tests.worlds.waiting import wait_until
 
 PATIENCE_S = 90.0
 OWN = TopicPartition("documents", 0)
 REQUESTS = TopicPartition("requests", 0)
-
-
-def wait_until(condition: Callable[[], bool], told: Callable[[], object] = lambda: "") -> None:
-    """Return once `condition` holds; fail with what `told` says if it does not in time."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline_s, told()
-        pause.wait(0.05)
 
 
 # All positions back to zero, on a live system
@@ -132,11 +122,11 @@ def test_all_positions_set_to_zero_on_a_live_system_change_nothing(tmp_path: Pat
         (first / "11.md").unlink()
         world.cli("ingest", str(first), "--json")
         with world.client() as client:
-            wait_until(lambda: all_at_head(client) and not has_garbage(world), world.logs)
+            wait_until(lambda: all_at_head(client) and not has_garbage(world), world.logs, timeout_s=PATIENCE_S)
             rows, contents, head = rows_of(world), contents_of(client), client.end()
 
             forget_positions(world)
-            wait_until(lambda: all_at_head(client), world.logs)  # though nothing new has come
+            wait_until(lambda: all_at_head(client), world.logs, timeout_s=PATIENCE_S)  # though nothing new has come
             after = rows_of(world)
             assert (lacking(rows, after), lacking(after, rows)) == ({}, {})
             assert (contents_of(client), client.end()) == (contents, head)
@@ -144,7 +134,7 @@ def test_all_positions_set_to_zero_on_a_live_system_change_nothing(tmp_path: Pat
             forget_positions(world)
             second = world.cli("ingest", str(pages(tmp_path / "second", range(100, 104))), "--json").json
             assert (second["outcome"], second["completed"], second["searchable"]) == ("SUCCEEDED", 4, True)
-            wait_until(lambda: all_at_head(client), world.logs)
+            wait_until(lambda: all_at_head(client), world.logs, timeout_s=PATIENCE_S)
 
             assert [name for name in lacking(rows, rows_of(world)) if not name.endswith(GROWING)] == []
             assert all(contents[name] <= found for name, found in contents_of(client).items())
@@ -254,14 +244,14 @@ def test_a_projector_does_not_pass_a_hanging_transaction_of_somebody_else(
     append_taken(log, made, uris[2:])
 
     keeper.start()
-    wait_until(lambda: keeper.status is not None and isinstance(keeper.status.error, ReadStalled))
+    wait_until(lambda: keeper.status is not None and isinstance(keeper.status.error, ReadStalled), timeout_s=PATIENCE_S)
     assert keeper.status is not None
     assert keeper.status.lag_events == 4  # the pending record and what stands behind it
     assert not keeper.status.is_stopped  # it tries again
     assert keeper.view().position().offset(OWN) == 2
 
     hanging.abort_transaction(30)
-    wait_until(keeper.is_at_head)
+    wait_until(keeper.is_at_head, timeout_s=PATIENCE_S)
     assert keeper.view().counts().open_requests == len(uris)
 
 
@@ -272,13 +262,13 @@ def test_a_projector_that_was_stopped_beyond_retention_refuses_and_tells_the_los
     keeper, made, uris = keep(log), Histories(), uris_of(0, 9)
     append_taken(log, made, uris[:3])
     keeper.start()
-    wait_until(keeper.is_at_head)
+    wait_until(keeper.is_at_head, timeout_s=PATIENCE_S)
     keeper.stop()
     append_taken(log, made, uris[3:])
     delete_records(corpora, "documents", before=7)
 
     keeper.start()
-    wait_until(lambda: bool(keeper.not_ready))
+    wait_until(lambda: bool(keeper.not_ready), timeout_s=PATIENCE_S)
     assert "the records 3 to 6 of documents:0 are no longer kept" in keeper.not_ready[0]
     assert keeper.view().position().offset(OWN) == 3
     assert keeper.view().counts().open_requests == 3
@@ -308,7 +298,7 @@ def test_requests_are_trimmed_up_to_what_was_taken_and_no_further(
     trimmer.step()
     assert log.begin([REQUESTS]) == Position()  # taken, but not durably in the manifest
     keeper.start()
-    wait_until(keeper.is_at_head)
+    wait_until(keeper.is_at_head, timeout_s=PATIENCE_S)
     trimmer.step()
     assert log.begin([REQUESTS]) == Position({REQUESTS: 21})
     left = [recorded.offset for batch in log.read([REQUESTS], log.begin([REQUESTS])) for recorded in batch.recorded]

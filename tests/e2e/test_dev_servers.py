@@ -9,9 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from refold.local.postgres import USER
 from refold.local.server import as_user
 from refold.local.stack import SERVERS, Stack
 from tests.servers.run import address_of, open_folder
+from tests.worlds.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 TIMEOUT_S = 240.0
@@ -172,7 +171,7 @@ def test_a_killed_postgres_starts_again_whoever_has_its_process_id_by_now(home: 
         assert note.exists()
         stranger = subprocess.Popen([*as_user(USER), "sleep", "600"])
         if has_stranger:
-            wait_until(lambda pid=stranger.pid: psutil.Process(pid).name() == "sleep")
+            wait_until(lambda pid=stranger.pid: psutil.Process(pid).name() == "sleep", timeout_s=TIMEOUT_S)
             note.write_text("\n".join([str(stranger.pid), *note.read_text().splitlines()[1:]]) + "\n")
         assert dev("up", "postgres", folder=folder)["servers"] == [started]
         stranger.kill()
@@ -191,17 +190,10 @@ def test_a_signal_during_up_leaves_no_process_and_no_file(home: Path, number: si
         address_of(server)
     folder = home / "stack"
     process = begin("up", folder=folder)
-    wait_until(lambda: len(list(folder.glob("*/server.json"))) > 1 or process.poll() is not None)
+    wait_until(lambda: len(list(folder.glob("*/server.json"))) > 1 or process.poll() is not None, timeout_s=TIMEOUT_S)
     os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130, stdout + stderr
     assert stderr.splitlines()[-1] == "refold: stopped, and with it what was started"
     assert processes_below(folder) == []
     assert list(home.iterdir()) == []
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s, pause = time.monotonic() + TIMEOUT_S, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline_s
-        pause.wait(0.05)

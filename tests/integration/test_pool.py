@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from streams.stages.embed import Embedder, load_embedder
 from streams.stages.failures import FAILURES, StageFailed
 from streams.stages.fingerprints import DEFAULT_EMBEDDER, StageSettings
 from tests.samples.hostile import OBEDIENT_PARSERS
+from tests.worlds.waiting import wait_until
 
 MIB = 1024 * 1024
 WAIT_S = 30.0
@@ -69,13 +69,6 @@ def text_of(answer: StageAnswer) -> str:
 def failure_of(answer: StageAnswer) -> StageFailed:
     assert answer.failure is not None
     return answer.failure
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
 
 
 def test_one_trip_gives_text_chunks_and_vectors(make_pool: Callable[..., StagePool], embedder: Embedder) -> None:
@@ -180,7 +173,7 @@ def test_a_process_killed_between_documents_costs_none(make_pool: Callable[..., 
     pool.run(text_task("first"))
     process = psutil.Process(pool.pids[0])
     process.kill()
-    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, timeout_s=WAIT_S, pause_s=0.01)
     assert text_of(pool.run(text_task("second"))) == "second"
 
 
@@ -209,7 +202,7 @@ def test_closing_ends_work_and_processes(make_pool: Callable[..., StagePool]) ->
     pids = pool.pids
     with ThreadPoolExecutor(3) as threads:
         running = [threads.submit(pool.run, text_task("!hang")) for _ in range(3)]
-        wait_until(lambda: psutil.Process(pids[0]).status() == psutil.STATUS_SLEEPING)
+        wait_until(lambda: psutil.Process(pids[0]).status() == psutil.STATUS_SLEEPING, timeout_s=WAIT_S, pause_s=0.01)
         pool.close()
         for future in running:
             with pytest.raises(PoolClosed):
@@ -298,7 +291,7 @@ def test_a_script_needs_no_main_guard_and_its_sudden_death_ends_the_processes() 
         assert all(psutil.pid_exists(pid) for pid in pids)
         script.kill()
         script.wait()
-        wait_until(lambda: not any(_runs(pid) for pid in pids))
+        wait_until(lambda: not any(_runs(pid) for pid in pids), timeout_s=WAIT_S, pause_s=0.01)
 
 
 def _runs(pid: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -11,19 +10,10 @@ from hypothesis import strategies as st
 
 from refold.cluster.watchdog import PATIENCE_S, Sample, Watchdog
 from schemas.positions import Position, TopicPartition
+from tests.worlds.waiting import Clock
 
 EVENTS = TopicPartition("documents", 0)
 OTHERS = TopicPartition("documents", 1)
-
-
-@dataclass
-class Clock:
-    """Seconds that a test moves."""
-
-    now_s: float = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def sample(offset: int, head: int, *, name: str = "manifest", tp: TopicPartition = EVENTS) -> Sample:

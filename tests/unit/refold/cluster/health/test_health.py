@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prometheus_client.samples import Sample as Reading
@@ -17,6 +16,7 @@ from refold.settings.cluster import ClusterSettings
 from schemas.errors import FatalError, TransientError
 from schemas.positions import Position, TopicPartition
 from tests.samples.histories import NOON, Histories
+from tests.worlds.waiting import Clock
 
 EVENTS = TopicPartition("documents", 0)
 STOPPED = ProjectionStatus(
@@ -29,16 +29,6 @@ STOPPED = ProjectionStatus(
     error=FatalError("the index is damaged"),
     is_stopped=True,
 )
-
-
-@dataclass
-class Clock:
-    """Seconds that a test moves."""
-
-    now_s: float = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 class Readers:
