@@ -20,7 +20,7 @@ from schemas.durable import sync_path
 from schemas.errors import DataFolderDamaged, DiskFull, MachineError, RefoldError, UsageError
 
 _NO_SPACE = ("No space left on device", f"os error {errno.ENOSPC}", f"os error {errno.EDQUOT}", "quota exceeded")
-"""How Rust spells ENOSPC and EDQUOT; the drivers keep only the text."""
+"""What drivers say when the disk is full: so far how Rust spells ENOSPC and EDQUOT, for they keep only the text."""
 
 
 @contextmanager

@@ -113,6 +113,9 @@ class Filters:
 class IndexBackend(Protocol):
     """What both kinds of index can do. One writer thread; searches and scans from any thread.
 
+    One that keeps a folder is constructed with that folder, the name of the generation, and the keyword `create`, as
+    `FolderGenerations` (`projections/backends/folder.py`) calls it.
+
     What others put into an index on a server is foreign: scanned and counted, read as `foreign_entry`, never found.
     """
 
@@ -164,7 +167,11 @@ class VectorBackend(IndexBackend, Protocol):
 
 
 class KeywordBackend(IndexBackend, Protocol):
-    """An index of words: Unicode words, lower-cased, ASCII-folded, not stemmed; BM25 with k1 = 1.2, b = 0.75."""
+    """An index of words, which `projections/index/words.py` finds in texts and queries for all backends alike.
+
+    Scores are BM25 with k1 = 1.2 and b = 0.75. A word that n of N chunks hold weighs ln(1 + (N - n + 0.5) / (n + 0.5)),
+    a phrase as much as its words together; `projections/backends/memory/words.py` computes it in the open.
+    """
 
     def search(self, query: str, *, limit: int, filters: Filters | None = None) -> Sequence[ScoredChunk]:
         """The `limit` best chunks that hold any of the query's words, best first; fewer only if there are no more.

@@ -54,6 +54,9 @@ from streams.slot.workload import Workload
 
 _log = ProcessLogger(__name__)
 
+KEYWORD_BACKEND = TantivyKeywordBackend
+"""Where the engine keeps its words; tests of the engine break it by this name."""
+
 INDEX_JOINING = Joining(max_changes=400, linger_s=1.0)
 """Batches of a few thousand chunks, or a second: a commit of an index costs tens of milliseconds."""
 
@@ -108,7 +111,7 @@ def _views(
         jobs=JobsView(open_sqlite(folder.views / "jobs.sqlite"), log_id=log.log_id),
         stage_results=StageResultsView(open_sqlite(folder.views / "stage_results.sqlite"), log_id=log.log_id),
         vector=index_view(vector.spec, partial(QdrantEdgeVectorBackend, dim=vector.spec.dim or 0)),
-        keyword=index_view(keyword.spec, TantivyKeywordBackend),
+        keyword=index_view(keyword.spec, KEYWORD_BACKEND),
     )
     return views, projections_of(vector, keyword)
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from projections.backends.tantivy.backend import TantivyKeywordBackend
 from refold.cli.app import app
 from refold.cli.output import print_error
+from refold.embedded.wiring import KEYWORD_BACKEND
 from refold.engine.assembly import now
 from refold.engine.data_folder import DataFolder
 from refold.settings.settings import Settings
@@ -86,7 +86,7 @@ class Corpus:
     def lose_a_chunk(self) -> None:
         """Take a chunk out of the keyword index behind its back, and see what is told of that."""
         (folder,) = (self.home / "data" / "indexes" / "keyword").iterdir()
-        backend = TantivyKeywordBackend(folder, folder.name, create=False)
+        backend = KEYWORD_BACKEND(folder, folder.name, create=False)
         backend.delete([chunk_id_of(document_id_of(NOTES), 1, 0)])
         backend.flush()
         backend.close()

@@ -11,9 +11,9 @@ import pytest
 import qdrant_edge
 
 import refold
-from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.fold.panics import Panicked
-from projections.index.backend import IndexedChunk
+from projections.index.backend import IndexedChunk, KeywordBackend
+from refold.embedded.wiring import KEYWORD_BACKEND
 from refold.engine.engine import INDEXES, SQL_VIEWS
 from schemas.errors import DiskFull, RefoldError
 from tests.commands.cli_here import CliHere
@@ -42,9 +42,10 @@ def wipe(data: Path, index: str) -> None:
     shutil.rmtree(data / "indexes" / index)
 
 
-def unname_the_segments(data: Path, index: str) -> None:
-    (path,) = (data / "indexes" / index).glob("*/data/meta.json")
-    path.unlink()
+def tear_the_files(data: Path, index: str) -> None:
+    for path in (data / "indexes" / index).glob("*/data/**/*"):
+        if path.is_file():
+            path.write_text("{")
 
 
 def make_the_driver_panic(data: Path, index: str) -> None:
@@ -75,7 +76,7 @@ Damage = Callable[[Path, str], None]
 DAMAGES = [
     ("vector", wipe),
     ("keyword", wipe),
-    ("keyword", unname_the_segments),
+    ("keyword", tear_the_files),
     ("vector", make_the_driver_panic),
     ("vector", name_another_embedder),
 ]
@@ -142,12 +143,12 @@ async def test_a_driver_that_panics_while_it_is_written_ends_the_wait_and_not_th
     class PanicException(BaseException):
         """As the binding's own, which cannot be made here."""
 
-    def panic(self: TantivyKeywordBackend, chunks: list[IndexedChunk]) -> None:
+    def panic(self: KeywordBackend, chunks: list[IndexedChunk]) -> None:
         del self, chunks
         raise PanicException("index out of bounds: the len is 1 but the index is 1")
 
     with monkeypatch.context() as panicking:
-        panicking.setattr(TantivyKeywordBackend, "upsert", panic)
+        panicking.setattr(KEYWORD_BACKEND, "upsert", panic)
         async with refold.open(cli.data) as pipeline:
             with pytest.raises(Panicked) as caught:
                 await pipeline.add("snipe", text="A snipe in the reeds.")
@@ -207,7 +208,7 @@ async def test_an_index_that_has_no_room_to_go_on_answers_with_what_it_holds(
     def no_room(*_: object) -> None:
         raise DiskFull("there is no room", hint="free some space")
 
-    monkeypatch.setattr(TantivyKeywordBackend, "upsert", no_room)
+    monkeypatch.setattr(KEYWORD_BACKEND, "upsert", no_room)
     async with refold.open(cli.data) as pipeline:
         with pytest.raises(DiskFull):
             await pipeline.add("wren", text="A wren in the hedge.")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import refold
-from projections.backends.tantivy.backend import TantivyKeywordBackend
 from projections.index.backend import IndexedChunk
 from refold.commands.requests import request
+from refold.embedded.wiring import KEYWORD_BACKEND
 from schemas.errors import PoisonError
 from schemas.events import Action
 from schemas.ids import random_id
@@ -28,14 +28,14 @@ REFUSED = "unindexable"
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keyword index whose driver refuses chunks with one word: their documents are parked there."""
-    upsert = TantivyKeywordBackend.upsert
+    upsert = KEYWORD_BACKEND.upsert
 
-    def refuse(self: TantivyKeywordBackend, chunks: Sequence[IndexedChunk]) -> None:
+    def refuse(self: Any, chunks: Sequence[IndexedChunk]) -> None:
         if any(REFUSED in chunk.text for chunk in chunks):
             raise PoisonError("the driver refuses it", op="upsert")
         upsert(self, chunks)
 
-    monkeypatch.setattr(TantivyKeywordBackend, "upsert", refuse)
+    monkeypatch.setattr(KEYWORD_BACKEND, "upsert", refuse)
 
 
 @pytest.fixture

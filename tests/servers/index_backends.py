@@ -10,9 +10,11 @@ import atexit
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from projections.backends.folder import FolderGenerations
 from projections.backends.memory.vectors import FlatVectorBackend
@@ -115,17 +117,6 @@ def _open_local_qdrant(directory: Path, generation: str, *, create: bool) -> Qdr
     return QdrantVectorBackend(generation, server, create=create, dim=HashedWords.dim)
 
 
-_OPENED_BY: dict[str, Callable[..., IndexBackend]] = {
-    "flat": partial(FlatVectorBackend, dim=HashedWords.dim),
-    "qdrant_edge": partial(QdrantEdgeVectorBackend, dim=HashedWords.dim),
-    "memory": MemoryKeywordBackend,
-    "opensearch": _open_opensearch,
-    "qdrant": _open_local_qdrant,
-    "tantivy": TantivyKeywordBackend,
-    SERVED_QDRANT: _open_qdrant,
-}
-
-
 class ClearedOpenSearchGenerations(OpenSearchGenerations):
     """Leaves nothing on the server when a generation is closed."""
 
@@ -148,42 +139,68 @@ class ClearedQdrantGenerations(QdrantGenerations):
         return _open_qdrant(self._directory, generation, create=create)
 
 
-_STORES: dict[str, OpenStore] = {
-    "opensearch": ClearedOpenSearchGenerations,
-    SERVED_QDRANT: ClearedQdrantGenerations,
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """A backend that contract suites run over.
 
-INDEX_OF = {
-    "flat": "vector",
-    "qdrant": "vector",
-    SERVED_QDRANT: "vector",
-    "qdrant_edge": "vector",
-    "memory": "keyword",
-    "opensearch": "keyword",
-    "tantivy": "keyword",
+    Attributes:
+        index: ``vector`` or ``keyword``.
+        kept_in: What it outlives. The suites of ``memory`` are quick, those of a ``folder`` kill the process and damage
+            the files, those of a ``server`` cut it off and put strangers there.
+        opened_by: Called with the folder and the name of a generation, and `create`; skips the test if a server is
+            needed and cannot be had.
+        store: The store of its generations for a directory, unless they are folders; skips the test likewise.
+    """
+
+    index: str
+    kept_in: Literal["memory", "folder", "server"]
+    opened_by: Callable[..., IndexBackend]
+    store: OpenStore | None = None
+
+
+_TESTED = {
+    "flat": Tested(index="vector", kept_in="memory", opened_by=partial(FlatVectorBackend, dim=HashedWords.dim)),
+    "memory": Tested(index="keyword", kept_in="memory", opened_by=MemoryKeywordBackend),
+    "opensearch": Tested(
+        index="keyword", kept_in="server", opened_by=_open_opensearch, store=ClearedOpenSearchGenerations
+    ),
+    "qdrant": Tested(index="vector", kept_in="memory", opened_by=_open_local_qdrant),
+    "qdrant_edge": Tested(
+        index="vector", kept_in="folder", opened_by=partial(QdrantEdgeVectorBackend, dim=HashedWords.dim)
+    ),
+    "tantivy": Tested(index="keyword", kept_in="folder", opened_by=TantivyKeywordBackend),
+    SERVED_QDRANT: Tested(index="vector", kept_in="server", opened_by=_open_qdrant, store=ClearedQdrantGenerations),
 }
+"""By name; that of the last is also `qdrant` if there is a server, which takes the place of the one in memory."""
+
+BACKENDS = sorted(_TESTED)
+
+INDEX_OF = {name: tested.index for name, tested in _TESTED.items()}
 """The index that each backend is for."""
 
-BACKENDS = sorted(INDEX_OF)
 
-FORGETFUL_BACKENDS = ["flat", "memory", *([] if QDRANT_URL else ["qdrant"])]
+def _kept_in(place: str) -> list[str]:
+    return [name for name in BACKENDS if _TESTED[name].kept_in == place]
+
+
+FORGETFUL_BACKENDS = _kept_in("memory")
 """Those that are quick and keep nothing on disk."""
 
-DURABLE_BACKENDS = ["qdrant_edge", "tantivy"]
+DURABLE_BACKENDS = _kept_in("folder")
 """Those that are still there when their process has gone."""
 
-SERVED_BACKENDS = ["opensearch", SERVED_QDRANT]
+SERVED_BACKENDS = _kept_in("server")
 """Those that are on a server, whatever happens to the process or its folder."""
 
 
 def open_backend_of(backend: str) -> Callable[..., IndexBackend]:
     """What opens the backend of that name; skips the test if it needs a server that is not there."""
-    return _OPENED_BY[backend]
+    return _TESTED[backend].opened_by
 
 
 def open_store_of(backend: str) -> OpenStore:
     """What opens the store of that backend's generations for a directory; skips the test likewise."""
-    return _STORES.get(backend) or partial(FolderGenerations, open_backend=open_backend_of(backend))
+    return _TESTED[backend].store or partial(FolderGenerations, open_backend=open_backend_of(backend))
 
 
 class Libraries(dict[str, IndexBackend]):

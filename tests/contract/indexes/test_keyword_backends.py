@@ -229,7 +229,8 @@ def test_scores_are_bm25s_in_every_backend(name: str, tmp_path: Path) -> None:
     for query in ("word1", "word2 word3 word4", '"word5 word6"', '"word7 word8" word9', "word10 absent"):
         reference, other = (backend.search(query, limit=1_000) for backend in backends)
         expected = {hit.chunk_id: hit.score for hit in reference}
-        assert {hit.chunk_id: hit.score for hit in other} == pytest.approx(expected, rel=1e-5)
+        found = {hit.chunk_id: hit.score for hit in other}
+        assert found == pytest.approx(expected, rel=1e-5), f"{query}: the docstring of KeywordBackend has the formula"
     for backend in backends:
         backend.close()
 

@@ -12,7 +12,7 @@ import pytest
 from projections.fold.view import GenerationGone
 from projections.index.backend import IndexForeign
 from tests.servers.index import Server, index_server
-from tests.servers.index_backends import SERVED_BACKENDS
+from tests.servers.index_backends import INDEX_OF, SERVED_BACKENDS
 from tests.worlds.index import BOOKS, Index, World, projection_of, texts_of
 from tests.worlds.index_chunks import chunks_of
 
@@ -26,7 +26,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def index_name(name: str) -> str:
-    return "keyword" if name == "opensearch" else "vector"
+    return INDEX_OF[name]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from projections.consistency.verify import verify
 from projections.index.backend import IndexForeign
 from schemas.ids import chunk_id_of, chunk_ids_of, document_id_of
 from tests.servers.index import Server, index_server
-from tests.servers.index_backends import SERVED_BACKENDS
+from tests.servers.index_backends import INDEX_OF, SERVED_BACKENDS
 from tests.worlds.index import HashedWords, Index, World, projection_of, texts_of
 from tests.worlds.index_chunks import chunk_of, chunks_of, find_like, ids_of
 
@@ -44,7 +44,7 @@ def world() -> World:
 
 @pytest.fixture
 def index(world: World, name: str, server: Server, tmp_path: Path) -> Iterator[Index]:
-    projection = projection_of("keyword" if name == "opensearch" else "vector")
+    projection = projection_of(INDEX_OF[name])
     index = Index(world, tmp_path, projection, lambda _: server.store())
     index.view.open()
     index.catch_up()
