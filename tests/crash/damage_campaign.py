@@ -34,14 +34,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.events import PipelineEvent
+from schemas.events import DocumentCompleted, PipelineEvent
 from streams.log import TOPIC_NAMES
 from streams.logs.sqlite.end import LogEnd, read_end
 from streams.logs.sqlite.log import SqliteLog
 from tests.commands.refold_cli import Answer, Cli, age, kill_group
 from tests.crash.check_export import check
 from tests.crash.disk_damage import PARTS, Damage, seeded_damage
-from tests.crash.kill_moments import Watch, seeded_kills
+from tests.crash.kill_moments import KINDS, Watch, seeded_kills
 
 EDITED = 4
 """Documents that are edited before each life."""
@@ -108,9 +108,10 @@ class _Campaign:
         """Edit some documents, ingest, and be killed at a moment that the seed says, unless it is over before."""
         for number in self.rng.sample(range(self.documents // 2, self.documents), EDITED):
             self._write(number)
-        (kill,) = seeded_kills(EDITED, 1, self.rng)
+        kill = self.rng.choice(list(seeded_kills(EDITED, len(KINDS), self.rng)))
+        completed = _completed_in(events_of(self.cli.data / "log.sqlite"))
         process = self.cli.start("ingest", str(self.docs), "--json")
-        watch = Watch(self.cli.data, process, completed=0)
+        watch = Watch(self.cli.data, process, completed=completed)
         try:
             self.kills += watch.until(kill.is_reached, delay_s=kill.delay_s)
         finally:
@@ -313,6 +314,10 @@ def _events(log: SqliteLog, topic: str) -> Iterator[PipelineEvent]:
     partitions = log.partitions(topic)
     for batch in log.read(partitions, log.begin(partitions)):
         yield from (recorded.event for recorded in batch.recorded)
+
+
+def _completed_in(log: Log) -> int:
+    return sum(isinstance(event, DocumentCompleted) for event in log["documents"])
 
 
 def name_of(number: int) -> str:
