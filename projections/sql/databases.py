@@ -29,7 +29,7 @@ STATEMENT_TIMEOUT_S = 120
 
 PAUSE_TIMEOUT_S = 900
 """How long a transaction may pause: longer than a reader of a whole view takes over one portion. A process that was
-stopped or cut off holds its locks no longer than that."""
+stopped or cut off holds its locks no longer than that, and no longer than its leases once another takes them over."""
 
 SILENCE_S = 20
 """After this long without a word from the server, the operating system asks whether it is there."""
@@ -39,16 +39,22 @@ _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 _CREATE_SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtext('refold'), hashtext(%s))"
 
 
+def session_name(owner: str | None) -> str:
+    """What the server calls the connections of `owner`, at most 55 characters; None is a process without leases."""
+    return f"refold {owner}" if owner else "refold"
+
+
 class PostgresConnections:
     """Each call makes a connection in whose eyes the database at `url` is `schema` alone.
 
-    The first one makes the schema unless `read_only`, where the server refuses to write.
+    The first one makes the schema unless `read_only`, where the server refuses to write. The server lists them under
+    `session_name(owner)`.
 
     Raises:
         UsageError: the extra `postgres` is not installed, or `url` or `schema` cannot be.
     """
 
-    def __init__(self, url: str, schema: str, *, read_only: bool) -> None:
+    def __init__(self, url: str, schema: str, *, read_only: bool, owner: str | None = None) -> None:
         self._conninfo = _conninfo(url)
         self._schema = _checked(schema)
         self._lock = Lock()
@@ -60,7 +66,7 @@ class PostgresConnections:
             "keepalives_interval": SILENCE_S // 4,
             "keepalives_count": 3,
             "tcp_user_timeout": SILENCE_S * 2 * 1_000,
-            "application_name": "refold",
+            "application_name": session_name(owner),
         }
 
     def __call__(self) -> psycopg.Connection[Any]:
@@ -190,7 +196,7 @@ def open_sqlite(path: Path, *, read_only: bool = False) -> Engine:
     return engine
 
 
-def open_postgres(url: str, *, schema: str, read_only: bool = False) -> Engine:
+def open_postgres(url: str, *, schema: str, read_only: bool = False, owner: str | None = None) -> Engine:
     """An engine for `schema` of the PostgreSQL database at `url`; connects at first use.
 
     All that is read and written is in that schema, which is made unless `read_only`: one per corpus. It may be dropped,
@@ -201,13 +207,14 @@ def open_postgres(url: str, *, schema: str, read_only: bool = False) -> Engine:
         url: ``postgresql://user:password@host:5432/database?sslmode=verify-full``, as libpq knows it.
         schema: At most 63 letters, digits, ``_`` and ``-``, no digit first.
         read_only: The server refuses to write.
+        owner: The holder of leases whose connections these are: who takes one over ends them.
 
     Raises:
         UsageError: the extra `postgres` is not installed, or `url` or `schema` cannot be.
     """
     return create_engine(
         "postgresql+psycopg://",
-        creator=PostgresConnections(url, schema, read_only=read_only),
+        creator=PostgresConnections(url, schema, read_only=read_only, owner=owner),
         poolclass=QueuePool,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,

@@ -1,16 +1,18 @@
 """Leases: which process may work on something, until when, kept in SQL so that any number of processes agree.
 
 A lease keeps work from being done twice; it does not make writes safe. A holder that stood still for longer than its
-lease may go on writing for a moment: what it writes is refused by the compare-and-set of the position it moves.
+lease may go on writing for a moment: what it writes is refused by the compare-and-set of the position it moves. Where
+it stands still within a transaction, its locks would keep its heir waiting: taking a lease over ends its connections.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, Table, Text, Update, case, or_, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, Table, Text, Update, case, or_, select, text
 
 from projections.sql.clock import MICROS, database_now_us
+from projections.sql.databases import session_name
 from projections.sql.dialects import insert_absent
 from projections.sql.faults import mapped_sql_errors
 from projections.sql.transactions import reading, writing
@@ -24,6 +26,11 @@ LEASES = Table(
     Column("holder", Text, nullable=False),
     Column("token", BigInteger, nullable=False),  # counts the holders there were
     Column("until_us", BigInteger, nullable=False),  # by the database's clock, the only one that all processes share
+)
+
+_TERMINATE = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = :session AND usename = current_user AND datname = current_database()"
 )
 
 
@@ -61,6 +68,8 @@ class Leases:
         """
         with writing(self._database, name, op="take lease") as connection:
             now_us = database_now_us(connection)
+            if connection.dialect.name == "postgresql":
+                _end_sessions(connection, name, holder, now_us)
             first = {"name": name, "holder": holder, "token": 1, "until_us": self._until_us(now_us)}
             if insert_absent(connection, LEASES, first):
                 return Lease(name, holder, 1)
@@ -97,6 +106,15 @@ class Leases:
         if connection.execute(taken).rowcount != 1:
             return None
         return Lease(name, holder, int(connection.execute(select(c.token).where(c.name == name)).scalar_one()))
+
+
+def _end_sessions(connection: Connection, name: str, heir: str, now_us: int) -> None:
+    """End the connections of a holder whose lease ran out; one that gave it up (until_us 0) keeps them."""
+    c = LEASES.c
+    ran_out = (c.name == name) & (c.holder != heir) & (c.until_us > 0) & (c.until_us <= now_us)
+    holder = connection.execute(select(c.holder).where(ran_out)).scalar_one_or_none()
+    if holder is not None:
+        connection.execute(_TERMINATE, {"session": session_name(holder)})
 
 
 def _update_of(lease: Lease) -> Update:

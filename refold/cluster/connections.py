@@ -49,11 +49,12 @@ def open_log(cluster: ClusterSettings, *, read_only: bool = False) -> KafkaLog:
     return KafkaLog(cluster.corpus, cluster.kafka, registry)
 
 
-def open_sql(cluster: ClusterSettings, *, read_only: bool = False) -> SqlEngine:
-    """An engine for the corpus's schema of the PostgreSQL database; connects at first use."""
+def open_sql(cluster: ClusterSettings, *, read_only: bool = False, owner: str | None = None) -> SqlEngine:
+    """An engine for the corpus's schema of the PostgreSQL database; connects at first use. See `open_postgres`."""
     if cluster.postgres is None:
         raise _lacking("postgres", "POSTGRES_URL")
-    return open_postgres(cluster.postgres.get_secret_value(), schema=_schema_of(cluster.corpus), read_only=read_only)
+    url, schema = cluster.postgres.get_secret_value(), _schema_of(cluster.corpus)
+    return open_postgres(url, schema=schema, read_only=read_only, owner=owner)
 
 
 def open_artifacts(cluster: ClusterSettings, *, clock: Clock) -> ObjectArtifacts:

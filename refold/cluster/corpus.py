@@ -50,7 +50,7 @@ class Corpus(Opened):
 
     def sql_view(self, kind: type[SqlViewT], *, read_only: bool) -> SqlViewT:
         """A SQL view, with connections of its own that it closes."""
-        database = open_sql(self.cluster, read_only=read_only)
+        database = open_sql(self.cluster, read_only=read_only, owner=self.pipeline_id)
         return kind(database, log_id=self.log.log_id, is_read_only=read_only)
 
     def index(self, name: str, *, before_writing: Callable[[], None] = lambda: None) -> IndexView[Any]:
@@ -89,7 +89,7 @@ def _opened(settings: Settings) -> Corpus:
         opened.callback(log.close)
         artifacts = open_artifacts(cluster, clock=now)
         opened.callback(artifacts.close)
-        database = open_sql(cluster)
+        database = open_sql(cluster, owner=pipeline_id)
         opened.callback(database.dispose)
         vector, keyword = vector_index_of(settings), KeywordIndex()
         return Corpus(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from projections.sql.leases import LEASES, Leases
-from tests.servers.sql_views import DATABASES
+from tests.servers.sql_views import DATABASES, open_postgres_of
 
 LONG_S = 600.0
+SOON, PATIENCE = "50ms", "20s"
 
 
 @pytest.fixture(params=sorted(DATABASES))
@@ -31,12 +35,12 @@ def leases(engine: Engine) -> Leases:
 @pytest.fixture
 def expire(engine: Engine) -> Callable[[str], None]:
     """Lets the time of a lease pass at once."""
+    return partial(let_time_pass, engine)
 
-    def set_back(name: str) -> None:
-        with engine.begin() as connection:
-            connection.execute(LEASES.update().where(LEASES.c.name == name).values(until_us=1))
 
-    return set_back
+def let_time_pass(engine: Engine, name: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(LEASES.update().where(LEASES.c.name == name).values(until_us=1))
 
 
 def test_what_nobody_holds_is_taken_and_then_refused_to_others(leases: Leases) -> None:
@@ -99,3 +103,33 @@ def test_of_many_who_ask_at_once_one_gets_it(leases: Leases) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(ask, range(8))) == 1
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_an_heir_ends_what_a_holder_that_stands_still_has_open(tmp_path: Path, *, gives_up: bool) -> None:
+    holder, heir = (open_postgres_of(tmp_path, owner=f"{name} of {tmp_path.name}") for name in ("holder", "heir"))
+    leases = Leases(heir, duration_s=LONG_S)
+    lease = leases.take("manifest", f"holder of {tmp_path.name}")
+    assert lease is not None
+    with heir.begin() as connection:
+        connection.execute(text("CREATE TABLE rows (key int PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO rows VALUES (1)"))
+    with closing(holder.connect()) as standing:
+        standing.execute(text("UPDATE rows SET key = 2"))  # and never commits
+        if gives_up:
+            leases.release(lease)
+        else:
+            let_time_pass(heir, "manifest")
+        assert leases.take("manifest", f"heir of {tmp_path.name}") is not None
+        with heir.connect() as connection:
+            connection.execute(text(f"SET lock_timeout = '{SOON if gives_up else PATIENCE}'"))
+            if gives_up:  # it is alive, and its other work is its own
+                with pytest.raises(OperationalError, match="lock timeout"):
+                    connection.execute(text("UPDATE rows SET key = 3"))
+            else:
+                connection.execute(text("UPDATE rows SET key = 3"))
+                with pytest.raises(OperationalError):
+                    standing.execute(text("SELECT 1"))
+        standing.invalidate()
+    holder.dispose()
+    heir.dispose()

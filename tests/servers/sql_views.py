@@ -28,12 +28,12 @@ class OpenDatabase(Protocol):
         """An engine for it."""
 
 
-def open_postgres_of(folder: Path, *, read_only: bool = False) -> Engine:
+def open_postgres_of(folder: Path, *, read_only: bool = False, owner: str | None = None) -> Engine:
     """A schema on the server, dropped when the tests end."""
     address = address_of("postgres")
     schema = f"test_{sha256(os.fsencode(folder)).hexdigest()[:24]}"
     SCHEMAS_MADE.setdefault(schema, address)
-    return open_postgres(address, schema=schema, read_only=read_only)
+    return open_postgres(address, schema=schema, read_only=read_only, owner=owner)
 
 
 SCHEMAS_MADE: dict[str, str] = {}

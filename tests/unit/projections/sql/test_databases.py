@@ -19,7 +19,7 @@ from projections.fold.runner import Runner
 from projections.fold.view import PositionConflict
 from projections.index.books.batch import Bookings
 from projections.index.books.books import IndexBooks
-from projections.index.books.generations import Generations
+from projections.index.books.generations import Generation, Generations
 from projections.index.changes import IndexSpec
 from projections.manifest.view import ManifestProjection, ManifestView
 from projections.sql import databases
@@ -163,9 +163,14 @@ def test_of_two_writers_at_the_same_position_one_is_refused(tmp_path: Path) -> N
         opened.close()
 
 
+def begun(database: Engine) -> Generation:
+    with Generations(database).locked(SPEC.name) as generations:
+        return generations.begin(SPEC, log_id="log-a")
+
+
 def test_of_two_writers_of_an_index_at_the_same_position_one_is_refused(tmp_path: Path) -> None:
     engines = [open_postgres_of(tmp_path) for _ in range(2)]
-    generation = Generations(engines[0]).begin(SPEC, log_id="log-a")
+    generation = begun(engines[0])
     books = [IndexBooks(engine, generation) for engine in engines]
     position = Position()
     for offset in range(1, 8):
@@ -179,9 +184,8 @@ def test_of_two_writers_of_an_index_at_the_same_position_one_is_refused(tmp_path
 
 
 def test_a_writer_of_an_index_whose_generation_is_gone_is_refused(engine: Engine) -> None:
-    generations = Generations(engine)
-    zombie = IndexBooks(engine, generations.begin(SPEC, log_id="log-a"))
-    generations.begin(SPEC, log_id="log-a")
+    zombie = IndexBooks(engine, begun(engine))
+    begun(engine)
     with pytest.raises(PositionConflict):
         zombie.commit(lambda _: NOTHING, now_us=1, expected=Position(), at=Position({DOCUMENTS: 1}))
 
@@ -191,7 +195,7 @@ def test_many_may_make_the_schema_and_its_tables_at_once(tmp_path: Path) -> None
     works: list[Callable[[], object]] = [partial(ManifestView, engine, log_id="log-a") for engine in engines]
     works += [partial(Generations, engine) for engine in engines]
     assert raced(*works) == [None] * 8
-    outcomes = raced(*(partial(Generations(engine).begin, SPEC, log_id="log-a") for engine in engines))
+    outcomes = raced(*(partial(begun, engine) for engine in engines))
     assert outcomes == [None] * 4
     for engine in engines:
         engine.dispose()
