@@ -20,10 +20,10 @@ from refold.engine import slots
 from refold.engine.data_folder import DataFolder, Ownership
 from refold.engine.engine import Engine
 from refold.settings.settings import load_settings
-from streams.slot import slot
+from streams.slot import parts
 
 PARTS: Mapping[str, Sequence[str]] = {
-    "slot": slot.FAULT_POINTS,
+    "slot": parts.FAULT_POINTS,
     "vector": index_steps.STEPS,
     "keyword": index_steps.STEPS,
 }
@@ -78,7 +78,7 @@ class WatchedIndexView(view.IndexView[Any]):
 
 def wire(fault: FaultAt) -> None:
     """Have `refold.engine.slots` and `refold.embedded.wiring` put `fault` into every engine that this process opens."""
-    slots.SlotParts = partial(slot.SlotParts, fault=partial(fault.reached, "slot"))  # type: ignore[misc, assignment]
+    slots.SlotParts = partial(parts.SlotParts, fault=partial(fault.reached, "slot"))  # type: ignore[misc, assignment]
     wiring.IndexView = partial(WatchedIndexView, reached=fault.reached)  # type: ignore[misc, assignment]
 
 
