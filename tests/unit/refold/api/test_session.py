@@ -103,7 +103,7 @@ class Caller(threading.Thread):
         except Exception as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
-    def _placed(self, *, is_here: bool) -> None:
+    def _placed(self, is_here: bool) -> None:  # noqa: FBT001 - as Session calls it
         self.places.append(is_here)
 
 
@@ -126,7 +126,7 @@ def test_an_owner_that_does_not_answer_is_waited_for_as_long_as_is_set(settings:
     with owned(settings, listens=False):
         caller = Caller(settings, clock)
         caller.start()
-        while not caller.places:  # it has begun, and counts from then
+        while caller.is_alive() and not caller.places:  # it has begun, and counts from then
             caller.join(0.01)
         assert caller.is_alive()
         clock.now_s += 3_600
