@@ -1,4 +1,4 @@
-"""What every test may import: the helpers in this folder, by their file names; and what a run says of its servers."""
+"""One run of the tests: its order, its processes, and the servers that it starts, shares and stops."""
 
 from __future__ import annotations
 

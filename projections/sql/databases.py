@@ -28,8 +28,9 @@ STATEMENT_TIMEOUT_S = 120
 """How long one statement may take: longer than any over a million documents, shorter than for ever."""
 
 PAUSE_TIMEOUT_S = 900
-"""How long a transaction may pause: longer than a reader of a whole view takes over one portion. A process that was
-stopped or cut off holds its locks no longer than that, and no longer than its leases once another takes them over."""
+"""How long a transaction may pause: longer than a reader of a whole view takes over one portion. A stopped process
+keeps its locks that long. If it stopped within a pipelined batch it keeps them without limit, as the server does not
+count that as a pause. Taking over an expired lease ends both at once (`projections/sql/leases.py`)."""
 
 SILENCE_S = 20
 """After this long without a word from the server, the operating system asks whether it is there."""
@@ -40,7 +41,7 @@ _CREATE_SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtext('refold'), hashtext
 
 
 def session_name(owner: str | None) -> str:
-    """What the server calls the connections of `owner`, at most 55 characters; None is a process without leases."""
+    """What the server lists the connections of `owner` as. It keeps 63 bytes, so an owner has at most 56."""
     return f"refold {owner}" if owner else "refold"
 
 
@@ -207,7 +208,8 @@ def open_postgres(url: str, *, schema: str, read_only: bool = False, owner: str 
         url: ``postgresql://user:password@host:5432/database?sslmode=verify-full``, as libpq knows it.
         schema: At most 63 letters, digits, ``_`` and ``-``, no digit first.
         read_only: The server refuses to write.
-        owner: The holder of leases whose connections these are: who takes one over ends them.
+        owner: The holder of leases whose connections these are. When one of its leases runs out and another process
+            takes it over, the server ends them.
 
     Raises:
         UsageError: the extra `postgres` is not installed, or `url` or `schema` cannot be.

@@ -1,8 +1,9 @@
 """Leases: which process may work on something, until when, kept in SQL so that any number of processes agree.
 
 A lease keeps work from being done twice; it does not make writes safe. A holder that stood still for longer than its
-lease may go on writing for a moment: what it writes is refused by the compare-and-set of the position it moves. Where
-it stands still within a transaction, its locks would keep its heir waiting: taking a lease over ends its connections.
+lease may go on writing for a moment: what it writes is refused by the compare-and-set of the position it moves. If
+it stopped in the middle of a transaction, its locks would block the next holder, so taking over an expired lease ends
+its connections to PostgreSQL.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Leases:
 
 
 def _end_sessions(connection: Connection, name: str, heir: str, now_us: int) -> None:
-    """End the connections of a holder whose lease ran out; one that gave it up (until_us 0) keeps them."""
+    """End the connections of an earlier holder whose lease ran out. One that released it (until_us 0) is alive."""
     c = LEASES.c
     ran_out = (c.name == name) & (c.holder != heir) & (c.until_us > 0) & (c.until_us <= now_us)
     holder = connection.execute(select(c.holder).where(ran_out)).scalar_one_or_none()
